@@ -1,0 +1,109 @@
+"""The values that pass between the stages: sessions and bars as columns.
+
+Place in the flow: the lowest floor; `market` makes these, `signals` and `trading` read them, `pipeline` hands them on.
+Never computes anything about markets.
+
+    Sessions   one row a trading day: label, open, close, break
+    Tape       all bars of one interval, sorted by (symbol, ts), with the place of every (session, symbol)
+
+A tape of two symbols A, B over two sessions, three bars a session, B's first session with a hole:
+
+    row      0  1  2 | 3  4  5 | 6  7 | 8  9 10
+    symbol   A  A  A | A  A  A | B  B | B  B  B
+    session  0  0  0 | 1  1  1 | 0  0 | 1  1  1
+    slot     0  1  2 | 0  1  2 | 0  2 | 0  1  2
+    start = [[0, 6], [3, 8]]     count = [[3, 2], [3, 3]]      (sessions, symbols)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+PRICES = ("open", "high", "low", "close")
+OHLCV = (*PRICES, "volume")
+NO_BREAK = -1
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Trading days of one calendar, in order; every array has shape (sessions,).
+
+    label is datetime64[D]; open, close, break_start, break_end are int64 microseconds UTC (NO_BREAK where there is none);
+    early is True where the session ends before the calendar's regular close.
+    """
+
+    calendar: str
+    timezone: str
+    label: NDArray[np.datetime64]
+    open: Ints
+    close: Ints
+    break_start: Ints
+    break_end: Ints
+    early: Bools
+    per_year: float
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows: slice) -> Sessions:
+        return Sessions(
+            self.calendar,
+            self.timezone,
+            self.label[rows],
+            self.open[rows],
+            self.close[rows],
+            self.break_start[rows],
+            self.break_end[rows],
+            self.early[rows],
+            self.per_year,
+        )
+
+    def slots(self, step_us: int) -> Ints:
+        """Expected bars of `step_us` in each session: the segments before and after the break, each rounded up."""
+        has_break = self.break_start != NO_BREAK
+        first_end = np.where(has_break, self.break_start, self.close)
+        first = -((self.open - first_end) // step_us)
+        second = np.where(has_break, -((self.break_end - self.close) // step_us), 0)
+        return (first + second).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Tape:
+    """All bars of one interval over a run of sessions, sorted by (symbol, ts); symbols sorted by name.
+
+    start (int64) and count (int32), shape (sessions, symbols): where the bars of a symbol-session stand.
+    Columns of shape (bars,): ts and end int64 us UTC (open time; the time from which the bar is available), slot int32
+    (base: the bar's slot in its session; derived: the base slot that ends it), open high low close volume float64,
+    quality float64 (as-of quality of the base, in percent, up to and including the bar), complete bool.
+    """
+
+    interval: str
+    symbols: tuple[str, ...]
+    start: Ints
+    count: NDArray[np.int32]
+    ts: Ints
+    end: Ints
+    slot: NDArray[np.int32]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    quality: Floats
+    complete: Bools
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column by name."""
+        values: NDArray[Any] = getattr(self, name)
+        return values
