@@ -81,17 +81,20 @@ class Tape:
 
     start (int64) and count (int32), shape (sessions, symbols): where the bars of a symbol-session stand.
     Columns of shape (bars,): ts and end int64 us UTC (open time; the time from which the bar is available), slot int32
-    (base: the bar's slot in its session; derived: the base slot that ends it), open high low close volume float64,
-    quality float64 (as-of quality of the base, in percent, up to and including the bar), complete bool.
+    (the bar's index in its session, in its own interval), base_slot int32 (the base slot at whose end it is available),
+    open high low close volume float64, quality float64 (as-of quality of the base, in percent, up to and including the bar),
+    complete bool (every base slot of the bar held a bar).
     """
 
     interval: str
     symbols: tuple[str, ...]
+    sessions: Sessions
     start: Ints
     count: NDArray[np.int32]
     ts: Ints
     end: Ints
     slot: NDArray[np.int32]
+    base_slot: NDArray[np.int32]
     open: Floats
     high: Floats
     low: Floats
@@ -107,3 +110,18 @@ class Tape:
         """One column by name."""
         values: NDArray[Any] = getattr(self, name)
         return values
+
+    def per_bar(self, per_session: NDArray[Any]) -> NDArray[Any]:
+        """A value of each session, shape (sessions,), repeated for each of its bars: shape (bars,)."""
+        symbols = len(self.symbols)
+        return np.repeat(np.tile(per_session, symbols), self.count.T.ravel())
+
+
+TAPE_COLUMNS = ("ts", "end", "slot", "base_slot", *OHLCV, "quality", "complete")
+
+
+def place(count: NDArray[np.int32]) -> Ints:
+    """Where each symbol-session starts on a tape, from its counts, shape (sessions, symbols): bars lie symbol by symbol."""
+    flat = count.T.ravel().astype(np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(flat)[:-1]]) if len(flat) else flat
+    return np.ascontiguousarray(starts.reshape(count.shape[::-1]).T)

@@ -6,7 +6,22 @@ Never holds a default of its own.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from backtester.errors import ConfigError
+from backtester.intervals import Interval
+
+
+def _interval(text: str) -> str:
+    try:
+        return Interval.parse(text).text
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+IntervalText = Annotated[str, AfterValidator(_interval)]
 
 
 class Settings(BaseModel):

@@ -1,0 +1,302 @@
+"""Bars: the columns that a strategy sees.
+
+Place in the flow: pipeline cuts tapes into rows here and hands them to strategies. A row is one symbol in one session:
+`lookback` bars of history, then the session's bars. Nothing here can reach a bar that was not yet available at the
+column it stands in: history comes from sessions before, and coarse inputs are aligned by availability.
+
+    columns      0 .. lookback-1      lookback .. width-1
+                 history              the session
+    thin row     NaN NaN h h          b b b b b NaN NaN        (existing bars only; NaN stands at the ends)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import OHLCV, Floats, Ints, Tape
+from backtester.errors import StrategyError, did_you_mean
+from backtester.signals import indicators
+
+NO_TIME = np.iinfo(np.int64).min
+MINUTE_US = 60_000_000
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which symbol-sessions a batch holds; shape (rows,): index of symbol and session, first bar of the session on the
+    tape, its number of bars, and the first bar of history that may be seen."""
+
+    symbol: Ints
+    session: Ints
+    start: Ints
+    count: Ints
+    oldest: Ints
+
+
+class Bars:
+    """Read-only columns of one interval, shape (rows, width) with width = lookback + bars (clock: (sessions, symbols, width)).
+
+    `open high low close volume quality` float64 (NaN where there is no bar), `ts` and `end` int64 us UTC (open time and the
+    time from which the bar is available; the smallest int64 where there is no bar), `slot` int64 (-1 where there is no bar),
+    `bar_complete` bool, `minutes_to_close` and `minutes_from_open` float64 (from the bar's end to its session's close, from its
+    session's open to the bar's end).
+    `symbol` and `session` are labels that broadcast over the columns.
+    """
+
+    def __init__(
+        self,
+        interval: str,
+        lookback: int,
+        shape: tuple[int, ...],
+        read: Callable[[str], Column],
+        symbol: Column,
+        session: Column,
+    ) -> None:
+        self.interval, self.lookback, self.shape = interval, lookback, shape
+        self.symbol, self.session = symbol, session
+        self._read = read
+        self._columns: dict[str, Column] = {}
+        self._memo: dict[tuple[Any, ...], Column] = {}
+        self._inputs: Mapping[str, Bars] = {}
+        self._configured: Mapping[str, tuple[str, Mapping[str, float], str]] = {}
+        self._historical: Mapping[str, Column] = {}
+
+    def __repr__(self) -> str:
+        return f"Bars({self.interval}, shape={self.shape}, lookback={self.lookback})"
+
+    def column(self, name: str) -> Column:
+        """One column by name, read once."""
+        if name not in self._columns:
+            values = self._read(name)
+            values.flags.writeable = False
+            self._columns[name] = values
+        return self._columns[name]
+
+    @property
+    def open(self) -> Floats:
+        """Opening prices."""
+        return self.column("open")
+
+    @property
+    def high(self) -> Floats:
+        """Highest prices."""
+        return self.column("high")
+
+    @property
+    def low(self) -> Floats:
+        """Lowest prices."""
+        return self.column("low")
+
+    @property
+    def close(self) -> Floats:
+        """Closing prices."""
+        return self.column("close")
+
+    @property
+    def volume(self) -> Floats:
+        """Volumes."""
+        return self.column("volume")
+
+    @property
+    def ts(self) -> Ints:
+        """Open times, int64 us UTC."""
+        return self.column("ts")
+
+    @property
+    def end(self) -> Ints:
+        """Times from which the bars are available, int64 us UTC."""
+        return self.column("end")
+
+    @property
+    def slot(self) -> Ints:
+        """Index of the bar in its session, in its own interval."""
+        return self.column("slot")
+
+    @property
+    def quality(self) -> Floats:
+        """As-of quality in percent: only slots up to and including the bar count."""
+        return self.column("quality")
+
+    @property
+    def bar_complete(self) -> NDArray[np.bool_]:
+        """True where every base slot of the bar held a bar."""
+        return self.column("complete")
+
+    @property
+    def minutes_to_close(self) -> Floats:
+        """Minutes from the bar's end to the close of its session."""
+        return self.column("minutes_to_close")
+
+    @property
+    def minutes_from_open(self) -> Floats:
+        """Minutes from the open of the bar's session to the bar's end."""
+        return self.column("minutes_from_open")
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """True where there is a bar."""
+        return self._once(("valid",), lambda: self.slot >= 0)
+
+    @property
+    def in_session(self) -> NDArray[np.bool_]:
+        """True for the columns of the session itself, False for the history before it; shape (width,)."""
+        return self._once(("in_session",), lambda: np.arange(self.shape[-1]) >= self.lookback)
+
+    def input(self, name: str) -> Bars:
+        """Another input of the strategy, by its name. Raises StrategyError for a name it did not declare."""
+        if name not in self._inputs:
+            raise StrategyError("no such input", value=repr(name), action=did_you_mean(name, self._inputs))
+        return self._inputs[name]
+
+    def indicator(self, name: str, **params: float) -> Floats:
+        """An indicator of these bars, computed once a batch.
+
+        Either a configured column (`sma_20`, `bbands_20.upper`) or a built-in name with its parameters
+        (`indicator("sma", period=20)`, outputs of several as `indicator("bbands.upper", period=20)`).
+        Raises StrategyError for an unknown name.
+        """
+        if not params and name in self._configured:
+            kind, settings, output = self._configured[name]
+            return self._compute(kind, settings, output)
+        kind, _, output = name.partition(".")
+        if kind not in indicators.CATALOG:
+            known = [*self._configured, *indicators.CATALOG]
+            raise StrategyError("no such indicator", value=repr(name), action=did_you_mean(name, known))
+        return self._compute(kind, params, output)
+
+    def historical(self, name: str) -> Floats:
+        """A historical indicator of the config: shape broadcasts over the columns (one value a row, or one a bar)."""
+        if name not in self._historical:
+            raise StrategyError("no such historical indicator", value=repr(name), action=did_you_mean(name, self._historical))
+        return self._historical[name]
+
+    def onto(self, fine: Bars, values: Column | None = None) -> Any:
+        """These (coarser) bars aligned on `fine` by availability.
+
+        A fine bar sees the latest coarse bar whose end is not after its own. With `values` (shaped like these bars) the
+        aligned array, NaN or False where nothing was available yet; without, a Bars whose columns are aligned.
+        """
+        pick = self._once(("onto", id(fine)), lambda: _latest(self.end, fine.end))
+        if values is not None:
+            return _aligned(np.asarray(values), pick)
+        view = Bars(self.interval, fine.lookback, fine.shape, lambda name: _aligned(self.column(name), pick), self.symbol, self.session)
+        view._configured, view._historical = {}, self._historical
+        return view
+
+    def bound(
+        self,
+        inputs: Mapping[str, Bars],
+        configured: Mapping[str, tuple[str, Mapping[str, float], str]],
+        historical: Mapping[str, Column],
+    ) -> Bars:
+        """The same bars, knowing the strategy's other inputs and the config's indicators."""
+        self._inputs, self._configured, self._historical = inputs, configured, historical
+        return self
+
+    def _compute(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
+        outputs = self._once((kind, *sorted(params.items())), lambda: self._run(kind, params))
+        chosen = output or next(iter(outputs))
+        if chosen not in outputs:
+            raise StrategyError("no such output", where=f"indicator {kind}", value=repr(output), action=did_you_mean(output, outputs))
+        values: Floats = outputs[chosen]
+        return values
+
+    def _run(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
+        columns = {name: self.column(name) for name in OHLCV}
+        if "start" in indicators.CATALOG[kind].inputs:
+            columns["start"] = np.asarray(self.lookback)
+        outputs = indicators.compute(kind, columns, params)
+        for values in outputs.values():
+            values.flags.writeable = False
+        return outputs
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._memo:
+            self._memo[key] = make()
+        return self._memo[key]
+
+
+def row_reader(tape: Tape, rows: Rows, lookback: int, width: int) -> Callable[[str], Column]:
+    """A reader of columns in the `bars` layout: shape (rows, width), existing bars side by side, NaN at the ends."""
+    first = np.maximum(rows.start - lookback, rows.oldest)
+    left = lookback - (rows.start - first)
+    spans = list(zip(first.tolist(), (rows.start + rows.count).tolist(), left.tolist(), strict=True))
+
+    def read(name: str) -> Column:
+        source, empty = _source(tape, name)
+        out = np.full((len(spans), width), empty, dtype=source.dtype)
+        for row, (low, high, at) in enumerate(spans):
+            out[row, at : at + high - low] = source[low:high]
+        return out
+
+    return read
+
+
+def clock_reader(tape: Tape, sessions: Ints, symbols: Ints, slots: Ints, lookback: int, width: int) -> Callable[[str], Column]:
+    """A reader of columns in the `clock` layout: shape (sessions, symbols, width), aligned on slots, NaN in gaps.
+
+    `slots`, shape (sessions of the tape,), is how many slots of the tape's interval each of its sessions has.
+    """
+    offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(slots)])
+    bars = len(tape)
+    owner = np.repeat(np.repeat(np.arange(len(tape.symbols)), len(slots)), tape.count.T.ravel())
+    position = owner * offset[-1] + tape.per_bar(offset[:-1]) + tape.slot
+
+    def read(name: str) -> Column:
+        source, empty = _source(tape, name)
+        line = np.full(len(tape.symbols) * int(offset[-1]), empty, dtype=source.dtype)
+        if bars:
+            line[position] = source
+        clock = line.reshape(len(tape.symbols), int(offset[-1]))[symbols]
+        out = np.full((len(sessions), len(symbols), width), empty, dtype=source.dtype)
+        for row, session in enumerate(sessions.tolist()):
+            low, high = max(int(offset[session]) - lookback, 0), int(offset[session + 1])
+            at = lookback - (int(offset[session]) - low)
+            out[row, :, at : at + high - low] = clock[:, low:high]
+        return out
+
+    return read
+
+
+def _source(tape: Tape, name: str) -> tuple[Column, Any]:
+    """A tape's column as a strategy sees it, and what stands where there is no bar."""
+    if name in ("ts", "end"):
+        return tape.column(name), NO_TIME
+    if name in ("slot", "base_slot"):
+        return tape.column(name).astype(np.int64), -1
+    if name == "complete":
+        return tape.complete, False
+    if name == "minutes_to_close":
+        return (tape.per_bar(tape.sessions.close) - tape.end) / MINUTE_US, np.nan
+    if name == "minutes_from_open":
+        return (tape.end - tape.per_bar(tape.sessions.open)) / MINUTE_US, np.nan
+    return tape.column(name), np.nan
+
+
+def _latest(coarse_end: Ints, fine_end: Ints) -> Ints:
+    """For each fine bar the column of the latest coarse bar with end <= its own end, -1 where none; same leading shape."""
+    coarse = coarse_end.reshape(-1, coarse_end.shape[-1])
+    fine = fine_end.reshape(-1, fine_end.shape[-1])
+    out = np.full(fine.shape, -1, dtype=np.int64)
+    for row in range(len(fine)):
+        columns = np.flatnonzero(coarse[row] != NO_TIME)
+        found = np.searchsorted(coarse[row][columns], fine[row], side="right") - 1
+        seen = (found >= 0) & (fine[row] != NO_TIME)
+        out[row, seen] = columns[found[seen]]
+    return out.reshape(fine_end.shape)
+
+
+def _aligned(values: Column, pick: Ints) -> Column:
+    empty: Any = np.nan
+    if values.dtype == bool:
+        empty = False
+    elif values.dtype.kind in "iu":
+        empty = NO_TIME if values.dtype == np.int64 else -1
+    taken = np.take_along_axis(values, np.maximum(pick, 0), axis=-1) if values.shape[-1] else np.full(pick.shape, empty, values.dtype)
+    return np.where(pick >= 0, taken, empty).astype(values.dtype)
