@@ -1,0 +1,68 @@
+# Everything needs only Python 3.11 or newer, make and git. `make` alone prints the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+EDITABLE := --no-build-isolation --editable
+DEMO := configs/quickstart.json
+RUNS ?= 5
+WORKERS ?= 2
+
+.PHONY: help demo test lint types imports bench bench-short properties lock clean
+
+help: ## print every target with its sentence
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A stamp file says what is installed, so that a second call installs nothing again.
+$(VENV)/core.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "installing into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) hatchling editables
+	@$(PIP) $(EDITABLE) .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/core.stamp
+	@echo "installing what the tests need ..."
+	@$(PIP) $(EDITABLE) '.[test]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/core.stamp
+	@echo "installing ruff, mypy and import-linter ..."
+	@$(PIP) $(EDITABLE) '.[dev]'
+	@touch $@
+
+demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.json over it and say where the result is
+	@$(BIN)/bt data simulate --lake data/lake --symbols AAPL,RIVN --start 2025-05-01 --end 2025-07-31 --seed 7
+	@$(BIN)/bt run $(DEMO) --force
+
+test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep'
+
+lint: $(VENV)/dev.stamp ## look for errors and style with ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp ## check types with mypy
+	@$(BIN)/mypy
+
+imports: $(VENV)/dev.stamp ## check with import-linter that imports point one way
+	@$(BIN)/lint-imports
+
+properties: $(VENV)/test.stamp ## run the property tests with many examples (about half an hour)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
+
+bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md
+	@$(BIN)/python -m tests.bench --runs $(RUNS)
+
+bench-short: $(VENV)/core.stamp ## measure small cases once, without other backtesters, and check what must hold on any machine
+	@$(BIN)/python -m tests.bench --short
+
+lock: ## choose the newest versions that pyproject.toml allows and write constraints.txt
+	@$(PYTHON) .ci/lock > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove the environment, caches and bench data; the lake under data/ and results under runs/ stay
+	@rm -rf $(VENV) .bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find backtester tests -name __pycache__ -type d -prune -exec rm -rf {} +
