@@ -1,0 +1,134 @@
+"""A small run described in plain values: slots with bars, signals, rules; and what came of it.
+
+The one description that the slow simulator, the generators of random markets and the engine's differential test share.
+Never decides anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A real bar of one symbol; with volume 0 nothing fills on it."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float = 1.0
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The bid and ask of one symbol at a slot's open and close."""
+
+    bid_open: float
+    bid_close: float
+    ask_open: float
+    ask_close: float
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One base slot of the run; `bars` and `quotes` hold the symbols that have one."""
+
+    start: int
+    end: int
+    session: int
+    session_close: int
+    bars: dict[str, Bar] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A wish available at the end of slot `t`; None: not given (price: no bar to stand on)."""
+
+    t: int
+    strategy: str
+    symbol: str
+    action: str
+    price: float | None
+    quality: float = 100.0
+    confidence: float = 1.0
+    size: float | None = None
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    stop_price: float | None = None
+    target_price: float | None = None
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All settings of a run; limits in currency, None: no limit."""
+
+    cash: float = 100_000.0
+    fill: str = "next_open"
+    price: str = "trade"
+    sizing: str = "shares"
+    value: float = 100.0
+    lot: float = 1.0
+    per_share: float = 0.0
+    fee_bps: float = 0.0
+    minimum: float = 0.0
+    cap_bps: float | None = None
+    slippage_bps: float = 0.0
+    time_in_force: str = "gtc"
+    flat_at_close: bool = False
+    no_entry_minutes: float = 0.0
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    max_buying_power: float | None = None
+    max_per_trade: float | None = None
+    max_per_symbol: float | None = None
+    max_open_positions: int | None = None
+    min_quality: float = 95.0
+    min_confidence: float = 0.5
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A whole run: symbols by name, strategies in the config's order, every slot of every session."""
+
+    symbols: tuple[str, ...]
+    strategies: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    signals: tuple[Signal, ...]
+    rules: Rules
+
+
+@dataclass
+class Order:
+    """One order; `level` is the stop's or target's price, `value` and `fee` what an entry expects to cost."""
+
+    order_id: int
+    strategy: str
+    symbol: str
+    side: str
+    type: str
+    quantity: float
+    made: int
+    level: float | None = None
+    value: int = 0
+    fee: int = 0
+    signal: Signal | None = None
+    decision: dict[str, Any] | None = None
+    status: str = "open"
+    reason: str = ""
+    resolved: int | None = None
+
+
+@dataclass
+class Result:
+    """Everything that happened; money in 1e-6 currency, times as slot indices."""
+
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    fills: list[dict[str, Any]] = field(default_factory=list)
+    trades: list[dict[str, Any]] = field(default_factory=list)
+    equity: list[dict[str, Any]] = field(default_factory=list)
+    cash: int = 0
