@@ -1,0 +1,398 @@
+"""Every table once: its grain, its key, its columns with dtype, unit and meaning, and rows to look at.
+
+Place in the flow: the lowest floor; whoever makes a table calls `frame(FILLS, columns)`, whoever stores or reads one looks here.
+Never computes a value, nor knows how a table is checked (that is table.py).
+
+Dtypes are one a kind: a session is a Date, an instant a Datetime in microseconds UTC, prices, quantities and money are Float64
+(money is a whole number of 1e-6 currency units, shown as currency), counts and ids Int64, bit sets Int32, words String.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from backtester.table import INSTANT as INSTANT
+from backtester.table import Column as Column
+from backtester.table import Table as Table
+from backtester.table import empty as empty
+from backtester.table import frame as frame
+
+# Bits of `flags` of a market bar or quote.
+FILLED, DERIVED, OUT_OF_SESSION, SYNTHETIC = 1, 2, 4, 8
+# Bits of `flags` of a fill: the bar held stop and target; a close before the session's last slot; a trade price where a quote was
+# asked for; a fill at the close of the bar that made the signal.
+AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE, OPTIMISTIC = 1, 2, 4, 8
+# Bits of `flags` of a decision: the size was cut by max_per_trade; the order may fill at the signal's own close.
+SIZE_CUT, SAME_CLOSE = 1, 2
+
+PHASES = ("initialize", "history", "load", "activate", "process", "end")
+STAGES = ("bars", "derived", "quality", "indicators", "signals")
+ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
+SIDES = ("buy", "sell")
+ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close")
+STATUSES = ("filled", "partial", "expired", "cancelled", "open")
+REASONS = (
+    "approved",
+    "low_quality",
+    "low_confidence",
+    "max_open_positions",
+    "max_per_symbol",
+    "max_per_trade",
+    "max_buying_power",
+    "insufficient_cash",
+    "short_not_allowed",
+    "already_in_position",
+    "no_position",
+    "below_lot",
+    "after_last_entry",
+    "session_closed",
+    "no_bar_to_fill",
+    "expired",
+)
+
+
+def _text(name: str, meaning: str, *words: str, empty: bool = False) -> Column:
+    return Column(name, pl.String(), meaning, empty=empty, words=words)
+
+
+def _number(name: str, meaning: str, unit: str, *, empty: bool = False, timing: bool = False) -> Column:
+    return Column(name, pl.Float64(), meaning, unit, empty=empty, timing=timing)
+
+
+def _count(name: str, meaning: str, unit: str = "", *, empty: bool = False) -> Column:
+    return Column(name, pl.Int64(), meaning, unit, empty=empty)
+
+
+def _instant(name: str, meaning: str, *, empty: bool = False) -> Column:
+    return Column(name, INSTANT, meaning, "us UTC", empty=empty)
+
+
+def _flag(name: str, meaning: str, *, empty: bool = False) -> Column:
+    return Column(name, pl.Boolean(), meaning, empty=empty)
+
+
+def _bits(meaning: str) -> Column:
+    return Column("flags", pl.Int32(), meaning, "bit set")
+
+
+MONEY, PRICE, SHARES, FRACTION, PERCENT = "account currency", "currency a share", "shares", "fraction", "percent"
+_STRATEGY = _text("strategy", "name of the strategy in the config")
+_SYMBOL = _text("symbol", "instrument, always text")
+_SESSION = Column("session", pl.Date(), "label of the trading day")
+_INTERVAL = _text("interval", "bar length: 1m, 5m, 1d ...")
+_SIDE = _text("side", "buy or sell", *SIDES)
+_TYPE = _text("type", "kind of order", *ORDER_TYPES)
+_OHLC = tuple(_number(name, f"{name} of the bar", PRICE) for name in ("open", "high", "low", "close"))
+
+BARS = Table(
+    "bars",
+    "one bar of one symbol (one file a session and interval)",
+    ("symbol", "ts"),
+    (
+        _SYMBOL,
+        _instant("ts", "open of the bar"),
+        *_OHLC,
+        _number("volume", "traded in the bar", SHARES),
+        _text("source", "where the bar came from"),
+        _bits("1 filled, 2 derived, 4 out of session, 8 synthetic"),
+    ),
+    (("AAPL", "2025-07-02T13:30Z", 208.91, 209.33, 208.55, 209.02, 1_204_511.0, "example", 0),),
+)
+QUOTES = Table(
+    "quotes",
+    "one quote bar of one symbol (one file a session and interval)",
+    ("symbol", "ts"),
+    (
+        _SYMBOL,
+        _instant("ts", "open of the bar"),
+        *(_number(f"bid_{part}", f"{part} of the bid", PRICE) for part in ("open", "high", "low", "close")),
+        _number("bid_size", "size at the last bid", SHARES),
+        *(_number(f"ask_{part}", f"{part} of the ask", PRICE) for part in ("open", "high", "low", "close")),
+        _number("ask_size", "size at the last ask", SHARES),
+        _text("source", "where the quote came from"),
+        _bits("1 filled, 2 derived, 4 out of session, 8 synthetic"),
+    ),
+    (("AAPL", "2025-07-02T13:30Z", 208.9, 209.3, 208.5, 209.0, 300.0, 208.92, 209.34, 208.56, 209.03, 200.0, "example", 0),),
+)
+
+DECISIONS = Table(
+    "decisions",
+    "one signal and the verdict on it",
+    ("ts", "action", "strategy", "symbol"),
+    (
+        _STRATEGY,
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "when the signal's bar was available"),
+        _text("action", "what the strategy asked for", *ACTIONS),
+        _number("quantity", "size wanted after risk, 0 where there is none", SHARES),
+        _number("price", "close of the signal's bar: the price seen", PRICE, empty=True),
+        _number("confidence", "0 to 1, 1 where the strategy gave none", FRACTION),
+        _number("quality", "as-of quality of the symbol at the bar", PERCENT),
+        _flag("approved", "an order was made"),
+        _text("reason", "the first check that failed, or approved", *REASONS),
+        _text("tag", "the strategy's own word for the signal", empty=True),
+        Column("order_id", pl.Int64(), "the order made", empty=True),
+        _bits("1 size cut by max_per_trade, 2 may fill at the signal's own close (optimistic)"),
+    ),
+    (
+        ("cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 47.0, 209.5, 1.0, 100.0, True, "approved", None, 1, 0),
+        ("cross", "RIVN", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 0.0, 13.2, 1.0, 91.4, False, "low_quality", None, None, 0),
+        ("cross", "AAPL", "2025-07-02", "2025-07-02T15:20Z", "exit_long", 47.0, 210.1, 1.0, 100.0, True, "approved", "x", 2, 0),
+    ),
+)
+ORDERS = Table(
+    "orders",
+    "one order, written when it is resolved, or at the end of the run where it still waits",
+    ("order_id",),
+    (
+        _count("order_id", "counts from 1 in the order of making"),
+        _STRATEGY,
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "when the order was made"),
+        _SIDE,
+        _TYPE,
+        _number("quantity", "ordered", SHARES),
+        _number("limit", "level of a limit or target order", PRICE, empty=True),
+        _number("stop", "level of a stop order", PRICE, empty=True),
+        _text("status", "how it ended", *STATUSES),
+        _text("reason", "why it ended so", empty=True),
+        _number("price_seen", "last close when the order was made", PRICE, empty=True),
+    ),
+    (
+        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", "market", 47.0, None, None, "filled", None, 209.5),
+        (2, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "stop", 47.0, None, 205.3, "cancelled", "oco", 209.5),
+        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "target", 47.0, 213.7, None, "filled", None, 209.5),
+    ),
+)
+FILLS = Table(
+    "fills",
+    "one execution",
+    ("order_id", "ts"),
+    (
+        _count("order_id", "the order that was executed"),
+        _STRATEGY,
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "open of the bar that filled it"),
+        _SIDE,
+        _number("quantity", "executed", SHARES),
+        _number("price", "paid or received, slippage in it", PRICE),
+        _number("value", "price x quantity", MONEY),
+        _number("fee", "commission, never negative", MONEY),
+        _number("slippage", "paid against the price before slippage, never negative", MONEY),
+        _TYPE,
+        _flag("ambiguous", "the bar held both stop and target"),
+        _bits("1 ambiguous, 2 stale close, 4 synthetic quote, 8 optimistic (filled at the signal's own close)"),
+    ),
+    (
+        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, 0),
+        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "sell", 47.0, 213.7, 10043.9, 1.0, 0.0, "target", False, 0),
+        (9, "cross", "RIVN", "2025-07-03", "2025-07-03T16:59Z", "sell", 700.0, 13.1, 9170.0, 3.5, 0.92, "close", False, 2),
+    ),
+)
+TRADES = Table(
+    "trades",
+    "one round trip; positions open at the end of the run stand last, marked at the last close",
+    ("trade_id",),
+    (
+        _count("trade_id", "counts from 1 in the order of closing"),
+        _STRATEGY,
+        _SYMBOL,
+        _text("direction", "long or short", "long", "short"),
+        _instant("entry_ts", "open of the bar of the entry fill"),
+        _number("entry_price", "paid", PRICE),
+        _instant("exit_ts", "open of the bar of the exit fill; empty where the position is open", empty=True),
+        _number("exit_price", "received; the last mark where the position is open", PRICE, empty=True),
+        _number("quantity", "shares of the position", SHARES),
+        _number("pnl", "exit value - entry value - fees", MONEY),
+        _number("return", "pnl / entry value", FRACTION, empty=True),
+        _number("fees", "both sides' commission", MONEY),
+        _count("bars", "base slots from entry to exit, 0 within one bar", "slots"),
+        _number("mae", "worst price while in the position / entry price - 1, never above 0 for a long", FRACTION),
+        _number("mfe", "best price while in the position / entry price - 1, never below 0 for a long", FRACTION),
+        _text("exit_reason", "what closed it", empty=True),
+        _flag("is_open", "open at the end of the run"),
+    ),
+    (
+        (
+            1,
+            "cross",
+            "AAPL",
+            "long",
+            "2025-07-02T14:05Z",
+            209.52,
+            "2025-07-02T17:31Z",
+            213.7,
+            47.0,
+            194.46,
+            0.0197,
+            2.0,
+            206,
+            -0.0021,
+            0.0199,
+            "target",
+            False,
+        ),
+        (
+            2,
+            "cross",
+            "RIVN",
+            "long",
+            "2025-07-03T14:00Z",
+            13.3,
+            "2025-07-03T16:59Z",
+            13.1,
+            700.0,
+            -147.0,
+            -0.0158,
+            7.0,
+            179,
+            -0.017,
+            0.001,
+            "close",
+            False,
+        ),
+        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 59, 0.0, 0.002, None, True),
+    ),
+)
+EQUITY = Table(
+    "equity",
+    "one base slot in which any symbol has a bar",
+    ("ts",),
+    (
+        _instant("ts", "open of the slot; the marks are its closes"),
+        _SESSION,
+        _number("cash", "cash after the slot", MONEY),
+        _number("equity", "cash + positions at their last real close", MONEY),
+        _number("gross", "sum of the absolute values of all positions", MONEY),
+        _number("net", "long minus short", MONEY),
+        _number("drawdown", "1 - equity / highest equity so far, the start included", FRACTION),
+    ),
+    (
+        ("2025-07-02T13:30Z", "2025-07-02", 100_000.0, 100_000.0, 0.0, 0.0, 0.0),
+        ("2025-07-02T14:05Z", "2025-07-02", 90_151.56, 99_998.06, 9_846.5, 9_846.5, 0.0000194),
+        ("2025-07-02T17:31Z", "2025-07-02", 100_194.46, 100_194.46, 0.0, 0.0, 0.0),
+    ),
+)
+SESSIONS = Table(
+    "sessions",
+    "one session",
+    ("session",),
+    (
+        _SESSION,
+        _instant("open", "open of the session"),
+        _instant("close", "close of the session"),
+        _flag("early_close", "ends before the calendar's regular close"),
+        _count("bars", "real base bars of all symbols", "bars"),
+        _count("expected", "slots x symbols", "slots"),
+        _number("quality", "100 x bars / expected over all symbols", PERCENT, empty=True),
+        _count("fills", "executions"),
+        _number("pnl", "equity - equity at the end of the session before (the start's cash at the first)", MONEY),
+        _number("equity", "at the end of the session", MONEY),
+        _number("return", "pnl / equity at the end of the session before", FRACTION, empty=True),
+        *(_number(f"seconds_{phase}", f"time spent in phase {phase}", "seconds", timing=True) for phase in PHASES),
+    ),
+    (
+        (
+            "2025-07-02",
+            "2025-07-02T13:30Z",
+            "2025-07-02T20:00Z",
+            False,
+            780,
+            780,
+            100.0,
+            4,
+            194.46,
+            100_194.46,
+            0.0019,
+            1e-4,
+            2e-3,
+            4e-3,
+            1e-3,
+            3e-3,
+            1e-4,
+        ),
+        (
+            "2025-07-03",
+            "2025-07-03T13:30Z",
+            "2025-07-03T17:00Z",
+            True,
+            412,
+            420,
+            98.1,
+            0,
+            0.0,
+            100_194.46,
+            0.0,
+            1e-4,
+            2e-3,
+            3e-3,
+            1e-3,
+            2e-3,
+            1e-4,
+        ),
+    ),
+)
+QUALITY = Table(
+    "quality",
+    "symbol, session, interval",
+    ("symbol", "session", "interval"),
+    (
+        _SYMBOL,
+        _SESSION,
+        _INTERVAL,
+        _count("expected", "slots of the session", "slots"),
+        _count("actual", "distinct in-session slots that hold a bar", "slots"),
+        _number("quality", "100 x actual / expected", PERCENT),
+        _count("gaps", "runs of missing slots"),
+        _count("longest_gap", "slots of the longest run", "slots"),
+        _instant("first_ts", "open of the first bar", empty=True),
+        _instant("last_ts", "open of the last bar", empty=True),
+        _count("out_of_session", "bars outside the session, left out", "bars"),
+        _count("duplicates", "bars that repeat a slot, left out", "bars"),
+    ),
+    (("AAPL", "2025-07-02", "1m", 390, 390, 100.0, 0, 0, "2025-07-02T13:30Z", "2025-07-02T19:59Z", 0, 0),),
+)
+GAPS = Table(
+    "gaps",
+    "one run of missing slots",
+    ("symbol", "session", "interval", "start"),
+    (
+        _SYMBOL,
+        _SESSION,
+        _INTERVAL,
+        _instant("start", "open of the first missing slot"),
+        _instant("end", "end of the last missing slot"),
+        _count("bars", "missing slots", "slots"),
+        _text("kind", "where in the session, or market where most symbols miss it", *GAP_KINDS),
+        _flag("reconciled", "volumes of finer or daily bars agree; empty where there are none", empty=True),
+    ),
+    (("RIVN", "2025-07-02", "1m", "2025-07-02T15:10Z", "2025-07-02T15:13Z", 3, "inside", None),),
+)
+FINDINGS = Table(
+    "findings",
+    "one thing seen in the data",
+    ("symbol", "session", "ts", "kind"),
+    (
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "open of the bar", empty=True),
+        _text("kind", "what was seen: duplicate, out_of_session, ohlc, price, zero_volume, jump, stale ..."),
+        _number("value", "how much", "after the kind", empty=True),
+        _text("detail", "a short sentence", empty=True),
+    ),
+    (("RIVN", "2025-07-02", "2025-07-02T15:20Z", "zero_volume", 0.0, "bar without volume"),),
+)
+DIGESTS = Table(
+    "digests",
+    "session and stage",
+    ("session", "stage"),
+    (_SESSION, _text("stage", "what was hashed", *STAGES), _text("digest", "SHA-256 of the stage's columns, hex")),
+    (("2025-07-02", "bars", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),),
+)
+
+RUN_TABLES = {table.name: table for table in (DECISIONS, ORDERS, FILLS, TRADES, EQUITY, SESSIONS, QUALITY, GAPS, FINDINGS, DIGESTS)}
+"""The tables of a run's folder by name, in the order in which they are listed."""
