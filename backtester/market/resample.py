@@ -1,13 +1,219 @@
-"""Derived bars: base bars grouped on time since the session's open."""
+"""Derived bars: base bars grouped on time since their session's open.
+
+Place in the flow: phase 4 of a day. polars `group_by_dynamic` counts buckets from each session's open, so that no epoch,
+DST change or missing first bar can shift one; none crosses a break, the close or a session. Never makes a bar out of
+fewer slots than the settings ask for.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 
+from backtester.columns import NO_BREAK, OHLCV, Floats, Ints, Sessions, Tape, place
+from backtester.intervals import Interval
 from backtester.settings import Settings
+
+AGGREGATES = (
+    pl.col("open").first(),
+    pl.col("high").max(),
+    pl.col("low").min(),
+    pl.col("close").last(),
+    pl.col("volume").sum(),
+    pl.len().alias("bars"),
+)
 
 
 class DerivedSettings(Settings):
     """How complete a derived bar must be to be made (1.0: every slot of its bucket holds a bar)."""
 
     min_completeness: float = Field(1.0, gt=0.0, le=1.0)
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The derived bars that the calendar allows; offset of shape (sessions + 1,), the rest of shape (buckets,).
+
+    ts, end: int64 us UTC; expected: base slots of the bucket; base_slot: the last of them, in its session.
+    """
+
+    offset: Ints
+    ts: Ints
+    end: Ints
+    expected: Ints
+    base_slot: Ints
+
+    @property
+    def count(self) -> Ints:
+        """Buckets of each session."""
+        return np.diff(self.offset)
+
+
+def buckets_of(sessions: Sessions, interval: str, base: str) -> Buckets:
+    """The buckets of an intraday interval or `1d` over a base of seconds or minutes, session by session."""
+    step, base_step = Interval(interval).step_us, Interval(base).step_us
+    shapes: dict[tuple[int, ...], tuple[Ints, Ints]] = {}
+    starts, ends, counts = [], [], []
+    for opened, closed, lunch, resumed in zip(
+        sessions.open.tolist(), sessions.close.tolist(), sessions.break_start.tolist(), sessions.break_end.tolist(), strict=True
+    ):
+        shape = (closed - opened, lunch - opened if lunch != NO_BREAK else NO_BREAK, resumed - opened if lunch != NO_BREAK else NO_BREAK)
+        if shape not in shapes:
+            shapes[shape] = _cut(shape, step, whole=interval == "1d")
+        start, end = shapes[shape]
+        starts.append(start + opened)
+        ends.append(end + opened)
+        counts.append(len(start))
+    offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(counts, np.int64))])
+    ts = np.concatenate([*starts, np.zeros(0, np.int64)])
+    end = np.concatenate([*ends, np.zeros(0, np.int64)])
+    owner = np.repeat(np.arange(len(sessions)), counts)
+    expected = _base_slots(sessions, owner, end, base_step) - _base_slots(sessions, owner, ts, base_step)
+    return Buckets(offset, ts, end, expected, _base_slots(sessions, owner, end, base_step) - 1)
+
+
+def derive(base: Tape, interval: str, settings: DerivedSettings) -> tuple[Tape, NDArray[np.int32]]:
+    """The tape of an intraday interval or `1d`, and the bars left out for holes, shape (sessions, symbols)."""
+    sessions, symbols = base.sessions, len(base.symbols)
+    buckets = buckets_of(sessions, interval, base.interval)
+    made = _grouped(base, interval)
+    row, floor = made["row"].to_numpy(), made["floor"].to_numpy()
+    line, late = row // 2, row % 2
+    session = line % len(sessions) if len(sessions) else line
+    bucket = buckets.offset[session] + floor + late * _shift(sessions, interval)[session]
+    bars = made["bars"].to_numpy().astype(np.int64)
+    so_far = _cumulated(bars, line)
+    kept = bars / buckets.expected[bucket] >= settings.min_completeness
+    dropped = np.bincount(line[~kept], minlength=len(sessions) * symbols).reshape(symbols, len(sessions)).T.astype(np.int32)
+    count = np.bincount(line[kept], minlength=len(sessions) * symbols).reshape(symbols, len(sessions)).T.astype(np.int32)
+    chosen = bucket[kept]
+    last = buckets.base_slot[chosen]
+    looked = not bool((base.quality == 100.0).all())
+    quality = 100.0 * so_far[kept] / (last + 1) if looked else np.full(len(chosen), 100.0)
+    tape = Tape(
+        interval, base.symbols, sessions, place(count), np.ascontiguousarray(count), buckets.ts[chosen], buckets.end[chosen],
+        (chosen - buckets.offset[session[kept]]).astype(np.int32), last.astype(np.int32),
+        *(made[name].to_numpy()[kept] for name in OHLCV), quality, (bars == buckets.expected[bucket])[kept],
+    )  # fmt: skip
+    return tape, dropped
+
+
+@dataclass(frozen=True)
+class Spans:
+    """How sessions fall into 5d or 1w buckets; shape (sessions,): bucket, sessions expected in it, and is it its last one?"""
+
+    bucket: Ints
+    expected: Ints
+    last: NDArray[np.bool_]
+
+
+def spans_of(interval: str, labels: NDArray[np.datetime64], ordinal: Ints) -> Spans:
+    """Buckets of consecutive sessions, of which the first and last week may be cut off and so are never complete.
+
+    `ordinal` counts sessions from the calendar's first of 2000; 5d: ordinal // 5; 1w: the ISO week.
+    """
+    bucket = ordinal // 5 if interval == "5d" else (labels.astype("datetime64[D]").astype(np.int64) + 3) // 7
+    if interval == "5d":
+        expected = np.full(len(labels), 5, np.int64)
+        return Spans(bucket, expected, ordinal % 5 == 4)
+    _, index, counts = np.unique(bucket, return_inverse=True, return_counts=True)
+    last = np.ones(len(labels), np.bool_)
+    last[:-1] = bucket[1:] != bucket[:-1]
+    return Spans(bucket, counts[index].astype(np.int64), last)
+
+
+def derive_long(daily: Tape, interval: str, spans: Spans, settings: DerivedSettings) -> Tape:
+    """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, and ends with it."""
+    sessions, symbols = daily.sessions, len(daily.symbols)
+    owner = daily.per_bar(np.arange(len(sessions)))
+    line = np.repeat(np.arange(symbols), daily.count.sum(axis=0))
+    base = int(spans.bucket.min()) if len(spans.bucket) else 0
+    width = int(spans.bucket.max()) - base + 1 if len(spans.bucket) else 1
+    frame = pl.DataFrame({"index": line * width + spans.bucket[owner] - base, **{name: daily.column(name) for name in OHLCV}})
+    made = frame.with_columns(pl.col("index").set_sorted()).group_by_dynamic("index", every="1i").agg(*AGGREGATES)
+    index = made["index"].to_numpy()
+    closing = np.full(width, -1, np.int64)
+    closing[spans.bucket[spans.last] - base] = np.flatnonzero(spans.last)
+    opening = np.zeros(width, np.int64)
+    opening[spans.bucket[::-1] - base] = np.arange(len(sessions))[::-1]
+    session = closing[index % width]
+    bars = made["bars"].to_numpy().astype(np.int64)
+    expected = np.where(session >= 0, spans.expected[session], 1)
+    kept = (session >= 0) & (bars / expected >= settings.min_completeness)
+    session, symbol, first = session[kept], (index // width)[kept], opening[index % width][kept]
+    count = np.zeros((len(sessions), symbols), np.int32)
+    count[session, symbol] = 1
+    zeros = np.zeros(len(session), np.int32)
+    base_slot = np.zeros(len(session), np.int32)
+    quality = np.full(len(session), 100.0) * bars[kept] / expected[kept]
+    return Tape(
+        interval, daily.symbols, sessions, place(count), count, sessions.open[first], sessions.close[session], zeros, base_slot,
+        *(made[name].to_numpy()[kept] for name in OHLCV), quality, (bars == expected)[kept],
+    )  # fmt: skip
+
+
+def _grouped(base: Tape, interval: str) -> pl.DataFrame:
+    """Aggregates per (symbol, session, side of the break, bucket), in the order of the tape: row = 2 * line + side, floor."""
+    sessions, symbols = base.sessions, len(base.symbols)
+    whole = interval == "1d"
+    longest = int((sessions.close - sessions.open).max()) if len(sessions) else 1
+    step = longest if whole else Interval(interval).step_us
+    span = -(-longest // step) * step
+    row = 2 * np.repeat(np.arange(symbols * len(sessions)), base.count.T.ravel())
+    if not whole and (sessions.break_start != NO_BREAK).any():
+        resumed = base.per_bar(sessions.break_end)
+        row += (resumed != NO_BREAK) & (base.ts >= resumed)
+    index = row * span + (base.ts - base.per_bar(sessions.open))
+    frame = pl.DataFrame({"index": index, **{name: base.column(name) for name in OHLCV}})
+    made = frame.with_columns(pl.col("index").set_sorted()).group_by_dynamic("index", every=f"{step}i").agg(*AGGREGATES)
+    return made.with_columns(row=pl.col("index") // span, floor=pl.col("index") % span // step)
+
+
+def _cut(shape: tuple[int, ...], step: int, *, whole: bool) -> tuple[Ints, Ints]:
+    """Start and end of every bucket of a session of this shape (length, break start, break end), relative to its open."""
+    length, lunch, resumed = shape
+    if whole:
+        return np.zeros(1, np.int64), np.array([length], np.int64)
+    parts = [(0, length)] if lunch == NO_BREAK else [(0, lunch), (resumed, length)]
+    starts, ends = [], []
+    for begin, stop in parts:
+        floors = np.arange(begin // step, -(-stop // step), dtype=np.int64) * step
+        starts.append(np.maximum(floors, begin))
+        ends.append(np.minimum(floors + step, stop))
+    return np.concatenate(starts), np.concatenate(ends)
+
+
+def _shift(sessions: Sessions, interval: str) -> Ints:
+    """What to add to a floor after the break, so that it counts the session's buckets; shape (sessions,)."""
+    if interval == "1d":
+        return np.zeros(len(sessions), np.int64)
+    step = Interval(interval).step_us
+    has_break = sessions.break_start != NO_BREAK
+    morning = -((sessions.open - sessions.break_start) // step)
+    shift: Ints = np.where(has_break, morning - (sessions.break_end - sessions.open) // step, 0)
+    return shift
+
+
+def _base_slots(sessions: Sessions, owner: Ints, moment: Ints, step: int) -> Ints:
+    """Base slots of a session that begin before a moment; shape of `moment`."""
+    opened, lunch, resumed = sessions.open[owner], sessions.break_start[owner], sessions.break_end[owner]
+    has_break = lunch != NO_BREAK
+    before = -((opened - np.where(has_break, np.minimum(moment, lunch), moment)) // step)
+    after = np.where(has_break & (moment > resumed), -((resumed - moment) // step), 0)
+    total: Ints = before + after
+    return total
+
+
+def _cumulated(bars: Ints, line: Ints) -> Floats | Ints:
+    """Running sum of `bars` that starts anew with every line."""
+    if not len(bars):
+        return bars
+    total = np.cumsum(bars)
+    fresh = np.concatenate([[True], line[1:] != line[:-1]])
+    before = (total - bars)[fresh]
+    running: Ints = total - np.repeat(before, np.diff(np.append(np.flatnonzero(fresh), len(bars))))
+    return running

@@ -1,0 +1,197 @@
+"""Grid: stored bars placed on the slots that the calendar expects; from there tapes.
+
+Place in the flow: phase 4 of a day, right after load. Decides which bars count: in the session, on the grid, whole, and
+the first of duplicates. What does not count is kept as strays, to be reported. Never fills a gap.
+
+A grid has one line a symbol and all slots of the chunk's sessions side by side:
+
+    offset      0                 390                780
+    line A      b b b . b b ... b | b b b ... b b    |      '.' a missing bar: NaN
+    line B      b b b b b b ... b | b . . ... b b    |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import NO_BREAK, OHLCV, Bools, Floats, Ints, Sessions, Tape, place
+from backtester.intervals import Interval
+from backtester.market.load import Chunk
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The slots of a run of sessions; arrays of shape (slots,), offset of shape (sessions + 1,)."""
+
+    sessions: Sessions
+    interval: str
+    offset: Ints
+    session: Ints
+    slot: Ints
+    ts: Ints
+    end: Ints
+
+    @property
+    def count(self) -> Ints:
+        """Slots of each session."""
+        return np.diff(self.offset)
+
+
+@dataclass(frozen=True)
+class Strays:
+    """Stored rows that do not count, by why; shape (rows,): symbol, session, ts, kind (index into KINDS)."""
+
+    symbol: Ints
+    session: Ints
+    ts: Ints
+    kind: NDArray[np.int8]
+
+
+KINDS = ("out_of_session", "off_grid", "invalid", "duplicate")
+OUT_OF_SESSION, OFF_GRID, INVALID, DUPLICATE = range(4)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Bars on slots: columns of shape (symbols, slots), NaN where there is none; present tells which are there."""
+
+    clock: Clock
+    symbols: tuple[str, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    present: Bools
+    count: NDArray[np.int32]
+    strays: Strays
+
+    @property
+    def full(self) -> bool:
+        """True where no slot is missing."""
+        return int(self.count.sum()) == self.present.size
+
+
+def clock_of(sessions: Sessions, interval: str) -> Clock:
+    """All slots of the sessions: their open times and the times from which their bars are available."""
+    daily = interval == "1d"
+    step = Interval(interval).step_us
+    count = np.ones(len(sessions), np.int64) if daily else sessions.slots(step)
+    offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(count)])
+    session = np.repeat(np.arange(len(sessions)), count)
+    slot = np.arange(int(offset[-1])) - offset[session]
+    opened, closed = sessions.open[session], sessions.close[session]
+    if daily:
+        return Clock(sessions, interval, offset, session, slot, opened, closed)
+    has_break = sessions.break_start != NO_BREAK
+    morning = np.where(has_break, -((sessions.open - sessions.break_start) // step), count)[session]
+    after = slot >= morning
+    ts = np.where(after, sessions.break_end[session] + (slot - morning) * step, opened + slot * step)
+    limit = np.where(has_break[session] & ~after, sessions.break_start[session], closed)
+    return Clock(sessions, interval, offset, session, slot, ts, np.minimum(ts + step, limit))
+
+
+def place_on_slots(chunk: Chunk, interval: str) -> Grid:
+    """A chunk's rows on the slots of its sessions."""
+    clock = clock_of(chunk.sessions, interval)
+    position, symbol, kept, present, strays = _sort_out(chunk, clock, OHLCV)
+    lines, width = len(chunk.symbols), int(clock.offset[-1])
+    columns = [scatter(chunk.column(name), position, kept, lines, width) for name in OHLCV]
+    count = np.zeros((len(chunk.sessions), lines), np.int32)
+    if len(position):
+        session = clock.session[position - symbol * width]
+        count[:] = np.bincount(session * lines + symbol, minlength=count.size).reshape(count.shape)
+    return Grid(clock, chunk.symbols, *columns, present.reshape(lines, width), count, strays)
+
+
+def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
+    """Quote bars on the slots of `clock`: bid_open bid_close ask_open ask_close, shape (symbols, slots), NaN where none."""
+    names = ("bid_open", "bid_close", "ask_open", "ask_close")
+    position, _, kept, _, _ = _sort_out(chunk, clock, ())
+    lines, width = len(chunk.symbols), int(clock.offset[-1])
+    return {name: scatter(chunk.column(name), position, kept, lines, width) for name in names}
+
+
+def scatter(values: Floats, position: Ints, kept: Ints | None, lines: int, width: int) -> Floats:
+    """Values put at their positions of a (lines, width) grid of NaN."""
+    line = np.full(lines * width, np.nan)
+    line[position] = values if kept is None else values[kept]
+    return line.reshape(lines, width)
+
+
+def tape_of(grid: Grid, look: bool = True) -> Tape:
+    """The grid's bars side by side, with as-of quality (100 everywhere where `look` is false)."""
+    clock, lines = grid.clock, len(grid.symbols)
+    width = len(clock.ts)
+    if grid.full:
+        columns = [getattr(grid, name).ravel() for name in OHLCV]
+        slot, ts, end = (np.tile(values, lines) for values in (clock.slot, clock.ts, clock.end))
+    else:
+        index = np.flatnonzero(grid.present)
+        columns = [getattr(grid, name).ravel()[index] for name in OHLCV]
+        column = index % width if width else index
+        slot, ts, end = clock.slot[column], clock.ts[column], clock.end[column]
+    start = place(grid.count)
+    quality = as_of_quality(slot, start, grid.count) if look and not grid.full else np.full(len(slot), 100.0)
+    short = slot.astype(np.int32)
+    return Tape(clock.interval, grid.symbols, clock.sessions, start, grid.count, ts, end, short, short, *columns, quality,
+                np.ones(len(slot), np.bool_))  # fmt: skip
+
+
+def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:
+    """100 * bars so far / slots so far, at every bar of a base tape; shape (bars,)."""
+    so_far = np.arange(len(slot)) - np.repeat(start.T.ravel(), count.T.ravel()) + 1
+    quality: Floats = 100.0 * so_far / (slot + 1)
+    return quality
+
+
+def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[str]) -> tuple[Ints, Ints, Ints | None, Bools, Strays]:
+    """Positions on the grid of the rows that count, their symbols, their row numbers (None: all), the slots taken, the strays.
+
+    A row counts only where every column named in `whole` is a finite number.
+    """
+    session = chunk.session_of_rows()
+    symbol = chunk.column("symbol_id").astype(np.int64)
+    ts = chunk.column("ts")
+    slot, why = _slot_of(ts, session, clock)
+    if whole:
+        total = sum((chunk.column(name) for name in whole[1:]), start=chunk.column(whole[0]))
+        why[(why < 0) & ~np.isfinite(total)] = INVALID
+    position = symbol * len(clock.ts) + clock.offset[session] + slot
+    kept = np.flatnonzero(why < 0)
+    taken = np.zeros(len(chunk.symbols) * len(clock.ts), np.bool_)
+    taken[position[kept]] = True
+    if np.count_nonzero(taken) < len(kept):
+        _, earliest = np.unique(position[kept], return_index=True)
+        why[np.delete(kept, earliest)] = DUPLICATE
+        kept = np.flatnonzero(why < 0)
+    if len(kept) == len(position):
+        return position, symbol, None, taken, Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
+    stray = np.flatnonzero(why >= 0)
+    strays = Strays(symbol[stray], session[stray], ts[stray], why[stray].astype(np.int8))
+    return position[kept], symbol[kept], kept, taken, strays
+
+
+def _slot_of(ts: Ints, session: Ints, clock: Clock) -> tuple[Ints, NDArray[np.int64]]:
+    """The slot of each row in its session, and why it does not count (-1: it does)."""
+    days = clock.sessions
+    why = np.full(len(ts), -1, np.int64)
+    if clock.interval == "1d":
+        return np.zeros(len(ts), np.int64), why
+    step = Interval(clock.interval).step_us
+    elapsed = ts - days.open[session]
+    outside = (elapsed < 0) | (ts >= days.close[session])
+    if (days.break_start != NO_BREAK).any():
+        lunch = days.break_start[session]
+        resumed = days.break_end[session]
+        has_break = lunch != NO_BREAK
+        outside |= has_break & (ts >= lunch) & (ts < resumed)
+        morning = -((days.open[session] - lunch) // step) * step
+        elapsed = np.where(has_break & (ts >= resumed), ts - resumed + morning, elapsed)
+    why[~outside & (elapsed % step != 0)] = OFF_GRID
+    why[outside] = OUT_OF_SESSION
+    return np.where(outside, 0, elapsed // step), why

@@ -1,0 +1,164 @@
+"""Load: chunks of sessions from the lake as Arrow, merged by DuckDB, the next one read while this one is worked on.
+
+Place in the flow: phase 3 of a day. A session's bars are ONE Arrow table, a zero-copy slice of its chunk. Never decides
+which bars count: out-of-session bars, duplicates and damaged values come through as stored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from backtester.columns import Sessions
+from backtester.errors import DataError, ResourceError
+from backtester.market.lake import Lake
+from backtester.sql import query
+
+Verify = Literal["hash", "size", "off"]
+QUERIES = {"bars": "load_bars", "quotes": "load_quotes"}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is read of a lake: kind and interval, symbols (sorted by name), and with how many threads and bytes."""
+
+    lake: Lake
+    kind: Literal["bars", "quotes"]
+    interval: str
+    symbols: tuple[str, ...]
+    verify: Verify = "hash"
+    threads: int = 2
+    max_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Bars of several sessions: one Arrow table sorted by (session, ts, symbol), and the first row of each session.
+
+    table columns: day uint32, ts timestamp[us, UTC], symbol_id uint16, then float64 columns. first has shape (sessions + 1,).
+    files are the catalog's rows of what was read; seconds is how long it took.
+    """
+
+    sessions: Sessions
+    symbols: tuple[str, ...]
+    table: pa.Table
+    first: NDArray[np.int64]
+    files: pl.DataFrame
+    seconds: float
+
+    def day(self, session: int) -> pa.Table:
+        """One session as an Arrow table sorted by (ts, symbol): a slice without a copy."""
+        return self.table.slice(int(self.first[session]), int(self.first[session + 1] - self.first[session]))
+
+    def session_of_rows(self) -> NDArray[np.int64]:
+        """The session's index of every row, shape (rows,)."""
+        return np.repeat(np.arange(len(self.sessions)), np.diff(self.first))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column as numpy, shape (rows,): ts as int64 us, prices float64 with NaN for null."""
+        chunked = self.table.column(name)
+        if name == "ts":
+            chunked = chunked.cast(pa.int64())
+        series = pl.from_arrow(chunked)
+        assert isinstance(series, pl.Series)
+        return series.to_numpy()
+
+
+def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that reads below `roots` and nothing else, in UTC, without replacement scans or extensions."""
+    settings: dict[str, Any] = {"threads": threads, "TimeZone": "UTC", "python_enable_replacements": False}
+    if max_memory is not None:
+        settings["memory_limit"] = f"{max_memory}B"
+    connection = duckdb.connect(config=settings)
+    connection.execute("SET allowed_directories = $roots", {"roots": [str(root.resolve()) + "/" for root in roots]})
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def read(reader: Reader, sessions: Sessions) -> Chunk:
+    """All bars of `sessions` in one query. Raises DataError that names the file where one is missing or damaged."""
+    started = time.perf_counter()
+    files = reader.lake.files(reader.kind, reader.interval, sessions.label)
+    paths = [reader.lake.root / name for name in files["path"]]
+    for row, path in zip(files["path"], paths, strict=True):
+        _present(path)
+        reader.lake.check(row, reader.verify)
+    table = _merged(reader, paths) if paths else _nothing(reader.kind)
+    place = np.searchsorted(sessions.label, files["session"].to_numpy().astype("datetime64[D]"))
+    rows = np.zeros(len(sessions), np.int64)
+    if paths:
+        day = pl.from_arrow(table.column("day"))
+        assert isinstance(day, pl.Series)
+        rows[place] = np.diff(np.searchsorted(day.to_numpy(), np.arange(len(paths) + 1)))
+    first = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows)])
+    return Chunk(sessions, reader.symbols, table, first, files, time.perf_counter() - started)
+
+
+def stream(reader: Reader, parts: Sequence[Sessions]) -> Iterator[Chunk]:
+    """The parts one after the other; while one is worked on, the next is read on another thread."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
+        waiting = pool.submit(read, reader, parts[0]) if parts else None
+        for part in [*parts[1:], None]:
+            assert waiting is not None
+            chunk = waiting.result()
+            waiting = pool.submit(read, reader, part) if part is not None else None
+            yield chunk
+
+
+def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
+    connection = connect(reader.threads, reader.max_memory, [reader.lake.root])
+    try:
+        connection.execute("CREATE TEMP TABLE wanted (symbol VARCHAR, id USMALLINT)")
+        connection.execute(
+            "INSERT INTO wanted SELECT unnest($symbols), unnest($ids)",
+            {"symbols": list(reader.symbols), "ids": list(range(len(reader.symbols)))},
+        )
+        relation = connection.sql(query(QUERIES[reader.kind]), params={"files": [str(path) for path in paths]})
+        return relation.to_arrow_table()
+    except duckdb.OutOfMemoryException as error:
+        raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
+                            action="lower backtest_config.prefetch_days or raise resources.max_memory") from error  # fmt: skip
+    except duckdb.Error as error:
+        _explain(reader, paths, error)
+        raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error
+    finally:
+        connection.close()
+
+
+def _explain(reader: Reader, paths: Sequence[Path], error: duckdb.Error) -> None:
+    """Find the file that a failed query stumbled on and raise a DataError that names it."""
+    expected = _nothing(reader.kind).schema
+    for path in paths:
+        name = str(path.relative_to(reader.lake.root))
+        try:
+            schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException) as reason:
+            raise DataError("cannot read a file of the lake", where=name, value=str(reason).splitlines()[0],
+                            allowed="a complete Parquet file", action="import the session again") from error  # fmt: skip
+        missing = [field.name for field in expected if field.name not in (*schema.names, "day", "symbol_id")]
+        if missing or "symbol" not in schema.names:
+            raise DataError("a file of the lake lacks columns", where=name, value=", ".join(missing or ["symbol"]),
+                            action="import the session again") from error  # fmt: skip
+
+
+def _present(path: Path) -> None:
+    if not path.is_file():
+        raise DataError("a file of the lake is gone", where=str(path), action="import the session again, or run bt data verify")
+
+
+def _nothing(kind: str) -> pa.Table:
+    names = {"bars": ("open", "high", "low", "close", "volume"), "quotes": ("bid_open", "bid_close", "ask_open", "ask_close")}[kind]
+    fields = [("day", pa.uint32()), ("ts", pa.timestamp("us", "UTC")), ("symbol_id", pa.uint16()), *[(name, pa.float64()) for name in names]]
+    return pa.schema(fields).empty_table()

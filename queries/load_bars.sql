@@ -1,0 +1,26 @@
+-- purpose: the bars of some symbols in some day files, merged chronologically, one session after the other
+-- parameters:
+--   files  VARCHAR[], day files in session order
+--   wanted  a table (symbol VARCHAR, id USMALLINT) made beforehand, ids in the order of the symbols' names
+-- columns:
+--   day  UINTEGER, index into files
+--   ts  TIMESTAMP WITH TIME ZONE, open time of the bar
+--   symbol_id  USMALLINT, id of the symbol in wanted
+--   open  DOUBLE, as stored
+--   high  DOUBLE, as stored
+--   low  DOUBLE, as stored
+--   close  DOUBLE, as stored
+--   volume  DOUBLE, as stored
+-- grain: one stored bar; the order is total, so that threads never change it
+SELECT
+    CAST(b.file_index AS UINTEGER) AS day,
+    b.ts,
+    w.id AS symbol_id,
+    b.open,
+    b.high,
+    b.low,
+    b.close,
+    b.volume
+FROM read_parquet($files, hive_partitioning = false) AS b
+JOIN wanted AS w ON w.symbol = b.symbol
+ORDER BY b.file_index, b.ts, w.id, b.file_row_number
