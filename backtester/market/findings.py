@@ -1,0 +1,116 @@
+"""Findings: what looks wrong in the stored bars, as rows and not as exceptions.
+
+Place in the flow: phase 4 of a day, beside quality. One row a symbol, session and kind: where it was first seen, how much of
+it there is. Never changes a bar.
+
+    out_of_session off_grid invalid duplicate   stored rows that do not count, `value` of them
+    ohlc_violation non_positive_price zero_volume   bars that do, `value` of them
+    jump unadjusted_split   the largest ratio of a close to the one before it
+    stale   the longest run of bars that repeat open, high, low and close
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from backtester import schema
+from backtester.columns import Bools, Floats, Ints, Tape
+from backtester.market.grid import KINDS, Grid
+
+JUMP_RATIO = 1.5
+SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0)
+SPLIT_SLACK = 0.02
+STALE_BARS = 30
+
+
+def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
+    """Rows of the table `findings`, ordered by (session, symbol, kind); `before`, shape (symbols,), is each symbol's close
+    before the chunk (NaN: none)."""
+    rows = _strays(grid)
+    line = np.repeat(np.arange(tape.count.size), tape.count.T.ravel())
+    tops = np.maximum(tape.open, tape.close)
+    bottoms = np.minimum(tape.open, tape.close)
+    rows += _counted(tape, line, (tape.high < tops) | (tape.low > bottoms), "ohlc_violation", "close or open outside [low, high]")
+    rows += _counted(tape, line, np.minimum(bottoms, tape.low) <= 0, "non_positive_price", "price at or below 0")
+    rows += _counted(tape, line, tape.volume == 0, "zero_volume", "bars without volume never fill orders")
+    rows += _jumps(tape, line, before)
+    rows += _stale(tape, line)
+    rows.sort(key=lambda row: (row[1], row[0], row[3]))
+    label = grid.clock.sessions.label
+    columns = {
+        "symbol": pl.Series([grid.symbols[row[0]] for row in rows], dtype=pl.String),
+        "session": label[np.array([row[1] for row in rows], np.int64)],
+        "ts": np.array([row[2] for row in rows], np.int64),
+        "kind": pl.Series([row[3] for row in rows], dtype=pl.String),
+        "value": np.array([row[4] for row in rows], np.float64),
+        "detail": pl.Series([row[5] for row in rows], dtype=pl.String),
+    }
+    return schema.frame(schema.FINDINGS, columns)
+
+
+Row = tuple[int, int, int, str, float, str]
+
+
+def _strays(grid: Grid) -> list[Row]:
+    strays = grid.strays
+    found: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for symbol, session, ts, kind in zip(
+        strays.symbol.tolist(), strays.session.tolist(), strays.ts.tolist(), strays.kind.tolist(), strict=True
+    ):
+        first, number = found.get((symbol, session, kind), (ts, 0))
+        found[symbol, session, kind] = (min(first, ts), number + 1)
+    return [
+        (symbol, session, first, KINDS[kind], float(number), "stored rows left out")
+        for (symbol, session, kind), (first, number) in found.items()
+    ]
+
+
+def _counted(tape: Tape, line: Ints, wrong: Bools, kind: str, detail: str) -> list[Row]:
+    at = np.flatnonzero(wrong)
+    if not len(at):
+        return []
+    lines, first, number = np.unique(line[at], return_index=True, return_counts=True)
+    return [_row(tape, int(owner), int(at[begin]), kind, float(count), detail) for owner, begin, count in zip(lines, first, number, strict=True)]
+
+
+def _jumps(tape: Tape, line: Ints, before: Floats) -> list[Row]:
+    if not len(tape):
+        return []
+    previous = np.concatenate([[np.nan], tape.close[:-1]])
+    heads = np.unique(tape.start.T[:, 0][tape.count.sum(axis=0) > 0])
+    owners = line[heads] // len(tape.sessions)
+    previous[heads] = before[owners]
+    usable = (previous > 0) & (tape.close > 0)
+    ratio = np.divide(tape.close, previous, out=np.ones(len(tape)), where=usable)
+    size = np.maximum(ratio, np.divide(1.0, ratio, out=np.ones(len(tape)), where=ratio > 0))
+    rows = []
+    at = np.flatnonzero(size > JUMP_RATIO)
+    for owner in np.unique(line[at]):
+        inside = at[line[at] == owner]
+        worst = int(inside[np.argmax(size[inside])])
+        split = any(abs(size[worst] / known - 1.0) <= SPLIT_SLACK for known in SPLIT_RATIOS)
+        kind, detail = ("unadjusted_split", "a split's ratio; unadjusted split?") if split else ("jump", "close / close before")
+        rows.append(_row(tape, int(owner), worst, kind, float(ratio[worst]), detail))
+    return rows
+
+
+def _stale(tape: Tape, line: Ints) -> list[Row]:
+    if len(tape) < STALE_BARS:
+        return []
+    same = np.zeros(len(tape), np.bool_)
+    same[1:] = (tape.close[1:] == tape.close[:-1]) & (line[1:] == line[:-1])
+    same &= (tape.high == tape.low) & (tape.open == tape.close)
+    breaks = np.flatnonzero(~same)
+    length = np.diff(np.append(breaks, len(tape)))
+    rows = {}
+    for begin, size in zip(breaks[length >= STALE_BARS].tolist(), length[length >= STALE_BARS].tolist(), strict=True):
+        owner = int(line[begin])
+        if owner not in rows or rows[owner][4] < size:
+            rows[owner] = _row(tape, owner, begin, "stale", float(size), "bars that repeat one price")
+    return list(rows.values())
+
+
+def _row(tape: Tape, line: int, at: int, kind: str, value: float, detail: str) -> Row:
+    symbol, session = divmod(line, len(tape.sessions))
+    return symbol, session, int(tape.ts[at]), kind, value, detail
