@@ -19,11 +19,9 @@ from backtester.table import frame as frame
 
 # Bits of `flags` of a market bar or quote.
 FILLED, DERIVED, OUT_OF_SESSION, SYNTHETIC = 1, 2, 4, 8
-# Bits of `flags` of a fill: the bar held stop and target; a close before the session's last slot; a trade price where a quote was
-# asked for; a fill at the close of the bar that made the signal.
-AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE, OPTIMISTIC = 1, 2, 4, 8
-# Bits of `flags` of a decision: the size was cut by max_per_trade; the order may fill at the signal's own close.
-SIZE_CUT, SAME_CLOSE = 1, 2
+# Words of `flags` of a decision and of a fill, joined by a comma where there are several, "" where there is none.
+SIZE_CUT = "size_cut"
+STALE_CLOSE, SYNTHETIC_QUOTE = "stale_close", "synthetic_quote"
 
 PHASES = ("initialize", "history", "load", "activate", "process", "end")
 STAGES = ("bars", "derived", "quality", "indicators", "signals")
@@ -134,12 +132,12 @@ DECISIONS = Table(
         _text("reason", "the first check that failed, or approved", *REASONS),
         _text("tag", "the strategy's own word for the signal", empty=True),
         Column("order_id", pl.Int64(), "the order made", empty=True),
-        _bits("1 size cut by max_per_trade, 2 may fill at the signal's own close (optimistic)"),
+        _text("flags", "size_cut where max_per_trade cut the size", empty=True),
     ),
     (
-        ("cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 47.0, 209.5, 1.0, 100.0, True, "approved", None, 1, 0),
-        ("cross", "RIVN", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 0.0, 13.2, 1.0, 91.4, False, "low_quality", None, None, 0),
-        ("cross", "AAPL", "2025-07-02", "2025-07-02T15:20Z", "exit_long", 47.0, 210.1, 1.0, 100.0, True, "approved", "x", 2, 0),
+        ("cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 47.0, 209.5, 1.0, 100.0, True, "approved", None, 1, ""),
+        ("cross", "RIVN", "2025-07-02", "2025-07-02T14:05Z", "enter_long", 0.0, 13.2, 1.0, 91.4, False, "low_quality", None, None, ""),
+        ("cross", "AAPL", "2025-07-02", "2025-07-02T15:20Z", "exit_long", 47.0, 210.1, 1.0, 100.0, True, "approved", "x", 2, ""),
     ),
 )
 ORDERS = Table(
@@ -185,20 +183,20 @@ FILLS = Table(
         _number("slippage", "paid against the price before slippage, never negative", MONEY),
         _TYPE,
         _flag("ambiguous", "the bar held both stop and target"),
-        _bits("1 ambiguous, 2 stale close, 4 synthetic quote, 8 optimistic (filled at the signal's own close)"),
+        _text("flags", "stale_close, synthetic_quote, both joined by a comma, or nothing"),
     ),
     (
-        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, 0),
-        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "sell", 47.0, 213.7, 10043.9, 1.0, 0.0, "target", False, 0),
-        (9, "cross", "RIVN", "2025-07-03", "2025-07-03T16:59Z", "sell", 700.0, 13.1, 9170.0, 3.5, 0.92, "close", False, 2),
+        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, ""),
+        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "sell", 47.0, 213.7, 10043.9, 1.0, 0.0, "target", False, ""),
+        (9, "cross", "RIVN", "2025-07-03", "2025-07-03T16:59Z", "sell", 700.0, 13.1, 9170.0, 3.5, 0.92, "close", False, "stale_close"),
     ),
 )
 TRADES = Table(
     "trades",
-    "one round trip; positions open at the end of the run stand last, marked at the last close",
+    "one round trip, in the order of closing; positions open at the end of the run stand last, marked at the last close",
     ("trade_id",),
     (
-        _count("trade_id", "counts from 1 in the order of closing"),
+        _count("trade_id", "counts entries from 1 as they fill"),
         _STRATEGY,
         _SYMBOL,
         _text("direction", "long or short", "long", "short"),

@@ -80,7 +80,7 @@ def fills(**changes: object) -> dict[str, object]:
         "slippage": np.array([0.0]),
         "type": ["market"],
         "ambiguous": np.array([False]),
-        "flags": np.array([0], np.int8),
+        "flags": [""],
     }
     return row | changes
 

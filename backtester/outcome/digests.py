@@ -1,0 +1,150 @@
+"""Digests: what a table, a set of columns or a JSON value is, in 64 hex digits, whatever pieces it came in.
+
+Place in the flow: the results' writer feeds a `TableDigest` as it writes, the pipeline hashes each session's stages, the manifest
+and the loader compare. Never looks at file bytes: a digest is of values, so that Parquet versions and row groups do not matter.
+
+The canonical form
+    Each column is up to three streams of bytes, each hashed by SHA-256 on its own, so that appending rows only appends bytes:
+        values   little-endian numbers: Float64 as 8 bytes (every NaN as 0x7ff8000000000000, -0.0 as 0.0), Int64 8, Int32 4,
+                 Date as days 4, Datetime as microseconds 8, Boolean 1; a null is all zeros. Strings: their UTF-8 bytes on end.
+        nulls    one byte a row, 1 where the value is null
+        lengths  (strings) the number of UTF-8 bytes of each row, 8 bytes each
+    The table's digest is the SHA-256 of the canonical JSON of
+        {"rows": n, "columns": [[name, dtype, values, nulls, lengths or null], ...]}      (streams as hex digests)
+    Canonical JSON has sorted keys, no spaces, UTF-8, floats as their shortest decimal form, -0.0 as 0.0, no NaN.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from backtester.schema import Table
+
+
+class TableDigest:
+    """The digest of a table that grows; any split of its rows into pieces gives the same digest. Timings are left out."""
+
+    def __init__(self, table: Table) -> None:
+        self._columns = [_ColumnDigest(name, table.dtypes[name]) for name in table.digested]
+        self._rows = 0
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Append rows; the frame has the table's columns and dtypes."""
+        for column in self._columns:
+            column.add(rows.get_column(column.name))
+        self._rows += rows.height
+
+    def hexdigest(self) -> str:
+        """The digest of the rows so far, as 64 hex digits."""
+        return json_digest({"rows": self._rows, "columns": [column.form() for column in self._columns]})
+
+
+def table_digest(table: Table, frames: Iterable[pl.DataFrame]) -> str:
+    """The digest of a table given as frames one after the other."""
+    digest = TableDigest(table)
+    for rows in frames:
+        digest.add(rows)
+    return digest.hexdigest()
+
+
+def array_digest(columns: Mapping[str, NDArray[Any] | Sequence[str]]) -> str:
+    """The digest of named columns that belong together: number, boolean or datetime64 arrays of any shape, or lists of words.
+
+    The order of the names counts, and so do shapes and dtypes; byte order and memory layout do not.
+    """
+    forms = []
+    for name, values in columns.items():
+        if isinstance(values, np.ndarray):
+            forms.append([name, values.dtype.newbyteorder("<").str, list(values.shape), hashlib.sha256(_bytes(values)).hexdigest()])
+        else:
+            forms.append([name, "words", [len(values)], json_digest(list(values))])
+    return json_digest(forms)
+
+
+def canonical_json(value: Any) -> bytes:
+    """The value as canonical JSON (see the module); ValueError on NaN and infinities, TypeError on what JSON has not."""
+    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows it: dicts with text keys, lists, numpy scalars as Python's, dates in ISO form, -0.0 as 0.0.
+
+    >>> plain({1: (np.int64(2), -0.0), "day": dt.date(2025, 7, 2)})
+    {'1': [2, 0.0], 'day': '2025-07-02'}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON, as 64 hex digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def metrics_digest(metrics: Mapping[str, Any]) -> str:
+    """The digest of metrics, floats at 10 significant digits: what exp, log and sqrt may differ by between machines is left out.
+
+    >>> metrics_digest({"sharpe": 1.00000000001}) == metrics_digest({"sharpe": 1.0})
+    True
+    """
+    return json_digest(_ten_digits(metrics))
+
+
+class _ColumnDigest:
+    """The streams of one column."""
+
+    def __init__(self, name: str, dtype: pl.DataType) -> None:
+        self.name, self._dtype = name, dtype
+        self._values, self._nulls = hashlib.sha256(), hashlib.sha256()
+        self._lengths = hashlib.sha256() if dtype == pl.String else None
+
+    def add(self, series: pl.Series) -> None:
+        self._nulls.update(series.is_null().cast(pl.UInt8).to_numpy().tobytes())
+        if self._lengths is None:
+            number = series.cast(pl.UInt8) if self._dtype == pl.Boolean else series.to_physical()
+            self._values.update(_bytes(number.fill_null(0).to_numpy()))
+        elif len(series):
+            # One Arrow array: its offsets give the lengths, its data buffer holds the text on end.
+            text = series.fill_null("").rechunk().to_arrow().cast(pa.large_string())
+            offsets = np.frombuffer(text.buffers()[1], "<i8", len(text) + 1, text.offset * 8)
+            self._lengths.update(np.diff(offsets).astype("<i8").tobytes())
+            data = text.buffers()[2]
+            self._values.update(memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b"")
+
+    def form(self) -> list[str | None]:
+        lengths = None if self._lengths is None else self._lengths.hexdigest()
+        return [self.name, str(self._dtype), self._values.hexdigest(), self._nulls.hexdigest(), lengths]
+
+
+def _bytes(values: NDArray[Any]) -> bytes:
+    """The canonical bytes of numbers, in C order."""
+    if values.dtype.kind == "f":
+        values = values + values.dtype.type(0)  # a copy in which -0.0 has become 0.0
+        values[np.isnan(values)] = np.nan  # one NaN, whatever its bits were
+    return values.astype(values.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
+
+
+def _ten_digits(value: Any) -> Any:
+    """The value with every float as a decimal text of 10 significant digits."""
+    if isinstance(value, Mapping):
+        return {name: _ten_digits(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_ten_digits(part) for part in value]
+    return f"{value + 0.0:.10g}" if isinstance(value, float) else value
