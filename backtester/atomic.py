@@ -6,7 +6,7 @@ one, never a part: temporary name in the same folder, fsync, replace, fsync of t
 A temporary name is `.<name>.<random>.tmp`: no pattern of a reader (`*.parquet`, `*.json`) matches it.
 
 Faults for tests: the environment variable BT_FAIL_AT names a step, and the process ends there as if it had been killed.
-The steps of `commit` are `write`, `sync`, `replace` and `done`, each named `<step>:<file name>`; BT_FAIL_AT holds a step
+The steps are `write`, `sync`, `replace` and `done`, each named `<step>:<file name>`; BT_FAIL_AT holds a step
 (`replace`) or a pattern of the whole name (`replace:2025-07-*`). The exit code of such a death is 137.
 """
 
@@ -35,14 +35,44 @@ def commit(path: Path, write: Callable[[Path], None]) -> None:
     its folder. Raises ResourceError where the disk is full or fails, OutputError where the place is not writable; then,
     and whenever `write` raises, the old file stands and the temporary one is gone.
     """
-    temporary = _temporary(path)
+    temporary = stage(path, write)
     try:
-        _fill(temporary, path, write)
+        publish(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     fail_point(f"done:{path.name}")
+
+
+def stage(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary file beside `path`, durable and ready to be put there by `publish`; returns its path.
+
+    Its mode is 0600 while it is written. Errors as of `commit`; then the temporary file is gone.
+    """
+    temporary = _temporary(path)
+    try:
+        fail_point(f"write:{path.name}")
+        write(temporary)
+        fail_point(f"sync:{path.name}")
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        # The folder's mode shows what the user's umask lets others see, without the umask being touched (all threads share it).
+        shown = path.stat().st_mode if path.exists() else path.parent.stat().st_mode
+        temporary.chmod(shown & 0o666)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise write_error(path, error) from error
+        raise
+    return temporary
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Put a staged file in its place; durable after `sync_folder`."""
+    fail_point(f"replace:{path.name}")
+    temporary.replace(path)
 
 
 def fail_point(name: str) -> None:
@@ -97,18 +127,3 @@ def _temporary(path: Path) -> Path:
         raise write_error(path, error) from error
     os.close(handle)
     return Path(name)
-
-
-def _fill(temporary: Path, path: Path, write: Callable[[Path], None]) -> None:
-    """Write, sync and replace, with a fault point before each step."""
-    fail_point(f"write:{path.name}")
-    write(temporary)
-    fail_point(f"sync:{path.name}")
-    with temporary.open("r+b") as file:
-        os.fsync(file.fileno())
-    # The folder's mode shows what the user's umask lets others see, without the umask being touched (it belongs to all threads).
-    shown = path.stat().st_mode if path.exists() else path.parent.stat().st_mode
-    temporary.chmod(shown & 0o666)
-    fail_point(f"replace:{path.name}")
-    temporary.replace(path)
-    sync_folder(path.parent)
