@@ -111,14 +111,14 @@ class Order:
     side: str
     type: str
     quantity: float
-    made: int
+    ts: int
     level: float | None = None
     value: int = 0
     fee: int = 0
     signal: Signal | None = None
     decision: dict[str, Any] | None = None
     status: str = "open"
-    reason: str = ""
+    reason: str = ""  # empty: none
     resolved: int | None = None
 
 

@@ -15,6 +15,7 @@ from tests.scene import Bar, Order, Result, Rules, Scene, Signal
 
 SYNTHETIC_QUOTE = "synthetic_quote"
 STALE_CLOSE = "stale_close"
+MOST_LOTS = 2**53
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Position:
 
     strategy: str
     symbol: str
+    trade_id: int
     quantity: float
     price: float
     value: int
@@ -56,8 +58,8 @@ def fee_of(rules: Rules, price: float, quantity: float) -> int:
 
 def most_lots(price: float, lot: float, limit: int, cost: Callable[[float], int]) -> int:
     """The most lots whose cost is not above the limit; cost never falls as the quantity grows."""
-    lots = max(0, int(limit / (price * lot * 1e6)))
-    while cost((lots + 1) * lot) <= limit:
+    lots = min(MOST_LOTS, max(0, int(limit / (price * lot * 1e6))))
+    while lots < MOST_LOTS and cost((lots + 1) * lot) <= limit:
         lots += 1
     while lots > 0 and cost(lots * lot) > limit:
         lots -= 1
@@ -73,6 +75,7 @@ class Simulator:
         self.positions: dict[tuple[str, str], Position] = {}
         self.waiting: list[Order] = []
         self.last_close: dict[str, float] = {}
+        self.round_trips = 0
         self.result = Result()
 
     def run(self) -> Result:
@@ -89,6 +92,8 @@ class Simulator:
                 self.last_close[symbol] = bar.close
             for signal in self.signals_at(t):
                 self.decide(t, signal)
+            if self.rules.flat_at_close:
+                self.flatten(t)
             self.mark(t)
             if self.is_session_end(t):
                 self.expire(t)
@@ -97,10 +102,11 @@ class Simulator:
 
     # What the market says
 
-    def rank(self, item: Any) -> tuple[bool, int, str]:
-        """Order of acting: exits, then entries; strategies as configured; symbols by name."""
-        entry = getattr(item, "side", "") == "buy" or getattr(item, "action", "").startswith("enter")
-        return entry, self.strategies.index(item.strategy), item.symbol
+    def rank(self, item: Any) -> tuple[bool, int, str, bool]:
+        """Order of acting: exits, then entries; strategies as configured; symbols by name; long before short."""
+        action = getattr(item, "action", "")
+        entry = getattr(item, "side", "") == "buy" or action.startswith("enter")
+        return entry, self.strategies.index(item.strategy), item.symbol, action.endswith("short")
 
     def signals_at(self, t: int) -> list[Signal]:
         return sorted((s for s in self.signals if s.t == t), key=self.rank)
@@ -133,9 +139,6 @@ class Simulator:
 
     # What the account says
 
-    def held(self, key: tuple[str, str]) -> Position | None:
-        return self.positions.get(key)
-
     def waiting_exit(self, position: Position) -> Order | None:
         key = (position.strategy, position.symbol)
         return next((o for o in self.waiting if o.side == "sell" and (o.strategy, o.symbol) == key), None)
@@ -163,7 +166,7 @@ class Simulator:
         if not row["approved"]:
             return
         buys = signal.action == "enter_long"
-        order = self.make(t, signal.strategy, signal.symbol, "buy" if buys else "sell", "market", row["quantity"])
+        order = self.make(self.slots[t].end, signal.strategy, signal.symbol, "buy" if buys else "sell", "market", row["quantity"])
         order.signal, order.decision = signal, row
         if buys:
             order.value = value_of(signal.price, order.quantity)
@@ -173,7 +176,7 @@ class Simulator:
             self.fill_order(t, order, "close")
 
     def exit(self, signal: Signal, row: dict[str, Any]) -> str:
-        position = self.held((signal.strategy, signal.symbol))
+        position = self.positions.get((signal.strategy, signal.symbol))
         if signal.action == "exit_short" or position is None or self.waiting_exit(position):
             return "no_position"
         row["quantity"] = position.quantity
@@ -194,7 +197,7 @@ class Simulator:
             return "session_closed"
         if rules.flat_at_close and slot.end > slot.session_close - round(rules.no_entry_minutes * 60e6):
             return "after_last_entry"
-        if self.held(key) or any((o.strategy, o.symbol) == key for o in self.entries()):
+        if key in self.positions or any((o.strategy, o.symbol) == key for o in self.entries()):
             return "already_in_position"
         if rules.max_open_positions is not None and len(self.staying()) + len(self.entries()) >= rules.max_open_positions:
             return "max_open_positions"
@@ -228,7 +231,7 @@ class Simulator:
         rules = self.rules
         if signal.size is not None or rules.sizing == "shares":
             shares = rules.value if signal.size is None else signal.size
-            return int((shares / rules.lot + 1e-9) // 1)
+            return min(MOST_LOTS, int((shares / rules.lot + 1e-9) // 1))
         if rules.sizing == "notional":
             return most_lots(price, rules.lot, money(rules.value), lambda q: value_of(price, q))
         limit = round(rules.value * (self.cash + self.marks()))
@@ -240,8 +243,8 @@ class Simulator:
 
     # Orders
 
-    def make(self, t: int, strategy: str, symbol: str, side: str, kind: str, quantity: float, level: float | None = None) -> Order:
-        order = Order(len(self.result.orders), strategy, symbol, side, kind, quantity, t, level)
+    def make(self, ts: int, strategy: str, symbol: str, side: str, kind: str, quantity: float, level: float | None = None) -> Order:
+        order = Order(len(self.result.orders) + 1, strategy, symbol, side, kind, quantity, ts, level)
         self.result.orders.append(order)
         return order
 
@@ -267,10 +270,12 @@ class Simulator:
     def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> None:
         rules, price, quantity = self.rules, self.slipped(seen, "buy"), order.quantity
         if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
+            order.decision["reason"] = "max_open_positions"
             return self.resolve(t, order, "cancelled", "max_open_positions")
         if value_of(price, quantity) + fee_of(rules, price, quantity) > self.cash:
             lots = most_lots(price, rules.lot, self.cash, lambda q: value_of(price, q) + fee_of(rules, price, q))
             quantity = lots * rules.lot
+            order.decision["reason"] = "insufficient_cash"
             self.resolve(t, order, "partial" if lots else "cancelled", "insufficient_cash")
             if not lots:
                 return None
@@ -278,7 +283,8 @@ class Simulator:
             self.resolve(t, order, "filled")
         row = self.fill(t, order, quantity, seen, price, flags)
         self.cash -= row["value"] + row["fee"]
-        position = Position(order.strategy, order.symbol, quantity, price, row["value"], row["fee"], t, at, price, price)
+        self.round_trips += 1
+        position = Position(order.strategy, order.symbol, self.round_trips, quantity, price, row["value"], row["fee"], t, at, price, price)
         self.positions[order.strategy, order.symbol] = position
         self.protect(t, position, order.signal)
 
@@ -291,10 +297,11 @@ class Simulator:
             stop = position.price * (1.0 - loss)
         if target is None and profit is not None:
             target = position.price * (1.0 + profit)
+        ts = self.slots[t].start if position.at == "open" else self.slots[t].end
         if stop is not None:
-            position.stop = self.make(t, position.strategy, position.symbol, "sell", "stop", position.quantity, stop)
+            position.stop = self.make(ts, position.strategy, position.symbol, "sell", "stop", position.quantity, stop)
         if target is not None:
-            position.target = self.make(t, position.strategy, position.symbol, "sell", "target", position.quantity, target)
+            position.target = self.make(ts, position.strategy, position.symbol, "sell", "target", position.quantity, target)
 
     def close_position(self, t: int, position: Position, order: Order, at: str, seen: float, why: str, flags: list[str]) -> None:
         price = seen if order.type == "target" else self.slipped(seen, "sell")
@@ -307,10 +314,9 @@ class Simulator:
         row = self.fill(t, order, position.quantity, seen, price, flags)
         self.cash += row["value"] - row["fee"]
         del self.positions[position.strategy, position.symbol]
+        position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
         if at == "close":
             self.see_range(t, position)
-        else:
-            position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
         self.trade(position, row["value"], row["fee"], t, price, why)
 
     def fill(self, t: int, order: Order, quantity: float, seen: float, price: float, flags: list[str]) -> dict[str, Any]:
@@ -325,9 +331,9 @@ class Simulator:
     def trade(self, position: Position, exit_value: int, exit_fee: int, t: int, price: float | None, why: str) -> None:
         pnl = exit_value - position.value - position.fee - exit_fee
         self.result.trades.append({
-            "strategy": position.strategy, "symbol": position.symbol, "quantity": position.quantity, "entry": position.slot,
-            "entry_price": position.price, "exit": None if price is None else t, "exit_price": price, "pnl": pnl,
-            "return": pnl / position.value, "fees": position.fee + exit_fee, "bars": t - position.slot,
+            "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol, "quantity": position.quantity,
+            "entry": position.slot, "entry_price": position.price, "exit": None if price is None else t, "exit_price": price,
+            "pnl": pnl, "return": pnl / position.value, "fees": position.fee + exit_fee, "bars": t - position.slot,
             "mae": position.lowest / position.price - 1.0, "mfe": position.highest / position.price - 1.0,
             "exit_reason": why, "is_open": price is None,
         })  # fmt: skip
@@ -356,7 +362,7 @@ class Simulator:
     def flatten(self, t: int) -> None:
         for position in sorted(self.positions.values(), key=self.rank):
             if self.is_last_fillable(t, position.symbol):
-                order = self.make(t, position.strategy, position.symbol, "sell", "close", position.quantity)
+                order = self.make(self.slots[t].end, position.strategy, position.symbol, "sell", "close", position.quantity)
                 price, flags = self.price_at(t, position.symbol, "sell", "close")
                 stale = [] if self.is_session_end(t) else [STALE_CLOSE]
                 self.close_position(t, position, order, "close", price, "flat_at_close", flags + stale)
@@ -382,7 +388,7 @@ class Simulator:
     def end(self) -> None:
         for order in self.waiting:
             order.reason = order.decision["reason"] = "no_bar_to_fill"
-        for position in sorted(self.positions.values(), key=lambda p: p.slot):
+        for position in sorted(self.positions.values(), key=lambda p: p.trade_id):
             self.trade(position, self.mark_of(position), 0, len(self.slots) - 1, None, "")
         self.result.cash = self.cash
 
