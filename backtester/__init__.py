@@ -1,0 +1,73 @@
+"""An intraday backtester: a Parquet lake in, column strategies, a folder of tables out; the same result every time.
+
+    import backtester as bt
+
+    run = bt.run("configs/quickstart.json")
+    run.metrics["sharpe"]
+    run.table("fills")            # a polars frame
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backtester.outcome.results import Run
+    from backtester.signals import indicators
+    from backtester.signals.bars import Bars
+    from backtester.signals.strategy import Signals, Strategy
+
+__version__ = "0.1.0"
+__all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "load", "run"]
+
+_PLACES = {
+    "Bars": "backtester.signals.bars",
+    "Run": "backtester.outcome.results",
+    "Signals": "backtester.signals.strategy",
+    "Strategy": "backtester.signals.strategy",
+    "indicators": "backtester.signals",
+}
+
+
+def run(
+    config: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    lake: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+) -> Run:
+    """Run a config (file or mapping) and return its result.
+
+    `out` is the result's folder (`runs/<config's name>` where absent), `lake` wins over the config's, `overrides` are
+    `PATH=VALUE` texts, `force` replaces a complete run that stands there. Raises the errors of `backtester.errors`.
+    """
+    from backtester import pipeline
+    from backtester.config import load as load_config
+
+    checked = load_config(config, overrides, None if lake is None else Path(lake))
+    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force)
+
+
+def load(folder: str | Path) -> Run:
+    """The result in a run's folder. Raises DataError where there is no complete one."""
+    from backtester.outcome import results
+
+    return results.load(Path(folder))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(_PLACES[name])
+    return import_module(f"{_PLACES[name]}.{name}") if name == "indicators" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,361 @@
+"""The config: one JSON document becomes one frozen value, a nest of the stages' own settings.
+
+Place in the flow: the first thing a run does; pipeline reads the value and hands each stage its part.
+
+    load:  read (bytes -> document) -> --set -> strategies' parameters -> models -> Config
+           every problem of a document is reported together, each with its JSON pointer
+
+Never reads market data or calendars, never looks at the clock: what only they can tell (no session between the dates, a
+missing interval) is said by the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from backtester.config_document import Document, Parts, assign, pointer, read
+from backtester.config_errors import Fault, Refusal, placed, problems, repeated
+from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
+from backtester.errors import BacktesterError, ConfigError, StrategyError, did_you_mean
+from backtester.market.history import HistorySettings, ListedIndicatorSettings
+from backtester.market.quality import GapFillerSettings
+from backtester.market.resample import DerivedSettings
+from backtester.settings import IntervalText, Settings
+from backtester.trading.execution import AccountSettings, ExecutionSettings
+from backtester.trading.risk import RiskSettings
+
+if TYPE_CHECKING:
+    from backtester.signals.strategy import Strategy
+
+VERSION = 1
+MAX_THREADS = 1024
+
+_SECRET = re.compile(r"key|secret|token|passw|credential", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+# What cannot influence a result and so stays out of the digest.
+_OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
+    ("config_version",),
+    ("session_name",),
+    ("metadata",),
+    ("api_config",),
+    ("resources",),
+    ("keep",),
+    ("backtest_config", "prefetch_days"),
+    ("backtest_config", "speed_multiplier"),
+    ("session_data_config", "lake"),
+    ("session_data_config", "verify"),
+    ("session_data_config", "gap_filler", "max_retries"),
+    ("session_data_config", "gap_filler", "retry_interval_seconds"),
+)
+
+
+class BacktestSettings(Settings):
+    """`backtest_config`: the days of the run, both included; may fall on days without a session."""
+
+    start_date: Day = Field(description="first day, YYYY-MM-DD")
+    end_date: Day = Field(description="last day, YYYY-MM-DD")
+    speed_multiplier: float = Field(0.0, ge=0.0, description="speed of `bt replay`; without meaning elsewhere")
+    prefetch_days: int | None = Field(None, ge=1, le=100_000, description="sessions read by one query; chosen by itself where absent")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BacktestSettings:
+        if self.start_date > self.end_date:
+            action = f"swap it with end_date, {self.end_date}"
+            raise Refusal([Fault(("start_date",), "start_date is after end_date", self.start_date, action=action)])
+        return self
+
+
+class IndicatorSettings(Settings):
+    """One session indicator: a column that strategies reach as `bars.indicator("sma_20")`."""
+
+    name: str = Field(description="a name that `bt indicators` lists")
+    period: int | None = Field(None, ge=1, le=100_000)
+    interval: IntervalText = Field(description="the bars it is computed on, such as 5m")
+    params: dict[str, float | int] = {}
+    type: str | None = Field(None, description="recorded only")
+
+
+class IndicatorsSettings(Settings):
+    """`session_data_config.indicators`."""
+
+    session: tuple[IndicatorSettings, ...] = ()
+    historical: tuple[ListedIndicatorSettings, ...] = ()
+
+
+class SessionDataSettings(Settings):
+    """`session_data_config`: which market data, and what is made of it."""
+
+    lake: Text | None = Field(None, description="folder; relative to the config")
+    verify: Literal["hash", "size", "off"] = "hash"
+    symbols: Symbols = Field(description="a list of symbols")
+    streams: tuple[Stream, ...] = ()
+    historical: HistorySettings = HistorySettings()
+    indicators: IndicatorsSettings = IndicatorsSettings()
+    gap_filler: GapFillerSettings = GapFillerSettings()
+    derived: DerivedSettings = DerivedSettings()
+
+
+class StrategySettings(Settings):
+    """One strategy of the run; `params` are checked against the strategy's own fields and completed with its defaults."""
+
+    name: Name = Field(description="its name in every table, unique in the run")
+    use: Text = Field(description="a name that `bt strategies` lists, path/to/file.py:Class, or package.module:Class")
+    symbols: Literal["all"] | Symbols = "all"
+    params: dict[str, Any] = {}
+
+
+class ResourceSettings(Settings):
+    """`resources`: limits that never change a result."""
+
+    max_memory: Memory = None
+    threads: int | None = Field(None, ge=1, le=MAX_THREADS)
+
+
+class Config(Settings):
+    """Everything that a run is told; made by `load`, which completes and checks it."""
+
+    config_version: int = Field(VERSION, ge=1)
+    session_name: Text = Field(description="a title for people")
+    exchange_group: Text = Field(description="such as US_EQUITY")
+    asset_class: Text = Field(description="such as EQUITY")
+    calendar: Text | None = Field(None, description="a pandas_market_calendars name; wins over exchange_group")
+    mode: Literal["backtest"] = "backtest"
+    backtest_config: BacktestSettings = Field(description="an object with start_date and end_date")
+    session_data_config: SessionDataSettings = Field(description="an object with symbols and streams")
+    strategies: tuple[StrategySettings, ...] = ()
+    trading_config: RiskSettings = RiskSettings()
+    account: AccountSettings = Field(description="cash, or trading_config.max_buying_power in its place")
+    execution: ExecutionSettings = ExecutionSettings()
+    keep: tuple[Literal["signals", "bars", "indicators"], ...] = ()
+    on_error: Literal["isolate", "fail"] = "isolate"
+    resources: ResourceSettings = ResourceSettings()
+    api_config: dict[str, Any] = Field({}, description="recorded only")
+    metadata: dict[str, Any] = Field({}, description="anything; recorded only")
+
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _stem: str = PrivateAttr("run")
+
+    @property
+    def root(self) -> Path:
+        """The folder at which relative paths of the config start."""
+        return self._root
+
+    @property
+    def default_out(self) -> Path:
+        """Where the run goes if nobody says: `runs/<name of the config file>` below the current folder."""
+        return Path("runs") / self._stem
+
+    @property
+    def lake(self) -> Path:
+        """The lake's absolute path. Raises ConfigError where neither the config nor the command named one."""
+        if self.session_data_config.lake is None:
+            raise ConfigError("no lake is named", where="/session_data_config/lake", action="add it to the config, or give --lake DIR")
+        return Path(self.session_data_config.lake)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and yet seldom meant."""
+        quality = self.trading_config.min_quality
+        if 0.0 < quality <= 1.0:
+            return (f"/trading_config/min_quality is in percent: {quality:g} lets nearly everything pass; 95 is usual",)
+        return ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of all that can influence a result."""
+        from backtester.outcome.digests import json_digest
+
+        return json_digest(_result_part(self))
+
+    def resolved(self) -> Document:
+        """The whole config with its defaults as JSON values, for the record; secrets are replaced by their names."""
+        document = self.model_dump(mode="json")
+        for free in ("api_config", "metadata"):
+            document[free] = _without_secrets(document[free])
+        return document
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), lake: Path | None = None) -> Config:
+    """The config of a file or mapping, with `PATH=VALUE` overrides and another lake; relative paths become absolute.
+
+    Raises ConfigError that holds every problem found, StrategyError where all is well but a strategy cannot be loaded,
+    UsageError where an override is not PATH=VALUE.
+    """
+    document = assign(read(source), overrides)
+    root, stem = (Path.cwd(), _slug(document)) if isinstance(source, Mapping) else (Path(source).resolve().parent, Path(source).stem)
+    _check_version(document)
+    document = _with_cash(document)
+    config = _checked(document, root)
+    config._root, config._stem = root, stem
+    return _with_lake(config, lake)
+
+
+def bind_strategies(config: Config) -> list[tuple[StrategySettings, Strategy]]:
+    """Each strategy of the config as its own object, parameters set, in the config's order. Raises StrategyError."""
+    from backtester.signals.strategy import resolve
+
+    return [(entry, resolve(entry.use, config.root).model_validate_json(json.dumps(entry.params))) for entry in config.strategies]
+
+
+def schema() -> Document:
+    """The JSON Schema (draft 2020-12) of a config; it knows shapes, types and bounds, `load` knows the rest."""
+    described = Config.model_json_schema()
+    described["required"].remove("account")
+    for part in (described, *described["$defs"].values()):
+        if part.get("additionalProperties") is False:
+            part["patternProperties"] = {"^_|^comment$": True}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "Config of a backtest"}
+
+
+def _checked(document: Document, root: Path) -> Config:
+    """The document as a Config; raises every problem of the models, of the strategies and between the sections together."""
+    found: list[BacktesterError] = [*_bind(document, root), *(placed(fault, ()) for fault in _between_sections(document))]
+    try:
+        config = Config.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        found = [*problems(error, document, Config), *found]
+    if any(isinstance(problem, ConfigError) for problem in found):
+        once = {problem.where: problem for problem in reversed(found)}
+        raise ConfigError("the config cannot be used", problems=list(reversed(once.values())))
+    if found:
+        raise found[0]
+    return config
+
+
+def _slug(document: Document) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", str(document.get("session_name", ""))).strip("-").lower()[:64] or "run"
+
+
+def _check_version(document: Document) -> None:
+    """A document of a later program is refused before its unknown keys are."""
+    version = document.get("config_version", VERSION)
+    if type(version) is int and version > VERSION:
+        from backtester import __version__
+
+        needs = f"needs bt >= the release that reads config_version {version}; this is bt {__version__}, which reads up to {VERSION}"
+        raise ConfigError("the config is newer than this program", where="/config_version", value=version, action=needs)
+
+
+def _with_cash(document: Document) -> Document:
+    """Configs older than `account` name the cash as the buying power."""
+    power = _at(document, "trading_config", "max_buying_power")
+    if "account" in document or type(power) not in (int, float) or power <= 0:
+        return document
+    return document | {"account": {"cash": power}}
+
+
+def _with_lake(config: Config, lake: Path | None) -> Config:
+    data = config.session_data_config
+    if lake is None and data.lake is None:
+        return config
+    path = os.path.abspath(lake) if lake is not None else os.path.abspath(config.root / str(data.lake))
+    return config.model_copy(update={"session_data_config": data.model_copy(update={"lake": path})})
+
+
+def _at(value: Any, *path: str) -> Any:
+    """The value at a path of keys, None where there is none; for documents that are not checked yet."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _between_sections(document: Document) -> Iterator[Fault]:
+    """Faults that no section shows by itself."""
+    symbols = _at(document, "session_data_config", "symbols")
+    known = {name for name in symbols if isinstance(name, str)} if isinstance(symbols, list) else set()
+    strategies = _entries(_at(document, "strategies"))
+    names = [entry.get("name") for _, entry in strategies]
+    for fault in repeated([name if isinstance(name, str) else str(at) for at, name in enumerate(names)], ("strategies",), "strategy name"):
+        yield Fault((*fault.at, "name"), fault.what, fault.value, action=fault.action)
+    for place, entry in strategies:
+        yield from _unknown_symbols(entry.get("symbols"), known, ("strategies", place, "symbols"))
+    for place, entry in _entries(_at(document, "session_data_config", "historical", "data")):
+        yield from _unknown_symbols(entry.get("apply_to"), known, ("session_data_config", "historical", "data", place, "apply_to"))
+    sizing = _at(document, "execution", "sizing")
+    value = _at(sizing, "value")
+    if _at(sizing, "type") == "equity_fraction" and type(value) in (int, float) and value > 1:
+        hint = f"a fraction: 0.95 is 95 %, {value:g} would be {value * 100:g} %"
+        yield Fault(("execution", "sizing", "value"), "more than the whole equity", value, "above 0, at most 1", hint)
+
+
+def _entries(value: Any) -> list[tuple[int, Document]]:
+    return [(place, entry) for place, entry in enumerate(value) if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _unknown_symbols(names: Any, known: set[str], at: Parts) -> Iterator[Fault]:
+    if isinstance(names, list) and known:
+        for place, name in enumerate(names):
+            if isinstance(name, str) and name not in known:
+                yield Fault((*at, place), "symbol is not in session_data_config.symbols", name, action=did_you_mean(name, known))
+
+
+def _bind(document: Document, root: Path) -> list[BacktesterError]:
+    """Complete the strategies' parameters with their defaults, in place; returns what is wrong with them."""
+    found: list[BacktesterError] = []
+    for place, entry in _entries(document.get("strategies")):
+        use, params, at = entry.get("use"), entry.get("params", {}), ("strategies", place)
+        if isinstance(use, str) and isinstance(params, dict):
+            try:
+                entry["params"] = _completed(_strategy(use, root, at), params, (*at, "params"))
+            except ConfigError as error:
+                found += error.problems or [error]
+            except StrategyError as error:
+                found.append(error)
+    return found
+
+
+def _strategy(use: str, root: Path, at: Parts) -> type[Strategy]:
+    """The class that `use` names; errors carry the pointer of `use`."""
+    from backtester.signals.strategies import BUILT_IN
+    from backtester.signals.strategy import resolve
+
+    if ":" not in use and use not in BUILT_IN:
+        allowed = "a built-in name, path/to/file.py:Class or package.module:Class"
+        raise placed(Fault(("use",), "unknown strategy", use, allowed, did_you_mean(use, BUILT_IN)), at)
+    try:
+        return resolve(use, root)
+    except StrategyError as error:
+        where = pointer((*at, "use")) + (f", {error.where}" if error.where else "")
+        raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
+
+
+def _completed(kind: type[Strategy], params: Document, at: Parts) -> Document:
+    """A strategy's parameters with its defaults."""
+    try:
+        return kind.model_validate_json(json.dumps(params)).model_dump(mode="json")
+    except ValidationError as error:
+        raise ConfigError("parameters", problems=problems(error, params, kind, at)) from error
+    except Exception as error:  # the checks of a strategy's fields are its author's code and may raise anything
+        value = f"{type(error).__name__}: {error}"
+        raise StrategyError("the strategy refuses its parameters", where=pointer(at), value=value) from error
+
+
+def _result_part(config: Config) -> Document:
+    """The config without what cannot influence a result, and without the order of what has none."""
+    document = config.model_dump(mode="json")
+    for *parents, key in _OUTSIDE_THE_RESULT:
+        holder = document
+        for parent in parents:
+            holder = holder[parent]
+        holder.pop(key)
+    data = document["session_data_config"]
+    data["streams"] = sorted(set(data["streams"]))
+    for item in data["historical"]["data"]:
+        if isinstance(item["apply_to"], list):
+            item["apply_to"] = sorted(item["apply_to"])
+    return document
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: {"secret": key} if _SECRET.search(key) else _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return _USERINFO.sub("", value) if isinstance(value, str) else value
