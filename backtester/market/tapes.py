@@ -1,0 +1,86 @@
+"""Tapes put end to end: the history before a chunk and the chunk itself.
+
+Place in the flow: phase 2 of a day. A pool of the last sessions passes from one chunk to the next, so that a session sees the
+same history however the run is cut. Never reads data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import TAPE_COLUMNS, Floats, Sessions, Tape, place
+
+
+def joined(first: Tape, second: Tape) -> Tape:
+    """Two tapes of the same interval and symbols, one after the other in time."""
+    count = np.concatenate([first.count, second.count])
+    start = place(count)
+    bounds = [_bounds(part) for part in (first, second)]
+    columns = {name: _woven([first.column(name), second.column(name)], bounds) for name in TAPE_COLUMNS}
+    return Tape(first.interval, first.symbols, adjoined(first.sessions, second.sessions), start, count, **columns)
+
+
+def latest(tape: Tape, sessions: int) -> Tape:
+    """The last `sessions` sessions of a tape, as a tape of its own."""
+    skipped = max(len(tape.sessions) - sessions, 0)
+    if skipped == 0:
+        return tape
+    return between(tape, skipped, len(tape.sessions))
+
+
+def between(tape: Tape, first: int, stop: int) -> Tape:
+    """Sessions `first` to `stop` (not included) of a tape, as a tape of its own."""
+    count = np.ascontiguousarray(tape.count[first:stop])
+    ends = tape.start + tape.count
+    if stop > first:
+        bounds = np.stack([tape.start[first], ends[stop - 1]], axis=1)
+    else:
+        bounds = np.zeros((len(tape.symbols), 2), np.int64)
+    columns = {name: _woven([tape.column(name)], [bounds]) for name in TAPE_COLUMNS}
+    return Tape(tape.interval, tape.symbols, tape.sessions[first:stop], place(count), count, **columns)
+
+
+def adjoined(first: Sessions, second: Sessions) -> Sessions:
+    """Sessions one after the other; those of the second must be later."""
+    names = ("label", "open", "close", "break_start", "break_end", "early")
+    columns = [np.concatenate([getattr(first, name), getattr(second, name)]) for name in names]
+    return Sessions(second.calendar, second.timezone, *columns, second.per_year)
+
+
+def by_session(tape: Tape, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the bars from session `first` on, session by session (symbols in order inside one), and where each begins."""
+    owner = tape.per_bar(np.arange(len(tape.sessions), dtype=np.uint16 if len(tape.sessions) < 65536 else np.int64))
+    order = np.argsort(owner, kind="stable")
+    sizes = tape.count.sum(axis=1, dtype=np.int64)
+    begin = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    return order, begin[first:]
+
+
+def last_close(tape: Tape, before: Floats) -> Floats:
+    """Each symbol's latest close on the tape, or what it was `before` where the tape has none; shape (symbols,)."""
+    bars = tape.count.sum(axis=0, dtype=np.int64)
+    end = np.cumsum(bars)
+    out = before.copy()
+    some = bars > 0
+    out[some] = tape.close[end[some] - 1]
+    return out
+
+
+def _bounds(tape: Tape) -> NDArray[np.int64]:
+    """First and past-the-last row of each symbol, shape (symbols, 2)."""
+    bars = tape.count.sum(axis=0, dtype=np.int64)
+    end = np.cumsum(bars)
+    return np.stack([end - bars, end], axis=1)
+
+
+def _woven(columns: list[NDArray[Any]], bounds: list[NDArray[np.int64]]) -> NDArray[Any]:
+    """For each symbol in turn its rows of every column."""
+    parts = [
+        column[low:high]
+        for pairs in zip(*(part.tolist() for part in bounds), strict=True)
+        for column, (low, high) in zip(columns, pairs, strict=True)
+    ]
+    return np.concatenate(parts) if parts else columns[0][:0]
