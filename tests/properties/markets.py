@@ -47,8 +47,9 @@ class Digits:
 
 
 def codes(draw: st.DrawFn, count: int) -> list[int]:
-    """So many packed numbers of 23 bits."""
-    return draw(st.lists(st.integers(0, 2**23 - 1), min_size=count, max_size=count))
+    """So many packed numbers of 24 bits (bytes, because whole numbers would be drawn small more often than not)."""
+    packed = draw(st.binary(min_size=3 * count, max_size=3 * count))
+    return [int.from_bytes(packed[3 * k : 3 * k + 3], "little") for k in range(count)]
 
 
 def bar_of(code: int, before: int, tick: float, holes: int) -> tuple[Bar | None, Quote | None, int]:
@@ -76,7 +77,7 @@ def clocks(draw: st.DrawFn) -> list[Slot]:
     step = draw(st.sampled_from([1, 5])) * MINUTE
     slots, day = [], 20_000
     for session in range(draw(st.integers(1, 4))):
-        digits = Digits(draw(st.integers(0, 2**10 - 1)))
+        digits = Digits(*codes(draw, 1))
         count, cut = 3 + digits.take(10), digits.pick(0, 0, 0, step // 2)
         day += digits.pick(1, 1, 1, 3)
         start = day * DAY + 870 * MINUTE
@@ -133,11 +134,12 @@ def wishes(draw: st.DrawFn, slots: list[Slot], strategies: tuple[str, ...], symb
     """Up to four signals a slot, in no particular order."""
     density = draw(st.integers(2, 12))
     signals = []
-    for place, code in enumerate(codes(draw, 4 * len(slots))):
-        digits = Digits(code)
-        if digits.take(16) > 16 - density:
-            strategy, symbol = digits.pick(*strategies), digits.pick(*symbols)
-            signals.append(signal_of(digits.code * 7919 + code, slots, place // 4, strategy, symbol))
+    for t in range(len(slots)):
+        for code in codes(draw, 4):
+            digits = Digits(code)
+            if digits.take(16) > 16 - density:
+                strategy, symbol = digits.pick(*strategies), digits.pick(*symbols)
+                signals.append(signal_of(digits.code * 7919 + code, slots, t, strategy, symbol))
     return signals
 
 
@@ -155,7 +157,7 @@ def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
         {}, {"per_share": 0.005, "minimum": 1.0, "cap_bps": 100.0}, {"fee_bps": 7.5}, {"per_share": 0.013, "fee_bps": 3.3, "minimum": 0.35}
     )
     return Rules(
-        cash=price * one(1e6, 1000, 100, 25.5, 3),
+        cash=price * one(1e6, 1000, 100, 45, 12.5),
         fill=one("next_open", "next_close", "same_close"),
         price=prices,
         sizing=sizing,
