@@ -19,6 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: dicts with text keys, lists, numpy scalars as Python's, dates in ISO form, -0.0 as 0.0.
+    """The value as JSON knows it: dicts with text keys, lists, numpy scalars as Python's, dates in ISO form, paths as text, -0.0 as 0.0.
 
     >>> plain({1: (np.int64(2), -0.0), "day": dt.date(2025, 7, 2)})
     {'1': [2, 0.0], 'day': '2025-07-02'}
@@ -90,6 +91,8 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, (dt.date, dt.datetime)):
         return value.isoformat()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value + 0.0 if isinstance(value, float) else value
 
 

@@ -1,0 +1,116 @@
+"""One table's file, written as its rows come, with memory flat and a digest kept.
+
+Place in the flow: `RunFolder` holds one writer a table. Never decides where the file lies nor when it is shown to readers.
+
+Rows wait until GROUP of them make a row group, so that the file's bytes do not depend on the pieces in which they came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from backtester.atomic import write_error
+from backtester.errors import BacktesterError, ResourceError
+from backtester.outcome.digests import TableDigest
+from backtester.schema import Table, empty, frame
+
+GROUP = 65_536
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written of a table."""
+
+    rows: int
+    bytes: int
+    digest: str
+
+
+class TableWriter:
+    """Writes one table into an open binary file; `close` it, or `drop` it where the run ends early."""
+
+    def __init__(self, table: Table, path: Path, file: BinaryIO) -> None:
+        self.table, self.path, self.rows = table, path, 0
+        self._file = file
+        self._parquet = pq.ParquetWriter(file, empty(table).to_arrow().schema, compression="zstd")
+        self._digest = TableDigest(table)
+        self._waiting: list[pl.DataFrame] = []
+        self._pending = 0
+
+    @classmethod
+    def create(cls, table: Table, folder: Path) -> TableWriter:
+        """A writer of a new file `<table>.parquet` in the folder; OutputError or ResourceError where it cannot be made."""
+        path = folder / f"{table.name}.parquet"
+        try:
+            return cls(table, path, path.open("xb"))
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Append rows; InternalError where they are not of this table, ResourceError where the disk is full."""
+        rows = frame(self.table, rows)
+        self._digest.add(rows)
+        self._waiting.append(rows)
+        self._pending += rows.height
+        self.rows += rows.height
+        if self._pending >= GROUP:
+            self._flush(last=False)
+
+    def close(self) -> Stored:
+        """Write what waits, finish the file and sync it."""
+        self._flush(last=True)
+        try:
+            self._parquet.close()
+            self._file.flush()
+            size = self._file.tell()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise no_room(self.path, error, 0) from error
+        return Stored(self.rows, size, self._digest.hexdigest())
+
+    def drop(self) -> None:
+        """Let the file go unfinished; it is to be deleted."""
+        self._waiting.clear()
+        # The end of a Parquet file is written at its close, which fails where the disk is full: there is nothing to save.
+        with contextlib.suppress(OSError, ValueError):
+            self._parquet.close()
+        with contextlib.suppress(OSError, ValueError):
+            self._file.close()
+
+    def _flush(self, *, last: bool) -> None:
+        """Write full row groups, and at the end the rest."""
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting).rechunk()
+        count = rows.height if last else rows.height // GROUP * GROUP
+        try:
+            for start in range(0, count, GROUP):
+                self._parquet.write_table(rows.slice(start, min(GROUP, count - start)).to_arrow())
+        except OSError as error:
+            raise no_room(self.path, error, int(rows.estimated_size())) from error
+        rest = rows.slice(count)
+        self._waiting, self._pending = ([rest] if rest.height else []), rest.height
+
+
+def no_room(path: Path, error: OSError, needed: int) -> BacktesterError:
+    """The user's error for a write that failed; where the disk is full with the bytes that are free and at least needed."""
+    found = write_error(path, error)
+    if not isinstance(found, ResourceError):
+        return found
+    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+    return ResourceError(
+        found.what,
+        where=str(path),
+        value=f"{found.value}, {free} bytes free",
+        allowed=f"at least {needed} bytes more" if needed else None,
+        action=found.action,
+    )
