@@ -28,16 +28,21 @@ SLOW_SECONDS = 20.0
 Row = tuple[str, Measured, int | None]
 
 
+def result_of(path: Path) -> Path:
+    """The folder that the run of a config writes."""
+    return PLACE / "runs" / path.stem
+
+
 def run_command(path: Path) -> list[str | Path]:
     """`bt run` of a config into its own folder below .bench/."""
-    return [BT, "run", path, "--out", _result(path), "--force", "--quiet"]
+    return [BT, "run", path, "--out", result_of(path), "--force", "--quiet"]
 
 
 def fills_of(path: Path) -> int:
     """How many fills the finished run of a config holds."""
     import polars as pl
 
-    return pl.scan_parquet(_result(path) / "fills.parquet").select(pl.len()).collect().item()
+    return pl.scan_parquet(result_of(path) / "fills.parquet").select(pl.len()).collect().item()
 
 
 def bt(path: Path, runs: int, label: str = "bt run") -> Row:
@@ -45,9 +50,9 @@ def bt(path: Path, runs: int, label: str = "bt run") -> Row:
     return label, measure(run_command(path), runs), fills_of(path)
 
 
-def peer(other: Peer, market: Market, runs: int) -> Row:
+def peer(other: Peer, files: Path, runs: int) -> Row:
     """Measure another program over the same bars; a program slower than SLOW_SECONDS gets at most three runs."""
-    command = other.command(PLACE, market.export())
+    command = other.command(PLACE, files)
     first = once(command)
     found = measure(command, min(runs, 3) if first.wall > SLOW_SECONDS else runs, warm=False)
     return other.label, found, int(found.printed["fills"])
@@ -67,7 +72,6 @@ def case_small(runs: int) -> str:
     path = config("small", TEN, first="2024-07-02", last="2024-07-02", symbols=2, streams=["1m", "5m"])
     rows = [bt(path, runs)]
     with tempfile.TemporaryDirectory() as empty:
-        once(run_command(path))
         cold = Measured((once(run_command(path), {"NUMBA_CACHE_DIR": empty, "XDG_CACHE_HOME": empty}),))
     return table("2 symbols x 1 session (780 bars)", [*rows, ("bt run, first after installing (compiles)", cold, None)])
 
@@ -75,8 +79,9 @@ def case_small(runs: int) -> str:
 def case_ten(runs: int) -> str:
     """Ten symbols, one year, beside every other program."""
     path = config("ten", TEN, first=TEN.first, last=TEN.last, symbols=10, streams=["1m"])
-    rows = [bt(path, runs), *(peer(other, TEN, runs) for other in peers.ALL)]
-    second = once([*peers.VECTORBT.command(PLACE, TEN.export()), "--twice"])
+    files = TEN.export("2024")
+    rows = [bt(path, runs), *(peer(other, files, runs) for other in peers.ALL)]
+    second = once([*peers.VECTORBT.command(PLACE, files), "--twice"])
     inside = Measured((second,)).printed["second"]
     note = f"vectorbt calculating once more in the same process, bars loaded and code compiled: {inside:.2f} s."
     return table("10 symbols x 252 sessions (977,400 bars), SMA 5/20 on 1m", rows) + f"\n{note}\n"
@@ -86,9 +91,8 @@ def case_hundred(runs: int) -> str:
     """A hundred symbols, one year and two years, with 5m bars, quality on."""
     one = config("hundred", HUNDRED, first="2024-01-01", last="2024-12-31", symbols=100, streams=["1m", "5m"])
     two = config("hundred_two_years", HUNDRED, first=HUNDRED.first, last=HUNDRED.last, symbols=100, streams=["1m", "5m"])
-    year = Market(100, "2024-01-01", "2024-12-31")
     rows = [bt(one, runs, "bt run, 252 sessions"), bt(two, runs, "bt run, 502 sessions")]
-    rows.insert(1, peer(peers.VECTORBT, year, runs))
+    rows.insert(1, peer(peers.VECTORBT, HUNDRED.export("2024"), runs))
     growth = rows[2][1].peak_mb / rows[0][1].peak_mb
     note = f"Peak memory of 502 sessions / 252 sessions: {growth:.2f}."
     return table("100 symbols x 252 sessions (9,774,000 bars), 1m and 5m, quality on, SMA 5/20 on 1m", rows) + f"\n{note}\n"

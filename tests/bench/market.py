@@ -44,13 +44,13 @@ class Market:
             done.touch()
         return self.lake
 
-    def export(self) -> Path:
-        """The lake's bars as one Parquet file a symbol (ts open high low close volume), for the other programs."""
+    def export(self, year: str) -> Path:
+        """The lake's bars of one year as one Parquet file a symbol (ts open high low close volume), for the other programs."""
         import polars as pl
 
-        folder = PLACE / f"files_{self.lake.name}"
+        folder = PLACE / f"files_{self.symbols}_{year}"
         if not folder.exists():
-            files = sorted((self.make() / "bars" / "1m").glob("*.parquet"))
+            files = sorted((self.make() / "bars" / "1m").glob(f"{year}-*.parquet"))
             bars = pl.concat(pl.read_parquet(file, columns=["symbol", "ts", "open", "high", "low", "close", "volume"]) for file in files)
             partial = folder.with_name(f"{folder.name}.partial")
             partial.mkdir(parents=True, exist_ok=True)
