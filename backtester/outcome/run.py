@@ -93,7 +93,7 @@ class Run:
         path = self._path(name)
         try:
             with pq.ParquetFile(path) as file:
-                if dict(pl.DataFrame(file.schema_arrow.empty_table()).schema) != RUN_TABLES[name].dtypes:
+                if name not in RUN_TABLES or dict(pl.DataFrame(file.schema_arrow.empty_table()).schema) != RUN_TABLES[name].dtypes:
                     return ""
                 return table_digest(RUN_TABLES[name], (pl.DataFrame(batch) for batch in file.iter_batches(GROUP)))
         except (OSError, ValueError) as error:  # pyarrow's own errors are one or the other
