@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backtester.outcome.results import Run
+    from backtester.outcome.run import Run
     from backtester.signals import indicators
     from backtester.signals.bars import Bars
     from backtester.signals.strategy import Signals, Strategy
@@ -26,7 +26,7 @@ __all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "l
 
 _PLACES = {
     "Bars": "backtester.signals.bars",
-    "Run": "backtester.outcome.results",
+    "Run": "backtester.outcome.run",
     "Signals": "backtester.signals.strategy",
     "Strategy": "backtester.signals.strategy",
     "indicators": "backtester.signals",
@@ -50,14 +50,14 @@ def run(
     from backtester.config import load as load_config
 
     checked = load_config(config, overrides, None if lake is None else Path(lake))
-    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force)
+    return pipeline.run(checked, checked.default_out() if out is None else Path(out), force=force)
 
 
 def load(folder: str | Path) -> Run:
-    """The result in a run's folder. Raises DataError where there is no complete one."""
-    from backtester.outcome import results
+    """The result in a run's folder. Raises OutputError where there is no complete one, DataError where it is damaged."""
+    from backtester.outcome.run import load as load_run
 
-    return results.load(Path(folder))
+    return load_run(folder)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from backtester.atomic import write_error
 from backtester.config_document import Document, Parts, assign, pointer, read
 from backtester.config_errors import Fault, Refusal, placed, problems, repeated
 from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
@@ -147,10 +148,14 @@ class Config(Settings):
         """The folder at which relative paths of the config start."""
         return self._root
 
-    @property
     def default_out(self) -> Path:
-        """Where the run goes if nobody says: `runs/<name of the config file>` below the current folder."""
-        return Path("runs") / self._stem
+        """Where the run goes if nobody says: `runs/<name of the config file>` below the current folder; makes `runs`."""
+        runs = Path("runs")
+        try:
+            runs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise write_error(runs, error) from error
+        return runs / self._stem
 
     @property
     def lake(self) -> Path:

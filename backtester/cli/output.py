@@ -1,0 +1,94 @@
+"""What a command says: JSON on stdout, tables of plain text, and errors as one short message on stderr.
+
+Place in the flow: used by every command. Writes no control codes, also where names or messages hold some; a JSON text is
+ASCII, so that it survives any locale. Never decides what is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from backtester.errors import BacktesterError, InternalError, ResourceError
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout; dates and paths as text, NaN is refused."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows as aligned columns under their names on stdout: numbers to the right, absent values as a dash."""
+    numeric = [all(value is None or isinstance(value, (int, float)) for value in column) for column in zip(*rows, strict=True)]
+    table = [names, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        sides = zip(row, widths, numeric or [False] * len(names), strict=True)
+        click.echo("  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in sides).rstrip())
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Named values on stdout, one a line; lists of objects as tables under their names."""
+    single = {name: value for name, value in facts.items() if not _is_table(value)}
+    width = max(map(len, single), default=0)
+    for name, value in single.items():
+        click.echo(f"{name.ljust(width)}  {_cell(value)}")
+    for name, rows in facts.items():
+        if _is_table(rows):
+            click.echo(f"\n{name}")
+            print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def clean(text: str) -> str:
+    r"""Text whose control and invisible characters are written out, line ends kept.
+
+    >>> print(clean("red \x1b[31m"))
+    red \x1b[31m
+    """
+    return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text)
+
+
+def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    """Say what went wrong and return the exit code: SPEC's for errors foreseen, 7 where memory ran out, else 70."""
+    known = _known(error)
+    if debug:
+        click.echo(clean("".join(traceback.format_exception(error))), err=True)
+    click.echo(clean(f"error: {known.message()}"), err=True)
+    if as_json:
+        print_json(known.as_json())
+    return known.exit_code
+
+
+def usage_as_json(error: click.UsageError) -> None:
+    """The JSON form of an error in a command's words; click writes the message itself."""
+    print_json({"error": "usage", "exit_code": error.exit_code, "message": error.format_message()})
+
+
+def _known(error: BaseException) -> BacktesterError:
+    if isinstance(error, BacktesterError):
+        return error
+    if isinstance(error, MemoryError):
+        return ResourceError("memory ran out", action="use fewer symbols or a smaller prefetch_days")
+    return InternalError(f"internal error, {type(error).__name__}: {error}", action="--debug shows where; please report it")
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_cell, value)) or "-"
+    return clean(str(value))

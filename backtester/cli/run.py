@@ -1,0 +1,183 @@
+"""`bt run`, `plan`, `validate`, `schema`, `show`: a config to a result, and a look at either.
+
+Place in the flow: commands only; config loads, pipeline runs and plans, outcome reads. Never computes a figure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from backtester.cli.output import clean, print_facts, print_json
+from backtester.config_document import assign, read
+
+if TYPE_CHECKING:
+    from backtester.config import Config
+    from backtester.outcome.run import Run
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MAX_THREADS = 1024
+_HEADLINES = (
+    "final_equity",
+    "net_profit",
+    "total_return",
+    "annual_return",
+    "volatility",
+    "sharpe",
+    "max_drawdown",
+    "trades",
+    "win_rate",
+    "profit_factor",
+    "fees",
+    "slippage",
+    "ambiguous_fills",
+)
+
+
+def _config_words(command: Command) -> Command:
+    """The words of every command that takes a config."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")(command)
+    command = click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value, as strategies.0.params.fast=8."
+    )(command)
+    command = click.option("--lake", type=click.Path(path_type=Path), metavar="DIR", help="Read this lake in place of the config's.")(
+        command
+    )
+    return click.argument("config", type=click.Path(path_type=Path))(command)
+
+
+@click.command(epilog="\b\nExample:\n  bt run configs/quickstart.json --set strategies.0.params.fast=8 --out runs/fast8")
+@_config_words
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; runs/<config's name> if absent.")
+@click.option("--force", is_flag=True, help="Replace a complete run that stands there.")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
+@click.option("--trace", is_flag=True, help="Show each phase of each session on stderr.")
+@click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
+def run(
+    config: Path,
+    lake: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    out: Path | None,
+    force: bool,
+    threads: int | None,
+    trace: bool,
+    quiet: bool,
+) -> None:
+    """Run CONFIG and write its result into a folder of its own.
+
+    Ends with exit code 0, or 5 where a strategy was stopped and the others went on.
+    """
+    _limit_threads(threads, config, overrides)
+    checked = _loaded(config, overrides if threads is None else (*overrides, f"resources.threads={threads}"), lake, quiet)
+    from backtester import pipeline
+    from backtester.cli.progress import shown
+
+    with shown(quiet) as progress:
+        result = pipeline.run(checked, out or checked.default_out(), force=force, progress=progress, trace=trace)
+    if as_json:
+        print_json(_facts(result))
+    elif not quiet:
+        _print_summary(result)
+    click.get_current_context().exit(int(result.manifest["identity"]["status"]))
+
+
+@click.command(epilog="\b\nExample:\n  bt plan configs/quickstart.json")
+@_config_words
+def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what a run of CONFIG would read: intervals and their marks, sessions, files, rows, memory, time.
+
+    Ends with exit code 7 where resources.max_memory would not do.
+    """
+    checked = _loaded(config, overrides, lake)
+    from backtester import pipeline
+
+    facts = asdict(pipeline.plan(checked))
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+@click.command(epilog="\b\nExample:\n  bt validate configs/quickstart.json --set execution.slippage.bps=2")
+@_config_words
+def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check CONFIG and its strategies without reading data; every problem is reported at once."""
+    checked = _loaded(config, overrides, lake)
+    from backtester.market.sessions import calendar_for
+
+    name = calendar_for(checked.exchange_group, checked.asset_class, checked.calendar)
+    facts = {"valid": True, "digest": checked.digest, "calendar": name, "warnings": list(checked.warnings)}
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"{config}: valid, calendar {name}, digest {checked.digest[:12]}")
+
+
+@click.command(epilog="\b\nExample:\n  bt schema > config.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors that complete and check."""
+    from backtester.config import schema as config_schema
+
+    print_json(config_schema())
+
+
+@click.command(epilog="\b\nExample:\n  bt show runs/quickstart --verify")
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Compare every file with what the manifest says.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")
+def show(run: Path, verify: bool, as_json: bool) -> None:
+    """Print the key figures of a finished run and the tables that its folder holds."""
+    from backtester import load
+
+    result = load(run)
+    if verify:
+        result.verify()
+    if as_json:
+        print_json(_facts(result))
+        return
+    _print_summary(result)
+    print_facts({"tables": [{"table": name, "rows": stored["rows"]} for name, stored in result.manifest["results"]["tables"].items()]})
+
+
+def _loaded(path: Path, overrides: tuple[str, ...], lake: Path | None, quiet: bool = False) -> Config:
+    """The config, its warnings said on stderr."""
+    from backtester.config import load
+
+    checked = load(path, overrides, lake)
+    for sentence in () if quiet else checked.warnings:
+        click.echo(clean(f"warning: {sentence}"), err=True)
+    return checked
+
+
+def _limit_threads(threads: int | None, path: Path, overrides: tuple[str, ...]) -> None:
+    """Tell the libraries how many threads to make; they only listen before they are imported, so the config is looked at first."""
+    if threads is None:
+        resources = assign(read(path), overrides).get("resources")
+        threads = resources.get("threads") if isinstance(resources, Mapping) else None
+    if type(threads) is int and 1 <= threads <= MAX_THREADS:
+        os.environ["POLARS_MAX_THREADS"] = str(threads)
+
+
+def _facts(result: Run) -> dict[str, Any]:
+    identity, execution = result.manifest["identity"], result.manifest["execution"]
+    return {
+        "folder": str(result.folder),
+        "result_key": identity["result_key"],
+        "status": identity["status"],
+        "warnings": execution["warnings"],
+        "metrics": result.metrics,
+    }
+
+
+def _print_summary(result: Run) -> None:
+    print_facts({name: result.metrics.get(name) for name in _HEADLINES})
+    for sentence in result.manifest["execution"]["warnings"]:
+        click.echo(clean(f"warning: {sentence}"), err=True)
+    click.echo(f"result         {clean(str(result.folder))}")
