@@ -103,7 +103,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
         lines.append((row["session"], opened, closed, str(row["minutes"]), "early" if row["early"] else "", rest))
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     sides = "<>>><<"
-    return "\n".join("  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def _iso(instant: int, zone: ZoneInfo) -> str:
