@@ -30,6 +30,7 @@ Bools = NDArray[np.bool_]
 PRICES = ("open", "high", "low", "close")
 OHLCV = (*PRICES, "volume")
 NO_BREAK = -1
+NO_TIME = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)

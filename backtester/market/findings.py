@@ -49,6 +49,11 @@ def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
     return schema.frame(schema.FINDINGS, columns)
 
 
+def no_findings() -> pl.DataFrame:
+    """The table `findings` without rows."""
+    return schema.empty(schema.FINDINGS)
+
+
 Row = tuple[int, int, int, str, float, str]
 
 

@@ -111,6 +111,11 @@ def gaps_frame(gaps: Gaps, clock: Clock, symbols: tuple[str, ...]) -> pl.DataFra
     return schema.frame(schema.GAPS, columns)
 
 
+def no_gaps() -> pl.DataFrame:
+    """The table `gaps` without rows."""
+    return schema.empty(schema.GAPS)
+
+
 def percent_of(count: NDArray[np.int32], clock: Clock) -> Floats:
     """100 * actual / expected of every symbol-session, shape (sessions, symbols)."""
     quality: Floats = 100.0 * count / clock.count[:, None]

@@ -12,31 +12,16 @@ column it stands in: history comes from sessions before, and coarse inputs are a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import OHLCV, Floats, Ints, Tape
+from backtester.columns import OHLCV, NO_TIME, Floats, Ints
 from backtester.errors import StrategyError, did_you_mean
 from backtester.signals import indicators
 
-NO_TIME = np.iinfo(np.int64).min
-MINUTE_US = 60_000_000
 Column = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Which symbol-sessions a batch holds; shape (rows,): index of symbol and session, first bar of the session on the
-    tape, its number of bars, and the first bar of history that may be seen."""
-
-    symbol: Ints
-    session: Ints
-    start: Ints
-    count: Ints
-    oldest: Ints
 
 
 class Bars:
@@ -220,63 +205,6 @@ class Bars:
         if key not in self._memo:
             self._memo[key] = make()
         return self._memo[key]
-
-
-def row_reader(tape: Tape, rows: Rows, lookback: int, width: int) -> Callable[[str], Column]:
-    """A reader of columns in the `bars` layout: shape (rows, width), existing bars side by side, NaN at the ends."""
-    first = np.maximum(rows.start - lookback, rows.oldest)
-    left = lookback - (rows.start - first)
-    spans = list(zip(first.tolist(), (rows.start + rows.count).tolist(), left.tolist(), strict=True))
-
-    def read(name: str) -> Column:
-        source, empty = _source(tape, name)
-        out = np.full((len(spans), width), empty, dtype=source.dtype)
-        for row, (low, high, at) in enumerate(spans):
-            out[row, at : at + high - low] = source[low:high]
-        return out
-
-    return read
-
-
-def clock_reader(tape: Tape, sessions: Ints, symbols: Ints, slots: Ints, lookback: int, width: int) -> Callable[[str], Column]:
-    """A reader of columns in the `clock` layout: shape (sessions, symbols, width), aligned on slots, NaN in gaps.
-
-    `slots`, shape (sessions of the tape,), is how many slots of the tape's interval each of its sessions has.
-    """
-    offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(slots)])
-    bars = len(tape)
-    owner = np.repeat(np.repeat(np.arange(len(tape.symbols)), len(slots)), tape.count.T.ravel())
-    position = owner * offset[-1] + tape.per_bar(offset[:-1]) + tape.slot
-
-    def read(name: str) -> Column:
-        source, empty = _source(tape, name)
-        line = np.full(len(tape.symbols) * int(offset[-1]), empty, dtype=source.dtype)
-        if bars:
-            line[position] = source
-        clock = line.reshape(len(tape.symbols), int(offset[-1]))[symbols]
-        out = np.full((len(sessions), len(symbols), width), empty, dtype=source.dtype)
-        for row, session in enumerate(sessions.tolist()):
-            low, high = max(int(offset[session]) - lookback, 0), int(offset[session + 1])
-            at = lookback - (int(offset[session]) - low)
-            out[row, :, at : at + high - low] = clock[:, low:high]
-        return out
-
-    return read
-
-
-def _source(tape: Tape, name: str) -> tuple[Column, Any]:
-    """A tape's column as a strategy sees it, and what stands where there is no bar."""
-    if name in ("ts", "end"):
-        return tape.column(name), NO_TIME
-    if name in ("slot", "base_slot"):
-        return tape.column(name).astype(np.int64), -1
-    if name == "complete":
-        return tape.complete, False
-    if name == "minutes_to_close":
-        return (tape.per_bar(tape.sessions.close) - tape.end) / MINUTE_US, np.nan
-    if name == "minutes_from_open":
-        return (tape.end - tape.per_bar(tape.sessions.open)) / MINUTE_US, np.nan
-    return tape.column(name), np.nan
 
 
 def _latest(coarse_end: Ints, fine_end: Ints) -> Ints:

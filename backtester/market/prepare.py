@@ -1,0 +1,238 @@
+"""Prepare: from the stored bars of a chunk of sessions to everything that a strategy may see of them.
+
+Place in the flow: phases 2 to 4 of its days. Pure: the same bars, needs and past give the same columns, however a run is cut
+into chunks. Never trades, never reads the lake.
+
+    chunk -> grid -> base tape -> derived tapes -> quality, gaps, findings -> history -> Prepared, and the past of the next chunk
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape, place
+from backtester.intervals import Interval
+from backtester.market import findings, grid, quality, resample, tapes
+from backtester.market.grid import Clock, Grid
+from backtester.market.history import Daily, HistoricalIndicatorSettings, daily_of, indicator, indicator_by_slot, preferred
+from backtester.market.load import Chunk
+from backtester.market.resample import DerivedSettings
+
+LONG = ("5d", "1w")
+ANY_BAR = DerivedSettings(min_completeness=1e-9)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run asks of every chunk, known before the first.
+
+    depth: sessions of history to keep of each interval; daily_depth: of daily values; calendar and ordinal: the run's sessions
+    with what comes before and after them; slots: base slots of the longest session.
+    """
+
+    base: str
+    derived: tuple[str, ...]
+    settings: DerivedSettings
+    look: bool
+    historical: Mapping[str, HistoricalIndicatorSettings]
+    depth: Mapping[str, int]
+    daily_depth: int
+    calendar: Sessions
+    ordinal: Ints
+    slots: int
+
+    @property
+    def daily(self) -> bool:
+        """True where daily values are needed."""
+        return self.daily_depth > 0
+
+
+@dataclass(frozen=True)
+class Past:
+    """What passes from one chunk to the next: tapes of the last sessions, daily values, and the last closes, shape (symbols,)."""
+
+    tapes: Mapping[str, Tape] = field(default_factory=dict)
+    daily: Daily | None = None
+    close: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A chunk of sessions, ready for strategies and fills.
+
+    tapes and seen end with the chunk's sessions and begin with the history before it; seen is what later sessions may see of a
+    session (they differ for `1d` where the lake's own daily bar is preferred). historical: arrays (sessions, symbols) or
+    (sessions, symbols, slots). last_slots: of each interval, how many bars each session of its tape may hold, and for all of them
+    in turn the base slot that ends it. dropped: derived bars not
+    made for holes. quotes: arrays (symbols, slots) or None.
+    """
+
+    sessions: Sessions
+    grid: Grid
+    tapes: Mapping[str, Tape]
+    seen: Mapping[str, Tape]
+    last_slots: Mapping[str, tuple[Ints, Ints]]
+    historical: Mapping[str, Floats]
+    quality: pl.DataFrame
+    gaps: pl.DataFrame
+    findings: pl.DataFrame
+    percent: Floats
+    dropped: Mapping[str, NDArray[np.int32]]
+    quotes: Mapping[str, Floats] | None
+    stored_days: int
+    seconds: Mapping[str, float]
+
+    def first(self, interval: str) -> int:
+        """Index of the chunk's first session on the tape of an interval."""
+        return len(self.tapes[interval].sessions) - len(self.sessions)
+
+
+def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Needs, past: Past) -> tuple[Prepared, Past]:
+    """Columns of one chunk; `stored` are the lake's own `1d` bars of the same sessions, where daily history is needed."""
+    started = time.perf_counter()
+    made = grid.place_on_slots(chunk, needs.base)
+    base = grid.tape_of(made, needs.look)
+    fresh = {needs.base: base}
+    dropped = {}
+    for interval in needs.derived:
+        if interval not in LONG:
+            fresh[interval], dropped[interval] = resample.derive(base, interval, needs.settings)
+    assessed = _assess(made, fresh, dropped, needs, past)
+    activated = time.perf_counter()
+    own = _own_days(stored, needs)
+    live = {interval: _after(past.tapes.get(interval), tape) for interval, tape in fresh.items()}
+    seen = dict(live)
+    daily = _daily(base, own, needs, past)
+    if "1d" in live and own is not None:
+        seen["1d"] = _after(past.tapes.get("1d"), _preferred_tape(own, fresh["1d"], needs.base))
+    for interval in LONG:
+        if interval in needs.derived:
+            live[interval] = seen[interval] = _long(seen["1d"], interval, needs)
+    historical = _historical(live[needs.base], daily, needs, len(chunk.sessions))
+    clock = made.clock
+    prepared = Prepared(
+        chunk.sessions, made, live, seen, {name: _last_slots(tape, needs.base) for name, tape in live.items()}, historical, *assessed, dropped,
+        None if quotes is None else grid.quotes_on_slots(quotes, clock), 0 if daily is None else int(daily.stored[-len(chunk.sessions) :].sum()),
+        {"activate": activated - started, "history": time.perf_counter() - activated},
+    )  # fmt: skip
+    return prepared, _next(seen, daily, base, needs, past)
+
+
+def _assess(
+    made: Grid, fresh: Mapping[str, Tape], dropped: Mapping[str, NDArray[np.int32]], needs: Needs, past: Past
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Floats]:
+    """Tables quality, gaps and findings of the chunk, and each symbol-session's quality in percent."""
+    clock, symbols = made.clock, made.symbols
+    percent = quality.percent_of(made.count, clock) if needs.look else np.full(made.count.shape, 100.0)
+    found = quality.gaps_of(made.present, made.count, clock) if needs.look else None
+    odd = np.stack([quality.strays_by_session(made, kind) for kind in (grid.OUT_OF_SESSION, grid.DUPLICATE)])
+    frames = [quality.quality_frame(clock, symbols, fresh[needs.base], found, percent, odd)]
+    for interval, tape in fresh.items():
+        if interval != needs.base:
+            slots = _derived_clock(tape, needs.base)
+            holes = quality.gaps_of(_presence(tape, slots), tape.count, slots) if needs.look else None
+            frames.append(quality.quality_frame(slots, symbols, tape, holes, percent, np.zeros((2, *percent.shape))))
+    rows = pl.concat(frames).with_columns(rank=pl.col("interval").replace_strict({name: n for n, name in enumerate(fresh)}))
+    table = rows.sort("session", "rank", "symbol", maintain_order=True).drop("rank")
+    gaps = quality.gaps_frame(found, clock, symbols) if found is not None else quality.no_gaps()
+    before = past.close if past.close is not None else np.full(len(symbols), np.nan)
+    seen = findings.findings_frame(made, fresh[needs.base], before) if needs.look else findings.no_findings()
+    return table, gaps, seen, percent
+
+
+def _derived_clock(tape: Tape, base: str) -> Clock:
+    """The buckets of a derived interval as a clock."""
+    buckets = resample.buckets_of(tape.sessions, tape.interval, base)
+    session = np.repeat(np.arange(len(tape.sessions)), buckets.count)
+    slot = np.arange(len(session)) - buckets.offset[session]
+    return Clock(tape.sessions, tape.interval, buckets.offset, session, slot, buckets.ts, buckets.end)
+
+
+def _presence(tape: Tape, clock: Clock) -> Bools:
+    lines, width = len(tape.symbols), len(clock.ts)
+    line = np.repeat(np.arange(lines), tape.count.sum(axis=0))
+    present = np.zeros(lines * width, np.bool_)
+    present[line * width + tape.per_bar(clock.offset[:-1]) + tape.slot] = True
+    return present.reshape(lines, width)
+
+
+def _last_slots(tape: Tape, base: str) -> tuple[Ints, Ints]:
+    daily = not Interval(tape.interval).is_intraday
+    if base == "1d":
+        return np.ones(len(tape.sessions), np.int64), np.zeros(len(tape.sessions), np.int64)
+    buckets = resample.buckets_of(tape.sessions, "1d" if daily else tape.interval, base)
+    return buckets.count, buckets.base_slot
+
+
+def _after(before: Tape | None, tape: Tape) -> Tape:
+    return tape if before is None or not len(before.sessions) else tapes.joined(before, tape)
+
+
+def _own_days(stored: Chunk | None, needs: Needs) -> Tape | None:
+    """The lake's own daily bars as a tape; None where they are not needed or are the base themselves."""
+    if stored is None or needs.base == "1d":
+        return None
+    return grid.tape_of(grid.place_on_slots(stored, "1d"))
+
+
+def _preferred_tape(own: Tape, built: Tape, base: str) -> Tape:
+    """Daily bars as later sessions see them: the lake's own where there is one, else the derived one."""
+    has = own.count > 0
+    count = np.where(has, 1, built.count).astype(np.int32)
+    choice = has.T.ravel()[count.T.ravel() > 0]
+    rank = [np.cumsum(part.count.T.ravel()) - 1 for part in (own, built)]
+    rows = [part[count.T.ravel() > 0] for part in rank]
+
+    def pick(name: str) -> NDArray[np.generic]:
+        left, right = own.column(name), built.column(name)
+        out = np.empty(len(choice), right.dtype)
+        out[choice], out[~choice] = left[rows[0][choice]], right[rows[1][~choice]]
+        return out
+
+    last = (built.sessions.slots(Interval(base).step_us) - 1).astype(np.int32)
+    base_slot = np.tile(last, len(built.symbols))[count.T.ravel() > 0]
+    columns = {name: pick(name) for name in ("ts", "end", "slot", *OHLCV, "quality", "complete")}
+    return Tape("1d", built.symbols, built.sessions, place(count), count, base_slot=base_slot, **columns)  # type: ignore[arg-type]
+
+
+def _daily(base: Tape, own: Tape | None, needs: Needs, past: Past) -> Daily | None:
+    """Daily values of the history before and of this chunk, from whatever bars a session has."""
+    if not needs.daily:
+        return None
+    built = daily_of(base if needs.base == "1d" else resample.derive(base, "1d", ANY_BAR)[0], stored=needs.base == "1d")
+    fresh = built if own is None else preferred(daily_of(own, stored=True), built)
+    if past.daily is None:
+        return fresh
+    columns = (np.concatenate([past.daily.column(name), fresh.column(name)]) for name in OHLCV)
+    return Daily(tapes.adjoined(past.daily.sessions, fresh.sessions), *columns, np.concatenate([past.daily.stored, fresh.stored]))
+
+
+def _long(daily: Tape, interval: str, needs: Needs) -> Tape:
+    where = np.searchsorted(needs.calendar.label, daily.sessions.label)
+    spans = resample.spans_of(interval, needs.calendar.label, needs.ordinal)
+    return resample.derive_long(daily, interval, resample.Spans(spans.bucket[where], spans.expected[where], spans.last[where]), needs.settings)
+
+
+def _historical(base: Tape, daily: Daily | None, needs: Needs, sessions: int) -> dict[str, Floats]:
+    """Every historical indicator of the config, for the chunk's sessions."""
+    made: dict[str, Floats] = {}
+    for name, settings in needs.historical.items():
+        if settings.granularity == "minute":
+            made[name] = indicator_by_slot(settings, base, len(base.sessions) - sessions, needs.slots)
+        else:
+            assert daily is not None
+            made |= indicator(settings, name, daily, len(daily.sessions) - sessions)
+    return made
+
+
+def _next(seen: Mapping[str, Tape], daily: Daily | None, base: Tape, needs: Needs, past: Past) -> Past:
+    kept = {interval: tapes.latest(tape, needs.depth.get(interval, 0)) for interval, tape in seen.items() if interval not in LONG}
+    before = past.close if past.close is not None else np.full(len(base.symbols), np.nan)
+    days = None if daily is None else daily[max(len(daily.sessions) - needs.daily_depth, 0) :]
+    return Past({name: tape for name, tape in kept.items() if len(tape.sessions)}, days, tapes.last_close(base, before))

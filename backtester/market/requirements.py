@@ -1,0 +1,115 @@
+"""Requirements: which stored interval a run reads, and what becomes of every stream that was asked for.
+
+Place in the flow: before the first session. Never reads bars; the lake's catalog says what is there. No silent fallback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from backtester.columns import Sessions
+from backtester.errors import ConfigError, DataError
+from backtester.intervals import BASES, Interval
+from backtester.market.lake import Lake
+
+Mark = Literal["STREAMED", "GENERATED", "IGNORED"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What becomes of one stream or interval, and why."""
+
+    stream: str
+    mark: Mark
+    reason: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """The base interval, the intervals to derive from it (shortest first), the marks, and whether quotes are stored."""
+
+    base: str
+    derived: tuple[str, ...]
+    streams: tuple[Stream, ...]
+    quotes: bool
+
+
+def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, sessions: Sessions, symbols: Sequence[str]) -> Requirements:
+    """Choose the base for `streams` and for the intervals that indicators and strategies need (interval -> who needs it).
+
+    Raises ConfigError where nothing is asked for that a base can be chosen from, DataError where the lake lacks the base.
+    """
+    asked = [stream for stream in streams if stream not in ("quotes", "ticks")]
+    wanted = sorted({*asked, *needed}, key=_length)
+    if not wanted:
+        what = "only quotes are wanted" if "quotes" in streams else "no interval is wanted"
+        raise ConfigError(f"{what}, so there is no base interval", where="/session_data_config/streams", action='add a bar interval such as "1m"')
+    base = _base(wanted, bool(len(lake.files("bars", "1d", sessions.label))))
+    _require(base, wanted, lake, sessions, symbols)
+    stored = bool(len(lake.files("quotes", base, sessions.label)))
+    marks = [_mark(interval, base, needed) for interval in wanted]
+    if "quotes" in streams:
+        reason = f"quote bars of {base} from the lake" if stored else "no quote bars in the lake: bid = ask = close of the latest bar"
+        marks.append(Stream("quotes", "STREAMED" if stored else "GENERATED", reason))
+    marks += [Stream("ticks", "IGNORED", "ticks are unsupported") for stream in streams if stream == "ticks"]
+    return Requirements(base, tuple(interval for interval in wanted if interval != base), tuple(marks), stored)
+
+
+def base_of(wanted: Iterable[str], has_daily: bool) -> str:
+    """The smallest stored interval from which all wanted ones can be built.
+
+    >>> base_of(["5m", "1d"], True), base_of(["1d", "1w"], True), base_of(["1d"], False), base_of(["5s", "1h"], True)
+    ('1m', '1d', '1m', '1s')
+    """
+    return _base(list(wanted), has_daily)
+
+
+def missing_symbols(lake: Lake, kind: Literal["bars", "quotes"], interval: str, sessions: Sessions, symbols: Sequence[str]) -> list[str]:
+    """Symbols of which the catalog has no file at all in these sessions."""
+    files = lake.files(kind, interval, sessions.label)
+    held = set(files["symbols"].explode().drop_nulls().unique().to_list())
+    return sorted(set(symbols) - held)
+
+
+def has_all(lake: Lake, interval: str, sessions: Sessions, symbols: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """For each session: does the lake hold bars of this interval for every symbol? Shape (sessions,)."""
+    files = lake.files("bars", interval, sessions.label)
+    whole = files.filter(pl.lit(list(symbols)).list.set_difference(pl.col("symbols")).list.len() == 0)
+    return np.isin(sessions.label, whole["session"].to_numpy().astype("datetime64[D]"))
+
+
+def _base(wanted: list[str], has_daily: bool) -> str:
+    if all(not Interval(interval).is_intraday for interval in wanted) and has_daily:
+        return "1d"
+    return min((Interval(interval).base for interval in wanted), key=BASES.index)
+
+
+def _require(base: str, wanted: list[str], lake: Lake, sessions: Sessions, symbols: Sequence[str]) -> None:
+    absent = missing_symbols(lake, "bars", base, sessions, symbols)
+    if not absent:
+        return
+    built = [interval for interval in wanted if interval != base]
+    purpose = f" (needed to build {', '.join(built)})" if built else ""
+    held = ", ".join(f"{interval} ({len(lake.symbols('bars', interval))} symbols)" for interval in lake.intervals("bars")) or "no bars"
+    raise DataError(
+        f"Required interval {base} not available for {', '.join(absent)}{purpose}",
+        where=f"{lake.root}, {sessions.label[0]} to {sessions.label[-1]}",
+        value=f"a lake with {held}",
+        action="import the data, or change symbols, dates or streams",
+    )
+
+
+def _mark(interval: str, base: str, needed: Mapping[str, str]) -> Stream:
+    reason = f"; needed by {needed[interval]}" if interval in needed else ""
+    if interval == base:
+        return Stream(interval, "STREAMED", f"read from the lake{reason}")
+    return Stream(interval, "GENERATED", f"derived from {base}{reason}")
+
+
+def _length(interval: str) -> int:
+    return Interval(interval).step_us

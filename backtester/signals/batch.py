@@ -1,0 +1,214 @@
+"""Batch: tapes cut into the rows that one strategy sees, and its wishes turned back into events on the tape.
+
+Place in the flow: phase 5 of a day, around the call of a strategy. A batch may hold one session or many, one symbol or many;
+what a row shows never depends on which others stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import NO_TIME, Bools, Floats, Ints, Tape
+from backtester.intervals import MINUTE_US
+from backtester.signals.bars import Bars
+from backtester.signals.strategy import BOOLEANS, LIMITS, Wishes
+
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a batch is cut from: the tape of one interval as it happened, and as later sessions see it.
+
+    first: the chunk's first session on the tapes. bars, shape (sessions of the tape,): how many bars each session may hold;
+    last_slot: for all of them in turn, the base slot that ends the bar. back, shape (sessions of the chunk, symbols): how many
+    sessions before it a session may look into. look_back: False shows history with quality 100.
+    """
+
+    live: Tape
+    seen: Tape
+    first: int
+    bars: Ints
+    last_slot: Ints
+    back: Ints
+    look_back: bool = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """Signals as events; shape (events,): index of symbol and of the chunk's session, base slot, action (index into BOOLEANS),
+    price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), tags."""
+
+    symbol: Ints
+    session: Ints
+    base_slot: Ints
+    action: Ints
+    price: Floats
+    quality: Floats
+    numbers: Mapping[str, Floats]
+    tags: Sequence[str | None] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Bars and where its cells lie: per row the symbol, the chunk's session, and the first bar of the session on the tape."""
+
+    bars: Bars
+    view: View
+    symbol: Ints
+    session: Ints
+
+    def found(self, wishes: Wishes) -> Found:
+        """The wishes on cells that lie in a session; cells beyond a session's end are not read."""
+        clock = len(self.bars.shape) == 3
+        cells = self._cells()
+        lookback = self.bars.lookback
+        hits = [(action, np.nonzero(wishes.booleans[name] & cells)) for action, name in enumerate(BOOLEANS) if name in wishes.booleans]
+        actions = np.concatenate([np.full(len(at[0]), action, np.int64) for action, at in hits] or [np.zeros(0, np.int64)])
+        where = tuple(np.concatenate(parts) for parts in zip(*(at for _, at in hits), strict=True)) if hits else ()
+        if not len(actions):
+            where = tuple(np.zeros(0, np.int64) for _ in self.bars.shape)
+        shifted = (*where[:-1], where[-1] + lookback)
+        symbol = self.symbol[where[1]] if clock else self.symbol[where[0]]
+        session = self.session[where[0]]
+        numbers = {name: wishes.numbers[name][where] for name in LIMITS if name in wishes.numbers}
+        tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
+        base_slot = self._base_slot(session, where[-1]) if clock else self.bars.column("base_slot")[shifted]
+        return Found(symbol, session, base_slot, actions, self.bars.close[shifted], self.bars.quality[shifted], numbers, tags)
+
+    def _cells(self) -> Bools:
+        """Cells that a signal may stand on: real bars; in the clock layout every slot of the session."""
+        if len(self.bars.shape) == 2:
+            return self.bars.valid[:, self.bars.lookback :]
+        slots = self.view.bars[self.view.first + self.session]
+        inside: Bools = np.arange(self.bars.shape[-1] - self.bars.lookback) < slots[:, None, None]
+        return inside
+
+    def _base_slot(self, session: Ints, slot: Ints) -> Ints:
+        offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.view.bars)])
+        return self.view.last_slot[offset[self.view.first + session] + slot]
+
+
+def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floats]) -> Batch:
+    """The `bars` layout: one row a symbol-session that has bars, shape (rows, lookback + most bars of a session)."""
+    live, seen, first = view.live, view.seen, view.first
+    sessions = np.arange(first, len(live.sessions))
+    session, symbol = np.tile(sessions, len(symbols)), np.repeat(symbols, len(sessions))
+    has = live.count[session, symbol] > 0
+    session, symbol = session[has], symbol[has]
+    start, count = live.start[session, symbol], live.count[session, symbol].astype(np.int64)
+    high = seen.start[session, symbol]
+    oldest = seen.start[np.maximum(session - view.back[session - first, symbol], 0), symbol]
+    low = np.maximum(high - lookback, oldest)
+    width = lookback + (int(count.max()) if len(count) else 0)
+    read = _row_reader(view, (low, high, start, count), lookback, (len(start), width))
+    bars = Bars(live.interval, lookback, (len(start), width), read, _names(live, symbol)[:, None], live.sessions.label[session][:, None])
+    batch = Batch(bars, view, symbol, session - first)
+    bars.bound({}, {}, {name: _spread(bars, values[session - first, symbol]) for name, values in historical.items()})
+    return batch
+
+
+def clock(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floats]) -> Batch:
+    """The `clock` layout: aligned on slots, shape (sessions, symbols, lookback + most slots of a session)."""
+    live, first = view.live, view.first
+    session = np.arange(len(live.sessions) - first)
+    width = lookback + (int(view.bars[first:].max()) if len(session) else 0)
+    shape = (len(session), len(symbols), width)
+    read = _clock_reader(view, symbols, lookback, width)
+    bars = Bars(live.interval, lookback, shape, read, _names(live, symbols)[None, :, None], live.sessions.label[first:][:, None, None])
+    bars.bound({}, {}, {name: _spread(bars, values[:, symbols]) for name, values in historical.items()})
+    return Batch(bars, view, symbols, session)
+
+
+def _spread(bars: Bars, values: Floats) -> Floats:
+    """A historical indicator broadcastable over the columns: one value a row, or by the base slot of each of the session's bars."""
+    if values.ndim == len(bars.shape) - 1:
+        return values[..., None]
+    slot = np.where(bars.in_session, bars.column("base_slot"), -1)
+    taken = np.take_along_axis(values, np.maximum(slot, 0), axis=-1)
+    return np.where(slot >= 0, taken, np.nan)
+
+
+def _names(tape: Tape, symbols: Ints) -> Column:
+    return np.array(tape.symbols, dtype=object)[symbols]
+
+
+Spans = tuple[Ints, Ints, Ints, Ints]
+
+
+def _row_reader(view: View, spans: Spans, lookback: int, shape: tuple[int, int]) -> Callable[[str], Column]:
+    """A reader of columns: history from `seen`, the session from `live`, NaN at the ends."""
+    low, high, start, count = (part.tolist() for part in spans)
+    together = view.live is view.seen
+
+    def read(name: str) -> Column:
+        source, empty = _source(view.live, name)
+        past = source if together else _source(view.seen, name)[0]
+        out = np.full(shape, empty, dtype=source.dtype)
+        if together:
+            for row, (first, last, size) in enumerate(zip(low, start, count, strict=True)):
+                out[row, lookback - (last - first) : lookback + size] = source[first : last + size]
+        else:
+            for row, (first, middle, last, size) in enumerate(zip(low, high, start, count, strict=True)):
+                out[row, lookback - (middle - first) : lookback] = past[first:middle]
+                out[row, lookback : lookback + size] = source[last : last + size]
+        return _unlooked(out, name, view, lookback)
+
+    return read
+
+
+def _clock_reader(view: View, symbols: Ints, lookback: int, width: int) -> Callable[[str], Column]:
+    """A reader of columns aligned on slots, NaN in gaps."""
+    offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(view.bars)])
+    sessions = range(view.first, len(view.live.sessions))
+
+    def line(tape: Tape, name: str) -> Column:
+        source, empty = _source(tape, name)
+        owner = np.repeat(np.arange(len(tape.symbols)), tape.count.sum(axis=0))
+        out = np.full(len(tape.symbols) * int(offset[-1]), empty, dtype=source.dtype)
+        out[owner * offset[-1] + tape.per_bar(offset[:-1]) + tape.slot] = source
+        return out.reshape(len(tape.symbols), int(offset[-1]))[symbols]
+
+    def read(name: str) -> Column:
+        live = line(view.live, name)
+        past = live if view.live is view.seen else line(view.seen, name)
+        out = np.full((len(sessions), len(symbols), width), _source(view.live, name)[1], dtype=live.dtype)
+        for row, session in enumerate(sessions):
+            begin, end = int(offset[session]), int(offset[session + 1])
+            allowed = offset[np.maximum(session - view.back[row, symbols], 0)]
+            low = max(begin - lookback, int(allowed.min()) if len(allowed) else begin)
+            out[row, :, lookback - (begin - low) : lookback] = past[:, low:begin]
+            hidden = np.arange(low, begin)[None, :] < allowed[:, None]
+            out[row, :, lookback - (begin - low) : lookback][hidden] = _source(view.live, name)[1]
+            out[row, :, lookback : lookback + end - begin] = live[:, begin:end]
+        return _unlooked(out, name, view, lookback)
+
+    return read
+
+
+def _unlooked(values: Column, name: str, view: View, lookback: int) -> Column:
+    """With quality of history switched off, its bars show 100."""
+    if name == "quality" and not view.look_back:
+        past = values[..., :lookback]
+        past[~np.isnan(past)] = 100.0
+    return values
+
+
+def _source(tape: Tape, name: str) -> tuple[Column, Any]:
+    """A tape's column as a strategy sees it, and what stands where there is no bar."""
+    if name in ("ts", "end"):
+        return tape.column(name), NO_TIME
+    if name in ("slot", "base_slot"):
+        return tape.column(name).astype(np.int64), -1
+    if name == "complete":
+        return tape.complete, False
+    if name == "minutes_to_close":
+        return (tape.per_bar(tape.sessions.close) - tape.end) / MINUTE_US, np.nan
+    if name == "minutes_from_open":
+        return (tape.end - tape.per_bar(tape.sessions.open)) / MINUTE_US, np.nan
+    return tape.column(name), np.nan
