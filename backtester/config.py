@@ -115,7 +115,7 @@ class StrategySettings(Settings):
 class ResourceSettings(Settings):
     """`resources`: limits that never change a result."""
 
-    max_memory: Memory = None
+    max_memory: Memory | None = None
     threads: int | None = Field(None, ge=1, le=MAX_THREADS)
 
 
@@ -180,8 +180,10 @@ class Config(Settings):
         return json_digest(_result_part(self))
 
     def resolved(self) -> Document:
-        """The whole config with its defaults as JSON values, for the record; secrets are replaced by their names."""
+        """The whole config with its defaults as JSON values, ready to be run again; secrets are replaced by their names."""
         document = self.model_dump(mode="json")
+        if self.execution.commission.preset is not None:
+            document["execution"]["commission"] = {"preset": self.execution.commission.preset}
         for free in ("api_config", "metadata"):
             document[free] = _without_secrets(document[free])
         return document

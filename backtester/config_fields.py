@@ -87,7 +87,5 @@ Symbols = Annotated[tuple[Symbol, ...], Field(min_length=1, max_length=MAX_SYMBO
 Stream = Annotated[str, AfterValidator(_stream)]
 Text = Annotated[str, AfterValidator(_printable)]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
-_MEMORY_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_MEMORY}$"}, {"type": "null"}]
-}
-Memory = Annotated[int | None, BeforeValidator(_memory), Field(ge=1), WithJsonSchema(_MEMORY_SCHEMA)]
+_MEMORY_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_MEMORY}$"}]}
+Memory = Annotated[int, BeforeValidator(_memory), Field(ge=1), WithJsonSchema(_MEMORY_SCHEMA)]
