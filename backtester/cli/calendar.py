@@ -6,12 +6,13 @@ Place in the flow: commands only; asks market/sessions.py and prints. Never deci
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from backtester.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -38,12 +39,17 @@ class Day(click.ParamType[dt.date]):
         self.fail(f"{value!r} is not a date; use YYYY-MM-DD.", param, ctx)
 
 
-@click.command(epilog="Example: bt calendar XNYS 2024-11-25 2024-11-29")
+@click.command(epilog="\b\nExample:\n  bt calendar XNYS 2024-11-25 2024-11-29")
 @click.argument("name")
 @click.argument("start", type=Day())
 @click.argument("end", type=Day())
-@click.option("--lake", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Apply this lake's calendar_overrides.json.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--lake",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Apply this lake's calendar_overrides.json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")
 def calendar(name: str, start: dt.date, end: dt.date, lake: Path | None, as_json: bool) -> None:
     """Sessions of calendar NAME from START to END, both included, in exchange time.
 
@@ -62,9 +68,9 @@ def calendar(name: str, start: dt.date, end: dt.date, lake: Path | None, as_json
     if as_json:
         facts = {"calendar": name, "timezone": sessions.timezone, "start": str(start), "end": str(end), **total}
         about = {"per_year": sessions.per_year, "rows_digest": rows_digest(sessions), "library": library_version()}
-        click.echo(json.dumps({**facts, **about, "warnings": list(warned), "sessions": rows}, indent=2))
+        print_json({**facts, **about, "warnings": list(warned), "sessions": rows})
         return
-    click.echo(_table(rows))
+    print_table(["session", "open", "close", "minutes", "early", "break"], [_cells(row) for row in rows])
     click.echo(f"{_counted(total['count'], 'session')}, {total['minutes']:,} minutes, {total['early']} early; {name}, {sessions.timezone}")
     for sentence in warned:
         click.echo(f"warning: {sentence}", err=True)
@@ -94,18 +100,11 @@ def _rows(sessions: Sessions) -> list[dict[str, Any]]:
     return rows
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    """The rows as aligned text."""
-    lines = [("session", "open", "close", "minutes", "early", "break")]
-    for row in rows:
-        opened, closed = (_shown(row[edge], row["session"]) for edge in ("open", "close"))
-        rest = "" if row["break"] is None else "-".join(_shown(edge, row["session"]) for edge in row["break"])
-        lines.append((row["session"], opened, closed, str(row["minutes"]), "early" if row["early"] else "", rest))
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    sides = "<>>><<"
-    return "\n".join(
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip() for line in lines
-    )
+def _cells(row: dict[str, Any]) -> list[Any]:
+    """A row as the table shows it."""
+    opened, closed = (_shown(row[edge], row["session"]) for edge in ("open", "close"))
+    rest = None if row["break"] is None else "-".join(_shown(edge, row["session"]) for edge in row["break"])
+    return [row["session"], opened, closed, row["minutes"], "early" if row["early"] else None, rest]
 
 
 def _iso(instant: int, zone: ZoneInfo) -> str:

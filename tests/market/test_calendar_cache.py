@@ -71,7 +71,9 @@ def test_a_year_is_asked_of_the_library_once(warm, no_library):
 def test_only_years_that_are_absent_are_made(warm, monkeypatch):
     asked = []
     real = room._from_library
-    monkeypatch.setattr(room, "_from_library", lambda name, first, last, names: asked.append((first, last)) or real(name, first, last, names))
+    monkeypatch.setattr(
+        room, "_from_library", lambda name, first, last, names: asked.append((first, last)) or real(name, first, last, names)
+    )
     sessions_between("XNYS", dt.date(2022, 1, 1), dt.date(2025, 1, 1), cache=warm)
     sessions_between("XNYS", dt.date(2021, 1, 1), dt.date(2025, 1, 1), cache=warm)
     assert asked == [(2022, 2025), (2021, 2021)]
@@ -94,7 +96,8 @@ def test_a_damaged_file_is_made_anew(warm, digest, damage):
 
 
 @pytest.mark.parametrize("change", [
-    {"calendar": "XLON"}, {"year": 2023}, {"version": "0.0"}, {"format": 0}, {"rows": [[1, 2], [3]]}, {"rows": None}, {"rows": [[10**30] * 6]},
+    {"calendar": "XLON"}, {"year": 2023}, {"version": "0.0"}, {"format": 0}, {"rows": [[1, 2], [3]]}, {"rows": None},
+    {"rows": [[10**30] * 6]},
     {"timezone": None, "disputed": 3},
 ])  # fmt: skip
 def test_a_whole_file_that_says_something_else_is_made_anew(warm, digest, change):

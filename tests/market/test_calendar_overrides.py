@@ -81,7 +81,9 @@ def test_a_break_stays_as_far_as_it_lies_inside_the_new_hours(corrected):
 
 def test_an_overnight_session_opens_on_the_day_before(corrected):
     """17:00 to 12:00 in Chicago, that is 23:00Z to 18:00Z: 19 hours."""
-    sessions = corrected("CMEGlobex_EnergyAndMetals", "2024-11-26", "2024-11-26", {"session": "2024-11-26", "open": "17:00", "close": "12:00"})
+    sessions = corrected(
+        "CMEGlobex_EnergyAndMetals", "2024-11-26", "2024-11-26", {"session": "2024-11-26", "open": "17:00", "close": "12:00"}
+    )
     assert (utc(sessions.open[0]), utc(sessions.close[0])) == ("2024-11-25T23:00", "2024-11-26T18:00")
     assert (minutes(sessions).tolist(), sessions.early.tolist()) == ([1140], [True])
 

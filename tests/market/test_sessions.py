@@ -250,7 +250,7 @@ def test_a_count_does_not_depend_on_the_window(cache):
 
 
 def test_a_day_without_session_cannot_be_counted(cache):
-    with pytest.raises(CalendarError, match="not a session.*2024-12-25"):
+    with pytest.raises(CalendarError, match=r"not a session.*2024-12-25"):
         ordinals("XNYS", np.array(["2024-12-24", "2024-12-25"], "datetime64[D]"), cache=cache)
     assert ordinals("XNYS", np.zeros(0, "datetime64[D]"), cache=cache).shape == (0,)
 
@@ -292,7 +292,9 @@ def test_a_calendar_without_holidays_is_never_provisional(cache):
 def test_days_on_which_two_packages_differ_are_named(cache):
     """CAL-07: on the typhoon day 2023-09-01 one package closes Hong Kong and the other does not."""
     told = doubts("HKEX", dt.date(2023, 8, 1), dt.date(2023, 9, 3), cache=cache)
-    assert told == ("disputed: HKEX and XHKG, two calendars of one market, differ on 2023-09-01; settle such days in calendar_overrides.json",)
+    assert told == (
+        "disputed: HKEX and XHKG, two calendars of one market, differ on 2023-09-01; settle such days in calendar_overrides.json",
+    )
     assert doubts("HKEX", dt.date(2023, 8, 1), dt.date(2023, 8, 31), cache=cache) == ()
 
 
