@@ -1,0 +1,373 @@
+"""The compiled loops beneath the indicators: one row in, one row out, from left to right.
+
+Place in the flow: `indicators.py` asks for a loop by name when an indicator is first used; numba compiles it then, or reads it
+from its cache on disk, as a gufunc over the last axis. All loops stay in this one file: numba notices a change only in the file
+that holds the loop. Never checks a parameter, never lets an element to the right change the one it writes.
+
+A value that is not finite ends a run; the next finite value begins a new one, which warms up anew (leading NaN is the plain case).
+
+Window sums do not drift. A sum is kept as a pair (total, rest) in which `rest` gathers the rounding errors of `total`, each known
+exactly (Knuth's two-sum): the pair holds the true sum while the values of a run lie within some 15 powers of ten of each other.
+So a mean is the true mean rounded once, the mean of equal values is that value, and the bits do not depend on where the row
+begins. Where a value that dwarfs the rest leaves the window, the window is added up anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+
+from backtester.columns import Floats
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+LARGEST = 1.7976931348623157e308
+DWARFED = 1024.0
+BLOCK = 256
+
+_loops: dict[str, tuple[Callable[..., None], str, str]] = {}
+_building = threading.Lock()
+
+
+@cache
+def kernel(name: str) -> Callable[..., Any]:
+    """The gufunc of one loop, compiled or read from disk at its first use.
+
+    numba keeps its cache in `__pycache__` beside this file, or in the user's cache folder where that is not writable, or where
+    NUMBA_CACHE_DIR says. Where no such place can be written the loop is compiled for this process alone.
+    """
+    function, arguments, layout = _loops[name]
+    with _building:
+        try:
+            return _built(function, arguments, layout, on_disk=True)
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "no locator available" not in str(error):
+                raise
+            return _built(function, arguments, layout, on_disk=False)
+
+
+def _built(function: Callable[..., None], arguments: str, layout: str, *, on_disk: bool) -> Callable[..., Any]:
+    build = numba.guvectorize([f"void({arguments})"], layout, cache=on_disk)  # type: ignore[no-untyped-call]
+    return cast(Callable[..., Any], build(function))
+
+
+def _loop(arguments: str, layout: str) -> Callable[[Function], Function]:
+    """Marks a function as a loop over one row: its argument types and its gufunc layout."""
+
+    def mark(function: Function) -> Function:
+        _loops[function.__name__] = (function, arguments, layout)
+        return function
+
+    return mark
+
+
+def _inline(function: Function) -> Function:
+    """Compiles a part of a loop into the loops that call it; division by zero gives inf or NaN."""
+    return cast(Function, numba.njit(error_model="numpy", forceinline=True)(function))
+
+
+def _fused_code(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """The instruction a * b + c with one rounding, which numba does not offer by name."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+_fused = cast(Callable[[float, float, float], float], intrinsic(_fused_code))
+
+
+@_inline
+def _finite(value: float) -> bool:
+    return abs(value) <= LARGEST
+
+
+@_inline
+def _two_sum(a: float, b: float) -> tuple[float, float]:
+    """The rounded sum and its rounding error: together exactly a + b."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+@_inline
+def _window_sum(values: Floats, i: int, period: int) -> tuple[float, float]:
+    """The sum of the `period` values up to and including the i-th."""
+    total, rest = 0.0, 0.0
+    for k in range(i - period + 1, i + 1):
+        total, error = _two_sum(total, values[k])
+        rest += error
+    return total, rest
+
+
+@_inline
+def _slide(values: Floats, i: int, period: int, run: int, total: float, rest: float) -> tuple[int, float, float, bool]:
+    """Takes the i-th value into a window's sum: values in the window, sum, and whether the sum was made anew."""
+    value = values[i]
+    if run == period:
+        gone = values[i - period]
+        change, first = _two_sum(value, -gone)
+        slid, second = _two_sum(total, change)
+        left = rest + (first + second)
+        # One comparison for all that is rare: a value that is not finite, an overflow (left is NaN), a dwarfed remainder.
+        if abs(slid) * DWARFED + left >= abs(gone):
+            return run, slid, left, False
+        if not _finite(value):
+            return 0, 0.0, 0.0, True
+        total, rest = _window_sum(values, i, period)
+        return run, total, rest, True
+    if not _finite(value):
+        return 0, 0.0, 0.0, True
+    total, error = _two_sum(total, value)
+    return run + 1, total, rest + error, True
+
+
+@_inline
+def _divided(total: float, rest: float, divisor: float, inverse: float) -> tuple[float, float]:
+    """(total + rest) / divisor rounded once, and what the rounding left."""
+    near = total * inverse
+    part = (_fused(-near, divisor, total) + rest) / divisor
+    quotient = near + part
+    return quotient, part - (quotient - near)
+
+
+@_inline
+def _means(values: Floats, period: int, mean: Floats, left: Floats) -> None:
+    """Means of each window as mean + left, which together are twice as precise; NaN where there is none."""
+    divisor, inverse = float(period), 1.0 / period
+    run, total, rest = 0, 0.0, 0.0
+    for i in range(values.size):
+        run, total, rest, _ = _slide(values, i, period, run, total, rest)
+        mean[i], left[i] = np.nan, np.nan
+        if run == period:
+            mean[i], left[i] = _divided(total, rest, divisor, inverse)
+
+
+@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
+def mean(values: Floats, period: int, out: Floats) -> None:
+    """The mean of each window."""
+    divisor, inverse = float(period), 1.0 / period
+    run, total, rest = 0, 0.0, 0.0
+    for i in range(values.size):
+        run, total, rest, _ = _slide(values, i, period, run, total, rest)
+        out[i] = _divided(total, rest, divisor, inverse)[0] if run == period else np.nan
+
+
+@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
+def weighted(values: Floats, period: int, out: Floats) -> None:
+    """The mean of each window with weights 1, 2, ... period from its oldest to its newest value."""
+    most, divisor = float(period), 0.5 * period * (period + 1.0)
+    run, total, rest, top, low = 0, 0.0, 0.0, 0.0, 0.0
+    for i in range(values.size):
+        before, before_rest = total, rest
+        run, total, rest, anew = _slide(values, i, period, run, total, rest)
+        out[i] = np.nan
+        if run < period:
+            continue
+        if anew:
+            top, low = _ramp_sum(values, i, period)
+        else:
+            # Every weight falls by one, so the old sum goes; the new value comes in with the full weight.
+            share = most * values[i]
+            top, first = _two_sum(top, share)
+            top, second = _two_sum(top, -before)
+            low += (first + second) + (_fused(most, values[i], -share) - before_rest)
+        out[i] = _divided(top, low, divisor, 1.0 / divisor)[0]
+
+
+@_inline
+def _ramp_sum(values: Floats, i: int, period: int) -> tuple[float, float]:
+    """The sum of the last `period` values with weights 1, 2, ... period."""
+    total, rest = 0.0, 0.0
+    for k in range(period):
+        value, weight = values[i - period + 1 + k], k + 1.0
+        share = weight * value
+        total, error = _two_sum(total, share)
+        rest += error + _fused(weight, value, -share)
+    return total, rest
+
+
+@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
+def smooth(values: Floats, period: int, weight: float, out: Floats) -> None:
+    """Exponential smoothing with `weight` for the newest value, begun with the mean of the first `period` values."""
+    divisor, inverse = float(period), 1.0 / period
+    run, total, rest, average = 0, 0.0, 0.0, 0.0
+    for i in range(values.size):
+        value = values[i]
+        out[i] = np.nan
+        if not _finite(value):
+            run, total, rest = 0, 0.0, 0.0
+        elif run < period:
+            total, error = _two_sum(total, value)
+            rest += error
+            run += 1
+            if run == period:
+                average = _divided(total, rest, divisor, inverse)[0]
+                out[i] = average
+        else:
+            average += weight * (value - average)
+            out[i] = average
+
+
+@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
+def strength(values: Floats, period: int, out: Floats) -> None:
+    """Wilder's relative strength: 100 x rises / (rises + falls), both smoothed; 50 where nothing moved."""
+    inverse = 1.0 / period
+    run, up, down = 0, 0.0, 0.0
+    for i in range(values.size):
+        out[i] = np.nan
+        if not _finite(values[i]):
+            run, up, down = 0, 0.0, 0.0
+            continue
+        change = values[i] - values[i - 1] if run > 0 else 0.0
+        rise, fall = max(change, 0.0), max(-change, 0.0)
+        if run <= period:
+            up, down = up + rise, down + fall
+            if run == period:
+                up, down = up / period, down / period
+            run += 1
+        else:
+            up, down = up + (rise - up) * inverse, down + (fall - down) * inverse
+        if run > period:
+            out[i] = 100.0 * (up / (up + down)) if up + down > 0.0 else 50.0
+
+
+@_loop("float64[:],int64,float64[:],float64[:]", "(n),()->(n),(n)")
+def deviation(values: Floats, period: int, centre: Floats, out: Floats) -> None:
+    """The mean of each window, and its population standard deviation from squares around that mean, so never below zero."""
+    row, mean, left, part = values.copy(), np.empty(values.size), np.empty(values.size), np.empty(BLOCK)
+    _means(row, period, mean, left)
+    for first in range(0, values.size, BLOCK):
+        last = min(first + BLOCK, values.size)
+        part[:] = 0.0
+        for back in range(min(period, last)):
+            _add_gaps(row, mean, left, part, first, last, back, True)
+        for i in range(first, last):
+            centre[i], out[i] = mean[i], np.sqrt(part[i - first] / period)
+
+
+@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
+def cci(values: Floats, period: int, out: Floats) -> None:
+    """The value's distance from its window's mean in 0.015 mean absolute deviations; 0 where all are equal."""
+    row, mean, left, part = values.copy(), np.empty(values.size), np.empty(values.size), np.empty(BLOCK)
+    _means(row, period, mean, left)
+    for first in range(0, values.size, BLOCK):
+        last = min(first + BLOCK, values.size)
+        part[:] = 0.0
+        for back in range(min(period, last)):
+            _add_gaps(row, mean, left, part, first, last, back, False)
+        for i in range(first, last):
+            gap, scale = (row[i] - mean[i]) - left[i], 0.015 * (part[i - first] / period)
+            out[i] = gap / scale if scale != 0.0 else 0.0
+
+
+@_inline
+def _add_gaps(row: Floats, mean: Floats, left: Floats, part: Floats, first: int, last: int, back: int, squared: bool) -> None:
+    """For each i in [first, last) adds to `part` the distance (squared or not) of the value `back` steps before from i's mean.
+
+    Elements side by side rather than windows one by one: the processor takes several at once, and each sum keeps its order.
+    """
+    skip = max(back - first, 0)
+    old = row[first + skip - back : last - back]
+    centre, rest, sums = mean[first + skip : last], left[first + skip : last], part[skip : last - first]
+    for j in range(old.size):
+        gap = (old[j] - centre[j]) - rest[j]
+        sums[j] += gap * gap if squared else abs(gap)
+
+
+@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
+def extreme(values: Floats, period: int, sign: float, out: Floats) -> None:
+    """The highest (sign 1) or lowest (sign -1) value of each window.
+
+    Rows are cut into blocks of `period` (van Herk): a window is the tail of one block and the head of the next.
+    """
+    if period > values.size:
+        out[:] = np.nan
+        return
+    tail = np.empty(period)
+    whole, place, best = False, 0, 0.0
+    for i in range(values.size):
+        out[i] = np.nan
+        value = sign * values[i]
+        if not _finite(value):
+            whole, place = False, 0
+            continue
+        best = value if place == 0 or value > best else best
+        place += 1
+        if place == period:
+            out[i] = sign * best
+            whole, place = True, 0
+            for k in range(period):
+                other = sign * values[i - k]
+                value = other if other > value else value
+                tail[period - 1 - k] = value
+        elif whole:
+            out[i] = sign * (tail[place] if tail[place] > best else best)
+
+
+@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
+def swing(values: Floats, period: int, sign: float, out: Floats) -> None:
+    """A high (sign 1) or low (sign -1) that stands out from `period` values on each side, written where the last of them stands.
+
+    It is beyond every value on its left and not short of any on its right, so that equal highs count once.
+    """
+    run = 0
+    for i in range(values.size):
+        out[i] = np.nan
+        run = run + 1 if _finite(values[i]) else 0
+        if run <= 2 * period:
+            continue
+        middle = i - period
+        peak = sign * values[middle]
+        stands = True
+        for k in range(1, period + 1):
+            stands = sign * values[middle - k] < peak and sign * values[middle + k] <= peak
+            if not stands:
+                break
+        if stands:
+            out[i] = values[middle]
+
+
+@_loop("float64[:],float64[:],float64[:],float64[:],int64,float64[:]", "(n),(n),(n),(n),()->(n)")
+def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, start: int, out: Floats) -> None:
+    """The mean typical price since column `start`, weighted by volume; bars that are not finite are left out.
+
+    Prices are summed as distances from the first one, which keeps a constant price exact.
+    """
+    seen, anchor, value, value_rest, weight, weight_rest = False, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(close.size):
+        out[i] = np.nan
+        price = close[i] + ((high[i] - close[i]) + (low[i] - close[i])) / 3.0
+        if i < start or not (_finite(price) and _finite(volume[i])):
+            continue
+        if not seen:
+            seen, anchor = True, price
+        value, error = _two_sum(value, (price - anchor) * volume[i])
+        value_rest += error
+        weight, error = _two_sum(weight, volume[i])
+        weight_rest += error
+        if weight > 0.0:
+            out[i] = anchor + (value + value_rest) / (weight + weight_rest)
+
+
+@_loop("float64[:],float64[:],float64[:]", "(n),(n)->(n)")
+def obv(close: Floats, volume: Floats, out: Floats) -> None:
+    """Volume added where the close rose and subtracted where it fell; begins with the first volume, leaves out what is not finite."""
+    seen, before, total, rest = False, 0.0, 0.0, 0.0
+    for i in range(close.size):
+        out[i] = np.nan
+        if not (_finite(close[i]) and _finite(volume[i])):
+            continue
+        if not seen or close[i] != before:
+            total, error = _two_sum(total, volume[i] if not seen or close[i] > before else -volume[i])
+            rest += error
+        seen, before = True, close[i]
+        out[i] = total + rest
