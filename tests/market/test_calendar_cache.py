@@ -31,8 +31,8 @@ def run(program: str, environment: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def digest() -> str:
-    return room.rows_digest(sessions_between("XNYS", *YEAR))
+def digest(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return room.rows_digest(sessions_between("XNYS", *YEAR, cache=tmp_path_factory.mktemp("digest") / "cache"))
 
 
 @pytest.fixture
