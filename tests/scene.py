@@ -112,6 +112,7 @@ class Order:
     type: str
     quantity: float
     ts: int
+    seen: float | None = None
     level: float | None = None
     value: int = 0
     fee: int = 0

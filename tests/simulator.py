@@ -56,14 +56,16 @@ def fee_of(rules: Rules, price: float, quantity: float) -> int:
     return round(fee * 1e6)
 
 
-def most_lots(price: float, lot: float, limit: int, cost: Callable[[float], int]) -> int:
-    """The most lots whose cost is not above the limit; cost never falls as the quantity grows."""
-    lots = min(MOST_LOTS, max(0, int(limit / (price * lot * 1e6))))
-    while lots < MOST_LOTS and cost((lots + 1) * lot) <= limit:
-        lots += 1
-    while lots > 0 and cost(lots * lot) > limit:
-        lots -= 1
-    return lots
+def most_lots(lot: float, limit: int, cost: Callable[[float], int]) -> int:
+    """The most lots whose cost is not above the limit, by halving; cost never falls as the quantity grows."""
+    most, too_many = 0, MOST_LOTS + 1
+    while too_many - most > 1:
+        middle = (most + too_many) // 2
+        if cost(middle * lot) <= limit:
+            most = middle
+        else:
+            too_many = middle
+    return most
 
 
 class Simulator:
@@ -134,8 +136,7 @@ class Simulator:
         return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
 
     def slipped(self, price: float, side: str) -> float:
-        bps = self.rules.slippage_bps / 10000.0
-        return price * (1.0 + bps) if side == "buy" else price * (1.0 - bps)
+        return price * (1.0 + (1 if side == "buy" else -1) * (self.rules.slippage_bps / 10000.0))
 
     # What the account says
 
@@ -159,15 +160,15 @@ class Simulator:
     # Decisions
 
     def decide(self, t: int, signal: Signal) -> None:
-        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": ""}
+        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False}
         self.result.decisions.append(row)
         row["reason"] = self.entry(t, signal, row) if signal.action.startswith("enter") else self.exit(signal, row)
         row["approved"] = row["reason"] in ("approved", "max_per_trade")
         if not row["approved"]:
             return
         buys = signal.action == "enter_long"
-        order = self.make(self.slots[t].end, signal.strategy, signal.symbol, "buy" if buys else "sell", "market", row["quantity"])
-        order.signal, order.decision = signal, row
+        order = self.make(self.slots[t].end, signal, "buy" if buys else "sell", "market", row["quantity"], signal.price)
+        order.signal, order.decision, row["order"] = signal, row, order
         if buys:
             order.value = value_of(signal.price, order.quantity)
             order.fee = fee_of(self.rules, signal.price, order.quantity)
@@ -211,9 +212,9 @@ class Simulator:
 
     def sized(self, signal: Signal, price: float, row: dict[str, Any]) -> str:
         rules = self.rules
-        lots, cut = self.wanted_lots(signal, price), False
+        lots = self.wanted_lots(signal, price)
         if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * rules.lot) > money(rules.max_per_trade):
-            lots, cut = most_lots(price, rules.lot, money(rules.max_per_trade), lambda q: value_of(price, q)), True
+            lots, row["cut"] = most_lots(rules.lot, money(rules.max_per_trade), lambda q: value_of(price, q)), True
         if lots < 1:
             return "below_lot"
         quantity = row["quantity"] = lots * rules.lot
@@ -225,7 +226,7 @@ class Simulator:
             return "max_buying_power"
         if value + fee > self.cash - sum(o.value + o.fee for o in self.entries()) + self.expected_proceeds():
             return "insufficient_cash"
-        return "max_per_trade" if cut else "approved"
+        return "max_per_trade" if row["cut"] else "approved"
 
     def wanted_lots(self, signal: Signal, price: float) -> int:
         rules = self.rules
@@ -233,9 +234,9 @@ class Simulator:
             shares = rules.value if signal.size is None else signal.size
             return min(MOST_LOTS, int((shares / rules.lot + 1e-9) // 1))
         if rules.sizing == "notional":
-            return most_lots(price, rules.lot, money(rules.value), lambda q: value_of(price, q))
+            return most_lots(rules.lot, money(rules.value), lambda q: value_of(price, q))
         limit = round(rules.value * (self.cash + self.marks()))
-        return most_lots(price, rules.lot, limit, lambda q: value_of(price, q) + fee_of(rules, price, q))
+        return most_lots(rules.lot, limit, lambda q: value_of(price, q) + fee_of(rules, price, q))
 
     def expected_proceeds(self) -> int:
         leaving = [p for p in self.positions.values() if self.waiting_exit(p)]
@@ -243,8 +244,10 @@ class Simulator:
 
     # Orders
 
-    def make(self, ts: int, strategy: str, symbol: str, side: str, kind: str, quantity: float, level: float | None = None) -> Order:
-        order = Order(len(self.result.orders) + 1, strategy, symbol, side, kind, quantity, ts, level)
+    def make(
+        self, ts: int, owner: Signal | Position, side: str, kind: str, quantity: float, seen: float | None, level: float | None = None
+    ) -> Order:
+        order = Order(len(self.result.orders) + 1, owner.strategy, owner.symbol, side, kind, quantity, ts, seen, level)
         self.result.orders.append(order)
         return order
 
@@ -252,6 +255,8 @@ class Simulator:
         if order is None:
             return
         order.status, order.reason, order.resolved = status, reason, t
+        if reason == "expired" or (reason and order.side == "buy"):
+            order.decision["reason"] = reason
         if order in self.waiting:
             self.waiting.remove(order)
 
@@ -270,12 +275,10 @@ class Simulator:
     def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> None:
         rules, price, quantity = self.rules, self.slipped(seen, "buy"), order.quantity
         if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
-            order.decision["reason"] = "max_open_positions"
             return self.resolve(t, order, "cancelled", "max_open_positions")
         if value_of(price, quantity) + fee_of(rules, price, quantity) > self.cash:
-            lots = most_lots(price, rules.lot, self.cash, lambda q: value_of(price, q) + fee_of(rules, price, q))
+            lots = most_lots(rules.lot, self.cash, lambda q: value_of(price, q) + fee_of(rules, price, q))
             quantity = lots * rules.lot
-            order.decision["reason"] = "insufficient_cash"
             self.resolve(t, order, "partial" if lots else "cancelled", "insufficient_cash")
             if not lots:
                 return None
@@ -299,9 +302,9 @@ class Simulator:
             target = position.price * (1.0 + profit)
         ts = self.slots[t].start if position.at == "open" else self.slots[t].end
         if stop is not None:
-            position.stop = self.make(ts, position.strategy, position.symbol, "sell", "stop", position.quantity, stop)
+            position.stop = self.make(ts, position, "sell", "stop", position.quantity, signal.price, stop)
         if target is not None:
-            position.target = self.make(ts, position.strategy, position.symbol, "sell", "target", position.quantity, target)
+            position.target = self.make(ts, position, "sell", "target", position.quantity, signal.price, target)
 
     def close_position(self, t: int, position: Position, order: Order, at: str, seen: float, why: str, flags: list[str]) -> None:
         price = seen if order.type == "target" else self.slipped(seen, "sell")
@@ -328,17 +331,15 @@ class Simulator:
         self.result.fills.append(row)
         return row
 
-    def trade(self, position: Position, exit_value: int, exit_fee: int, t: int, price: float | None, why: str) -> None:
+    def trade(self, position: Position, exit_value: int, exit_fee: int, t: int, price: float, why: str) -> None:
         pnl = exit_value - position.value - position.fee - exit_fee
         self.result.trades.append({
             "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol, "quantity": position.quantity,
-            "entry": position.slot, "entry_price": position.price, "exit": None if price is None else t, "exit_price": price,
+            "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
             "pnl": pnl, "return": pnl / position.value, "fees": position.fee + exit_fee, "bars": t - position.slot,
             "mae": position.lowest / position.price - 1.0, "mfe": position.highest / position.price - 1.0,
-            "exit_reason": why, "is_open": price is None,
+            "exit_reason": why, "is_open": not why,
         })  # fmt: skip
-
-    # Steps
 
     def look_inside(self, t: int) -> None:
         for position in sorted(self.positions.values(), key=self.rank):
@@ -362,7 +363,8 @@ class Simulator:
     def flatten(self, t: int) -> None:
         for position in sorted(self.positions.values(), key=self.rank):
             if self.is_last_fillable(t, position.symbol):
-                order = self.make(self.slots[t].end, position.strategy, position.symbol, "sell", "close", position.quantity)
+                last = self.slots[t].bars[position.symbol].close
+                order = self.make(self.slots[t].end, position, "sell", "close", position.quantity, last)
                 price, flags = self.price_at(t, position.symbol, "sell", "close")
                 stale = [] if self.is_session_end(t) else [STALE_CLOSE]
                 self.close_position(t, position, order, "close", price, "flat_at_close", flags + stale)
@@ -370,7 +372,7 @@ class Simulator:
     def see_range(self, t: int, position: Position) -> None:
         """The bar's whole range belongs to the position unless it was entered at this bar's close."""
         bar = self.slots[t].bars.get(position.symbol)
-        if bar is not None and (position.slot < t or position.at == "open"):
+        if bar and (position.slot < t or position.at == "open"):
             position.lowest, position.highest = min(position.lowest, bar.low), max(position.highest, bar.high)
 
     def mark(self, t: int) -> None:
@@ -383,13 +385,12 @@ class Simulator:
         for order in list(self.waiting):
             if self.rules.time_in_force == "day" or (self.rules.flat_at_close and order.side == "buy"):
                 self.resolve(t, order, "expired", "expired")
-                order.decision["reason"] = "expired"
 
     def end(self) -> None:
         for order in self.waiting:
             order.reason = order.decision["reason"] = "no_bar_to_fill"
         for position in sorted(self.positions.values(), key=lambda p: p.trade_id):
-            self.trade(position, self.mark_of(position), 0, len(self.slots) - 1, None, "")
+            self.trade(position, self.mark_of(position), 0, len(self.slots) - 1, self.last_close[position.symbol], "")
         self.result.cash = self.cash
 
 

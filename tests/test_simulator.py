@@ -288,4 +288,4 @@ def test_excursions_take_whole_bars_between_the_entry_and_the_exit():
 def test_a_position_open_at_the_end_is_a_trade_marked_at_the_last_close():
     result = simulate(scene([flat(100.0), flat(100.0), flat(103.0)], signals=[buy(0)], minimum=1.0))
     (trade,) = result.trades
-    assert (trade["is_open"], trade["exit"], trade["pnl"], trade["fees"]) == (True, None, 299_000_000, 1_000_000)
+    assert (trade["is_open"], trade["exit_price"], trade["pnl"], trade["fees"]) == (True, 103.0, 299_000_000, 1_000_000)

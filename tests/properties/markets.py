@@ -7,6 +7,7 @@ at one price and no signal. Prices are whole ticks. Never looks at the engine.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -93,7 +94,7 @@ def tapes(draw: st.DrawFn, clock: list[Slot], symbols: tuple[str, ...], with_quo
     first = draw(st.sampled_from([100, 40, 2000]))
     slots = [Slot(s.start, s.end, s.session, s.session_close, {}, {}) for s in clock]
     for symbol in symbols:
-        halted, holes = draw(st.sampled_from([None, None, None, None, 0, 1, 2, 3])), draw(st.sampled_from([0, 1, 3, 8]))
+        halted, holes = draw(st.sampled_from([None, None, None, None, 0, 1, 2, 3])), draw(st.sampled_from([0, 1, 4, 8]))
         before = first
         for slot, code in zip(slots, codes(draw, len(slots)), strict=True):
             bar, quote, before = bar_of(code, before, tick, holes)
@@ -156,8 +157,8 @@ def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
     fees = one(
         {}, {"per_share": 0.005, "minimum": 1.0, "cap_bps": 100.0}, {"fee_bps": 7.5}, {"per_share": 0.013, "fee_bps": 3.3, "minimum": 0.35}
     )
-    return Rules(
-        cash=price * one(1e6, 1000, 100, 45, 12.5),
+    free = Rules(
+        cash=price * one(1e6, 1000, 100, 45),
         fill=one("next_open", "next_close", "same_close"),
         price=prices,
         sizing=sizing,
@@ -172,10 +173,18 @@ def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
         no_entry_minutes=one(0.0, 1.0, 2.5, 7.0),
         stop_loss=one(None, None, 0.01, 0.05),
         take_profit=one(None, None, 0.01, 0.06),
+    )
+    mood = one("limited", "limited", "crowded", "all in")
+    if mood == "crowded":
+        return replace(free, cash=1e6 * price, max_open_positions=1)
+    if mood == "all in":
+        return replace(free, cash=10.5 * price, sizing="shares", value=10.0, lot=one(1.0, 10.0))
+    return replace(
+        free,
         max_buying_power=draw(amounts(price)),
         max_per_trade=draw(amounts(price)),
         max_per_symbol=draw(amounts(price)),
-        max_open_positions=one(None, None, 1, 2, 4),
+        max_open_positions=one(None, 2, 4),
     )
 
 
