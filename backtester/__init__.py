@@ -50,7 +50,7 @@ def run(
     from backtester.config import load as load_config
 
     checked = load_config(config, overrides, None if lake is None else Path(lake))
-    return pipeline.run(checked, checked.default_out() if out is None else Path(out), force=force)
+    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force)
 
 
 def load(folder: str | Path) -> Run:

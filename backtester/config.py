@@ -14,15 +14,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from backtester.atomic import write_error
+from backtester.config_checks import faults, objects_at, value_at
 from backtester.config_document import Document, Parts, assign, pointer, read
-from backtester.config_errors import Fault, Refusal, placed, problems, repeated
+from backtester.config_errors import Fault, Refusal, placed, problems
 from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
 from backtester.errors import BacktesterError, ConfigError, StrategyError, did_you_mean
 from backtester.market.history import HistorySettings, ListedIndicatorSettings
@@ -148,14 +148,10 @@ class Config(Settings):
         """The folder at which relative paths of the config start."""
         return self._root
 
+    @property
     def default_out(self) -> Path:
-        """Where the run goes if nobody says: `runs/<name of the config file>` below the current folder; makes `runs`."""
-        runs = Path("runs")
-        try:
-            runs.mkdir(exist_ok=True)
-        except OSError as error:
-            raise write_error(runs, error) from error
-        return runs / self._stem
+        """Where the run goes if nobody says: `runs/<name of the config file>` below the current folder."""
+        return Path("runs") / self._stem
 
     @property
     def lake(self) -> Path:
@@ -223,7 +219,7 @@ def schema() -> Document:
 
 def _checked(document: Document, root: Path) -> Config:
     """The document as a Config; raises every problem of the models, of the strategies and between the sections together."""
-    found: list[BacktesterError] = [*_bind(document, root), *(placed(fault, ()) for fault in _between_sections(document))]
+    found: list[BacktesterError] = [*_bind(document, root), *(placed(fault, ()) for fault in faults(document))]
     try:
         config = Config.model_validate_json(json.dumps(document))
     except ValidationError as error:
@@ -252,7 +248,7 @@ def _check_version(document: Document) -> None:
 
 def _with_cash(document: Document) -> Document:
     """Configs older than `account` name the cash as the buying power."""
-    power = _at(document, "trading_config", "max_buying_power")
+    power = value_at(document, "trading_config", "max_buying_power")
     if "account" in document or type(power) not in (int, float) or power <= 0:
         return document
     return document | {"account": {"cash": power}}
@@ -266,47 +262,10 @@ def _with_lake(config: Config, lake: Path | None) -> Config:
     return config.model_copy(update={"session_data_config": data.model_copy(update={"lake": path})})
 
 
-def _at(value: Any, *path: str) -> Any:
-    """The value at a path of keys, None where there is none; for documents that are not checked yet."""
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _between_sections(document: Document) -> Iterator[Fault]:
-    """Faults that no section shows by itself."""
-    symbols = _at(document, "session_data_config", "symbols")
-    known = {name for name in symbols if isinstance(name, str)} if isinstance(symbols, list) else set()
-    strategies = _entries(_at(document, "strategies"))
-    names = [entry.get("name") for _, entry in strategies]
-    for fault in repeated([name if isinstance(name, str) else str(at) for at, name in enumerate(names)], ("strategies",), "strategy name"):
-        yield Fault((*fault.at, "name"), fault.what, fault.value, action=fault.action)
-    for place, entry in strategies:
-        yield from _unknown_symbols(entry.get("symbols"), known, ("strategies", place, "symbols"))
-    for place, entry in _entries(_at(document, "session_data_config", "historical", "data")):
-        yield from _unknown_symbols(entry.get("apply_to"), known, ("session_data_config", "historical", "data", place, "apply_to"))
-    sizing = _at(document, "execution", "sizing")
-    value = _at(sizing, "value")
-    if _at(sizing, "type") == "equity_fraction" and type(value) in (int, float) and value > 1:
-        hint = f"a fraction: 0.95 is 95 %, {value:g} would be {value * 100:g} %"
-        yield Fault(("execution", "sizing", "value"), "more than the whole equity", value, "above 0, at most 1", hint)
-
-
-def _entries(value: Any) -> list[tuple[int, Document]]:
-    return [(place, entry) for place, entry in enumerate(value) if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _unknown_symbols(names: Any, known: set[str], at: Parts) -> Iterator[Fault]:
-    if isinstance(names, list) and known:
-        for place, name in enumerate(names):
-            if isinstance(name, str) and name not in known:
-                yield Fault((*at, place), "symbol is not in session_data_config.symbols", name, action=did_you_mean(name, known))
-
-
 def _bind(document: Document, root: Path) -> list[BacktesterError]:
     """Complete the strategies' parameters with their defaults, in place; returns what is wrong with them."""
     found: list[BacktesterError] = []
-    for place, entry in _entries(document.get("strategies")):
+    for place, entry in objects_at(document, "strategies"):
         use, params, at = entry.get("use"), entry.get("params", {}), ("strategies", place)
         if isinstance(use, str) and isinstance(params, dict):
             try:

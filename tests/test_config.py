@@ -382,6 +382,21 @@ def test_symbols_of_strategies_and_history_must_be_symbols_of_the_run() -> None:
     assert "did you mean 'BBB'?" in found["/session_data_config/historical/data/0/apply_to/1"]
 
 
+def test_session_indicators_are_checked_against_the_catalog() -> None:
+    found = problems(
+        """session_data_config.indicators.session=[
+            {"name": "smaa", "interval": "1m"},
+            {"name": "sma", "interval": "1m", "period": 0},
+            {"name": "vwap", "interval": "1m", "period": 3},
+            {"name": "macd", "interval": "1m", "params": {"fst": 3, "slow": 1.5}}]"""
+    )
+    root = "/session_data_config/indicators/session"
+    assert set(found) == {f"{root}/0/name", f"{root}/1/period", f"{root}/2/period", f"{root}/3/params/fst", f"{root}/3/params/slow"}
+    assert "did you mean 'sma'?" in found[f"{root}/0/name"]
+    assert "did you mean 'fast'?" in found[f"{root}/3/params/fst"]
+    assert "leave it out" in found[f"{root}/2/period"]
+
+
 # Older configs, paths, overrides
 
 
@@ -409,8 +424,7 @@ def test_a_lake_of_the_config_starts_at_its_folder_and_one_of_the_command_at_the
     monkeypatch.chdir(elsewhere)
     assert load(path).lake == tmp_path.parent / "lake"
     assert load(path, lake=Path("mine")).lake == elsewhere / "mine"
-    assert load(path).default_out() == Path("runs/config")
-    assert (elsewhere / "runs").is_dir()
+    assert load(path).default_out == Path("runs/config")
 
 
 def test_overrides_set_dotted_paths_in_order_and_make_missing_sections() -> None:

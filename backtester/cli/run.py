@@ -80,7 +80,7 @@ def run(
     from backtester.cli.progress import shown
 
     with shown(quiet) as progress:
-        result = pipeline.run(checked, out or checked.default_out(), force=force, progress=progress, trace=trace)
+        result = pipeline.run(checked, out or checked.default_out, force=force, progress=progress, trace=trace)
     if as_json:
         print_json(_facts(result))
     elif not quiet:

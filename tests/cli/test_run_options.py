@@ -104,9 +104,9 @@ def test_cfg_32_the_default_place_is_below_the_current_folder_whatever_the_name(
     from backtester.config import load
 
     monkeypatch.chdir(tmp_path)
-    assert load(older).default_out() == Path("runs/older_session")
+    assert load(older).default_out == Path("runs/older_session")
     title = json.loads(Path(older).read_text(encoding="utf-8")) | {"session_name": "../../up & away"}
-    assert load(title).default_out() == Path("runs/up-away")
+    assert load(title).default_out == Path("runs/up-away")
 
 
 def test_the_printed_schema_takes_the_projects_configs(project: Path) -> None:

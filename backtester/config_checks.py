@@ -1,0 +1,104 @@
+"""What no section of a config shows by itself: names that must agree between sections, and indicators' own parameters.
+
+Place in the flow: `config.load` asks here beside the models, on the document as it was read, so that these faults are reported
+together with all others. Stays silent where a section is so wrong that the models will say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from backtester.config_document import Document, Parts
+from backtester.config_errors import Fault
+from backtester.errors import did_you_mean
+
+_HISTORY = ("session_data_config", "historical", "data")
+_INDICATORS = ("session_data_config", "indicators", "session")
+
+
+def faults(document: Document) -> Iterator[Fault]:
+    """Every fault between the sections of a document."""
+    yield from _names(document)
+    yield from _symbols(document)
+    yield from _sizing(document)
+    yield from _indicators(document)
+
+
+def value_at(document: Any, *path: str) -> Any:
+    """The value at a path of keys, None where there is none."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def objects_at(document: Document, *path: str) -> list[tuple[int, Document]]:
+    """The objects of the list at a path, each with its index; none where there is no list."""
+    found = value_at(document, *path)
+    return [(place, entry) for place, entry in enumerate(found) if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _names(document: Document) -> Iterator[Fault]:
+    """Two strategies of one name could not be told apart in any table."""
+    seen: dict[str, int] = {}
+    for place, entry in objects_at(document, "strategies"):
+        name = entry.get("name")
+        if isinstance(name, str) and seen.setdefault(name, place) != place:
+            action = f"it stands at index {seen[name]} already"
+            yield Fault(("strategies", place, "name"), "strategy name is listed twice", name, action=action)
+
+
+def _symbols(document: Document) -> Iterator[Fault]:
+    """Strategies and history can only speak of symbols of the run."""
+    symbols = value_at(document, "session_data_config", "symbols")
+    known = {name for name in symbols if isinstance(name, str)} if isinstance(symbols, list) else set()
+    lists: list[tuple[Parts, Any]] = [
+        (("strategies", place, "symbols"), entry.get("symbols")) for place, entry in objects_at(document, "strategies")
+    ]
+    lists += [((*_HISTORY, place, "apply_to"), entry.get("apply_to")) for place, entry in objects_at(document, *_HISTORY)]
+    for at, names in lists:
+        for place, name in enumerate(names if isinstance(names, list) and known else ()):
+            if isinstance(name, str) and name not in known:
+                yield Fault((*at, place), "symbol is not in session_data_config.symbols", name, action=did_you_mean(name, known))
+
+
+def _sizing(document: Document) -> Iterator[Fault]:
+    """What a size means, and so what it may be, depends on its type."""
+    sizing = value_at(document, "execution", "sizing")
+    value = value_at(sizing, "value")
+    if value_at(sizing, "type") == "equity_fraction" and type(value) in (int, float) and value > 1:
+        hint = f"a fraction: 0.95 is 95 %, {value:g} would be {value * 100:g} %"
+        yield Fault(("execution", "sizing", "value"), "more than the whole equity", value, "above 0, at most 1", hint)
+
+
+def _indicators(document: Document) -> Iterator[Fault]:
+    """Session indicators are known by name, and their parameters by the indicator."""
+    listed = objects_at(document, *_INDICATORS)
+    if not listed:
+        return
+    from backtester.signals.indicators import CATALOG
+
+    for place, entry in listed:
+        name, at = entry.get("name"), (*_INDICATORS, place)
+        if isinstance(name, str) and name not in CATALOG:
+            yield Fault((*at, "name"), "unknown indicator", name, action=did_you_mean(name, CATALOG))
+        elif isinstance(name, str):
+            yield from _parameters(entry, name, at)
+
+
+def _parameters(entry: Document, name: str, at: Parts) -> Iterator[Fault]:
+    from backtester.signals.indicator_catalog import refusal
+    from backtester.signals.indicators import CATALOG
+
+    params = value_at(entry, "params")
+    given: dict[Parts, Any] = {("params", key): value for key, value in params.items()} if isinstance(params, dict) else {}
+    if entry.get("period") is not None:
+        given[("period",)] = entry["period"]
+    known = CATALOG[name].params
+    for path, value in given.items():
+        key = str(path[-1])
+        if key not in known:
+            action = did_you_mean(key, known) if known else "leave it out"
+            yield Fault((*at, *path), f"{name} has no parameter '{key}'", action=action)
+        elif (allowed := refusal(value, known[key])) is not None:
+            yield Fault((*at, *path), "not allowed", value, allowed)
