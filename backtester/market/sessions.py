@@ -15,7 +15,7 @@ import difflib
 import functools
 import hashlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ def _years(calendar: str, first_year: int, last_year: int, cache: Path | None) -
     return [found[year] for year in wanted]
 
 
-def _from_library(calendar: str, first_year: int, last_year: int, names: Iterable[str]) -> list[disk.CalendarYear]:
+def _from_library(calendar: str, first_year: int, last_year: int, names: Sequence[str]) -> list[disk.CalendarYear]:
     """Ask the library for whole years. What it warns of (its own code under a newer pandas) is nothing a user can act on."""
     _require_known(calendar, names)
     with warnings.catch_warnings():
@@ -300,10 +300,10 @@ def _twin(calendar: str) -> str | None:
     return (pairs | {other: name for name, other in pairs.items()}).get(calendar)
 
 
-def _require_known(calendar: str, names: Iterable[str]) -> None:
-    known = {name.casefold(): name for name in names}
-    if calendar in known.values():
+def _require_known(calendar: str, names: Sequence[str]) -> None:
+    if calendar in names:
         return
+    known = {name.casefold(): name for name in names}
     near = [known[name] for name in difflib.get_close_matches(calendar.casefold(), known, n=3, cutoff=0.5)]
     action = f"did you mean {' or '.join(repr(name) for name in near)}?" if near else "for instance XNYS, XLON, JPX, 24/7"
     raise CalendarError("unknown calendar", value=repr(calendar[:60]), allowed="a calendar of pandas_market_calendars", action=action)

@@ -157,6 +157,23 @@ def test_a_calendar_named_in_the_config_wins(cache):
     assert calendar_for("US_EQUITY", "EQUITY", "XLON", cache=cache) == "XLON"
 
 
+@pytest.mark.parametrize("pair", [("US_EQUITY", "EQUITY"), ("CRYPTO", "CRYPTO"), ("FOREX", "FOREX"), ("COMMODITIES", "FUTURES")])
+def test_every_market_has_sessions(cache, pair):
+    assert len(between(cache, calendar_for(*pair), "2024-03-04", "2024-03-08")) == 5
+
+
+def test_every_name_that_is_known_is_accepted(cache):
+    """Also those that differ in the case of their letters alone, as FOREX and Forex."""
+    names = known_calendars(cache)
+    assert [calendar_for("US_EQUITY", "EQUITY", name, cache=cache) for name in names] == list(names)
+
+
+def test_names_that_differ_in_case_alone_have_the_same_sessions(cache):
+    assert rows_digest(between(cache, "FOREX", "2024-03-04", "2024-03-15")) == rows_digest(
+        between(cache, "Forex", "2024-03-04", "2024-03-15")
+    )
+
+
 def test_a_pair_without_a_calendar_is_refused_with_the_pairs_that_have_one():
     with pytest.raises(CalendarError, match=r"MARS with EQUITY; allowed: US_EQUITY with EQUITY, .* name a calendar"):
         calendar_for("MARS", "EQUITY")
