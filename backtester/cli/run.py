@@ -79,7 +79,7 @@ def run(
     from backtester import pipeline
     from backtester.cli.progress import shown
 
-    with shown(quiet) as progress:
+    with shown(quiet or trace) as progress:
         result = pipeline.run(checked, out or checked.default_out, force=force, progress=progress, trace=trace)
     if as_json:
         print_json(_facts(result))
