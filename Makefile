@@ -34,7 +34,7 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp
 	@touch $@
 
 demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.json over it and say where the result is
-	@$(BIN)/bt data simulate --lake data/lake --symbols AAPL,RIVN --start 2025-05-01 --end 2025-07-31 --seed 7
+	@$(BIN)/bt data simulate --lake data/lake --symbols AAA,BBB,CCC,DDD --start 2024-10-01 --end 2024-12-31 --seed 7 --missing 0.001
 	@$(BIN)/bt run $(DEMO) --force
 
 test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
