@@ -117,6 +117,16 @@ class Tape:
         symbols = len(self.symbols)
         return np.repeat(np.tile(per_session, symbols), self.count.T.ravel())
 
+    def between(self, first: int, stop: int) -> Tape:
+        """Sessions `first` to `stop` (not included), as a tape of its own."""
+        count = np.ascontiguousarray(self.count[first:stop])
+        if stop > first:
+            bounds = np.stack([self.start[first], self.start[stop - 1] + self.count[stop - 1]], axis=1)
+        else:
+            bounds = np.zeros((len(self.symbols), 2), np.int64)
+        columns = {name: woven([self.column(name)], [bounds]) for name in TAPE_COLUMNS}
+        return Tape(self.interval, self.symbols, self.sessions[first:stop], place(count), count, **columns)
+
 
 TAPE_COLUMNS = ("ts", "end", "slot", "base_slot", *OHLCV, "quality", "complete")
 
@@ -126,3 +136,13 @@ def place(count: NDArray[np.int32]) -> Ints:
     flat = count.T.ravel().astype(np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(flat)[:-1]]) if len(flat) else flat
     return np.ascontiguousarray(starts.reshape(count.shape[::-1]).T)
+
+
+def woven(columns: list[NDArray[Any]], bounds: list[Ints]) -> NDArray[Any]:
+    """For each symbol in turn its rows of every column; bounds hold first and past-the-last row, shape (symbols, 2)."""
+    parts = [
+        column[low:high]
+        for pairs in zip(*(part.tolist() for part in bounds), strict=True)
+        for column, (low, high) in zip(columns, pairs, strict=True)
+    ]
+    return np.concatenate(parts) if parts else columns[0][:0]

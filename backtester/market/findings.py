@@ -26,7 +26,8 @@ STALE_BARS = 30
 
 def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
     """Rows of the table `findings`, ordered by (session, symbol, kind); `before`, shape (symbols,), is each symbol's close
-    before the chunk (NaN: none)."""
+    before the chunk (NaN: none).
+    """
     rows = _strays(grid)
     line = np.repeat(np.arange(tape.count.size), tape.count.T.ravel())
     tops = np.maximum(tape.open, tape.close)
@@ -76,7 +77,9 @@ def _counted(tape: Tape, line: Ints, wrong: Bools, kind: str, detail: str) -> li
     if not len(at):
         return []
     lines, first, number = np.unique(line[at], return_index=True, return_counts=True)
-    return [_row(tape, int(owner), int(at[begin]), kind, float(count), detail) for owner, begin, count in zip(lines, first, number, strict=True)]
+    return [
+        _row(tape, int(owner), int(at[begin]), kind, float(count), detail) for owner, begin, count in zip(lines, first, number, strict=True)
+    ]
 
 
 def _jumps(tape: Tape, line: Ints, before: Floats) -> list[Row]:
@@ -108,7 +111,7 @@ def _stale(tape: Tape, line: Ints) -> list[Row]:
     same &= (tape.high == tape.low) & (tape.open == tape.close)
     breaks = np.flatnonzero(~same)
     length = np.diff(np.append(breaks, len(tape)))
-    rows = {}
+    rows: dict[int, Row] = {}
     for begin, size in zip(breaks[length >= STALE_BARS].tolist(), length[length >= STALE_BARS].tolist(), strict=True):
         owner = int(line[begin])
         if owner not in rows or rows[owner][4] < size:

@@ -100,12 +100,12 @@ def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     clock = clock_of(chunk.sessions, interval)
     position, symbol, kept, present, strays = _sort_out(chunk, clock, OHLCV)
     lines, width = len(chunk.symbols), int(clock.offset[-1])
-    columns = [scatter(chunk.column(name), position, kept, lines, width) for name in OHLCV]
+    columns = {name: scatter(chunk.column(name), position, kept, lines, width) for name in OHLCV}
     count = np.zeros((len(chunk.sessions), lines), np.int32)
     if len(position):
         session = clock.session[position - symbol * width]
         count[:] = np.bincount(session * lines + symbol, minlength=count.size).reshape(count.shape)
-    return Grid(clock, chunk.symbols, *columns, present.reshape(lines, width), count, strays)
+    return Grid(clock=clock, symbols=chunk.symbols, present=present.reshape(lines, width), count=count, strays=strays, **columns)
 
 
 def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
@@ -128,18 +128,20 @@ def tape_of(grid: Grid, look: bool = True) -> Tape:
     clock, lines = grid.clock, len(grid.symbols)
     width = len(clock.ts)
     if grid.full:
-        columns = [getattr(grid, name).ravel() for name in OHLCV]
+        columns = {name: getattr(grid, name).ravel() for name in OHLCV}
         slot, ts, end = (np.tile(values, lines) for values in (clock.slot, clock.ts, clock.end))
     else:
         index = np.flatnonzero(grid.present)
-        columns = [getattr(grid, name).ravel()[index] for name in OHLCV]
+        columns = {name: getattr(grid, name).ravel()[index] for name in OHLCV}
         column = index % width if width else index
         slot, ts, end = clock.slot[column], clock.ts[column], clock.end[column]
     start = place(grid.count)
     quality = as_of_quality(slot, start, grid.count) if look and not grid.full else np.full(len(slot), 100.0)
     short = slot.astype(np.int32)
-    return Tape(clock.interval, grid.symbols, clock.sessions, start, grid.count, ts, end, short, short, *columns, quality,
-                np.ones(len(slot), np.bool_))  # fmt: skip
+    return Tape(
+        interval=clock.interval, symbols=grid.symbols, sessions=clock.sessions, start=start, count=grid.count, ts=ts, end=end,
+        slot=short, base_slot=short, quality=quality, complete=np.ones(len(slot), np.bool_), **columns,
+    )  # fmt: skip
 
 
 def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:

@@ -75,8 +75,14 @@ class HistorySettings(Settings):
 
     def named(self, listed: Sequence[ListedIndicatorSettings] = ()) -> dict[str, HistoricalIndicatorSettings]:
         """All historical indicators by name, whichever form they were given in."""
-        own = self.indicators if isinstance(self.indicators, dict) else {item.name: item.spelled() for item in self.indicators}
-        return {**own, **{item.name: item.spelled() for item in listed}}
+        found: dict[str, HistoricalIndicatorSettings] = {}
+        if isinstance(self.indicators, dict):
+            found.update(self.indicators)
+        else:
+            listed = [*self.indicators, *listed]
+        for item in listed:
+            found[item.name] = item.spelled()
+        return found
 
 
 @dataclass(frozen=True)
@@ -97,24 +103,25 @@ class Daily:
         return values
 
     def __getitem__(self, rows: slice) -> Daily:
-        return Daily(self.sessions[rows], *(self.column(name)[rows] for name in OHLCV), self.stored[rows])
+        columns = {name: self.column(name)[rows] for name in OHLCV}
+        return Daily(sessions=self.sessions[rows], stored=self.stored[rows], **columns)
 
 
 def daily_of(tape: Tape, *, stored: bool) -> Daily:
     """Daily values from a tape of `1d` (at most one bar a symbol-session)."""
     has = tape.count > 0
-    columns = []
+    columns = {}
     for name in OHLCV:
-        values = np.full(tape.count.shape, np.nan)
-        values[has] = tape.column(name)[tape.start[has]]
-        columns.append(values)
-    return Daily(tape.sessions, *columns, has & stored)
+        columns[name] = np.full(tape.count.shape, np.nan)
+        columns[name][has] = tape.column(name)[tape.start[has]]
+    return Daily(sessions=tape.sessions, stored=has & stored, **columns)
 
 
 def preferred(stored: Daily, built: Daily) -> Daily:
     """The lake's own daily bars where it has them, else those built from the base."""
     has = stored.stored
-    return Daily(built.sessions, *(np.where(has, stored.column(name), built.column(name)) for name in OHLCV), has)
+    columns = {name: np.where(has, stored.column(name), built.column(name)) for name in OHLCV}
+    return Daily(sessions=built.sessions, stored=has, **columns)
 
 
 def sessions_back(expected: Ints, lookback: int) -> Ints:
@@ -139,9 +146,9 @@ def window(sessions: Sessions, current: int, period: str, skip_early_close: bool
         usable = before[~sessions.early[:current]] if skip_early_close else before
         return usable[-number:] if len(usable) >= number else None
     oldest = sessions.label[current] - np.timedelta64(number * _DAYS[unit], "D")
-    if current == 0 or sessions.label[0] > oldest:
+    if current == 0 or bool(np.any(sessions.label[:1] > oldest)):
         return None
-    usable = before[sessions.label[:current] >= oldest]
+    usable = np.flatnonzero(sessions.label[:current] >= oldest)
     return usable[~sessions.early[usable]] if skip_early_close else usable
 
 
@@ -212,11 +219,13 @@ def mean_of(values: Floats) -> Floats:
 
 
 def _highest(values: Floats) -> Floats:
-    return np.max(values, axis=0)
+    highest: Floats = np.max(values, axis=0)
+    return highest
 
 
 def _lowest(values: Floats) -> Floats:
-    return np.min(values, axis=0)
+    lowest: Floats = np.min(values, axis=0)
+    return lowest
 
 
 def _average(daily: Daily, windows: Windows, field: str) -> dict[str, Floats]:

@@ -7,11 +7,11 @@ which bars count: out-of-session bars, duplicates and damaged values come throug
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import duckdb
 import numpy as np
@@ -26,6 +26,8 @@ from backtester.market.lake import Lake
 from backtester.sql import query
 
 Verify = Literal["hash", "size", "off"]
+Part = TypeVar("Part")
+Read = TypeVar("Read")
 QUERIES = {"bars": "load_bars", "quotes": "load_quotes"}
 
 
@@ -106,15 +108,20 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
     return Chunk(sessions, reader.symbols, table, first, files, time.perf_counter() - started)
 
 
-def stream(reader: Reader, parts: Sequence[Sessions]) -> Iterator[Chunk]:
-    """The parts one after the other; while one is worked on, the next is read on another thread."""
+def ahead(read_part: Callable[[Part], Read], parts: Sequence[Part]) -> Iterator[Read]:
+    """What is read of the parts, one after the other; while one is worked on, the next is read on another thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
-        waiting = pool.submit(read, reader, parts[0]) if parts else None
-        for part in [*parts[1:], None]:
-            assert waiting is not None
-            chunk = waiting.result()
-            waiting = pool.submit(read, reader, part) if part is not None else None
-            yield chunk
+        waiting = [pool.submit(read_part, part) for part in parts[:1]]
+        for following in range(1, len(parts) + 1):
+            found = waiting.pop().result()
+            waiting = [pool.submit(read_part, part) for part in parts[following : following + 1]]
+            yield found
+
+
+def unread(reader: Reader, sessions: Sessions) -> Chunk:
+    """The chunk of sessions that nobody needs to read."""
+    first = np.zeros(len(sessions) + 1, np.int64)
+    return Chunk(sessions, reader.symbols, _nothing(reader.kind), first, reader.lake.files(reader.kind, reader.interval, []), 0.0)
 
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
@@ -160,5 +167,10 @@ def _present(path: Path) -> None:
 
 def _nothing(kind: str) -> pa.Table:
     names = {"bars": ("open", "high", "low", "close", "volume"), "quotes": ("bid_open", "bid_close", "ask_open", "ask_close")}[kind]
-    fields = [("day", pa.uint32()), ("ts", pa.timestamp("us", "UTC")), ("symbol_id", pa.uint16()), *[(name, pa.float64()) for name in names]]
+    fields = [
+        ("day", pa.uint32()),
+        ("ts", pa.timestamp("us", "UTC")),
+        ("symbol_id", pa.uint16()),
+        *[(name, pa.float64()) for name in names],
+    ]
     return pa.schema(fields).empty_table()

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape, place
-from backtester.intervals import Interval
+from backtester.intervals import MINUTE_US, Interval
 from backtester.market import findings, grid, quality, resample, tapes
 from backtester.market.grid import Clock, Grid
 from backtester.market.history import Daily, HistoricalIndicatorSettings, daily_of, indicator, indicator_by_slot, preferred
@@ -114,7 +114,7 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
     for interval in LONG:
         if interval in needs.derived:
             live[interval] = seen[interval] = _long(seen["1d"], interval, needs)
-    historical = _historical(live[needs.base], daily, needs, len(chunk.sessions))
+    historical = _historical(live.get("1m"), daily, needs, len(chunk.sessions))
     clock = made.clock
     prepared = Prepared(
         chunk.sessions, made, live, seen, {name: _last_slots(tape, needs.base) for name, tape in live.items()}, historical, *assessed, dropped,
@@ -209,22 +209,28 @@ def _daily(base: Tape, own: Tape | None, needs: Needs, past: Past) -> Daily | No
     fresh = built if own is None else preferred(daily_of(own, stored=True), built)
     if past.daily is None:
         return fresh
-    columns = (np.concatenate([past.daily.column(name), fresh.column(name)]) for name in OHLCV)
-    return Daily(tapes.adjoined(past.daily.sessions, fresh.sessions), *columns, np.concatenate([past.daily.stored, fresh.stored]))
+    columns = {name: np.concatenate([past.daily.column(name), fresh.column(name)]) for name in OHLCV}
+    both = tapes.adjoined(past.daily.sessions, fresh.sessions)
+    return Daily(sessions=both, stored=np.concatenate([past.daily.stored, fresh.stored]), **columns)
 
 
 def _long(daily: Tape, interval: str, needs: Needs) -> Tape:
     where = np.searchsorted(needs.calendar.label, daily.sessions.label)
     spans = resample.spans_of(interval, needs.calendar.label, needs.ordinal)
-    return resample.derive_long(daily, interval, resample.Spans(spans.bucket[where], spans.expected[where], spans.last[where]), needs.settings)
+    own = resample.Spans(spans.bucket[where], spans.expected[where], spans.last[where])
+    last_slot = np.zeros(len(where), np.int64) if needs.base == "1d" else daily.sessions.slots(Interval(needs.base).step_us) - 1
+    return resample.derive_long(daily, interval, own, last_slot, needs.settings)
 
 
-def _historical(base: Tape, daily: Daily | None, needs: Needs, sessions: int) -> dict[str, Floats]:
-    """Every historical indicator of the config, for the chunk's sessions."""
+def _historical(minutes: Tape | None, daily: Daily | None, needs: Needs, sessions: int) -> dict[str, Floats]:
+    """Every historical indicator of the config, for the chunk's sessions; what has one value a minute is spread over base slots."""
     made: dict[str, Floats] = {}
     for name, settings in needs.historical.items():
         if settings.granularity == "minute":
-            made[name] = indicator_by_slot(settings, base, len(base.sessions) - sessions, needs.slots)
+            assert minutes is not None
+            slots_a_minute = MINUTE_US // Interval(needs.base).step_us
+            values = indicator_by_slot(settings, minutes, len(minutes.sessions) - sessions, -(-needs.slots // slots_a_minute))
+            made[name] = np.repeat(values, slots_a_minute, axis=-1)
         else:
             assert daily is not None
             made |= indicator(settings, name, daily, len(daily.sessions) - sessions)

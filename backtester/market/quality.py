@@ -140,7 +140,8 @@ def _market_slots(present: Bools, count: NDArray[np.int32], clock: Clock) -> Boo
     """Slots that most of the symbols miss that have any bar in the session; shape (slots,)."""
     active = (count > 0).sum(axis=1)[clock.session]
     missing = active - present.sum(axis=0)
-    return (active >= FEWEST_FOR_MARKET) & (missing > MOST * active)
+    outage: Bools = (active >= FEWEST_FOR_MARKET) & (missing > MOST * active)
+    return outage
 
 
 def _kinds(session: Ints, first: Ints, last: Ints, clock: Clock, market: Bools) -> Ints:
@@ -150,4 +151,6 @@ def _kinds(session: Ints, first: Ints, last: Ints, clock: Clock, market: Bools) 
     outage = outages[last + 1] - outages[first] == last - first + 1
     names = {name: number for number, name in enumerate(schema.GAP_KINDS)}
     choices = [(first == opening) & (last == closing), outage, first == opening, last == closing]
-    return np.select(choices, [names["session"], names["market"], names["edge_open"], names["edge_close"]], names["inside"]).astype(np.int64)
+    return np.select(choices, [names["session"], names["market"], names["edge_open"], names["edge_close"]], names["inside"]).astype(
+        np.int64
+    )

@@ -48,7 +48,9 @@ def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, 
     wanted = sorted({*asked, *needed}, key=_length)
     if not wanted:
         what = "only quotes are wanted" if "quotes" in streams else "no interval is wanted"
-        raise ConfigError(f"{what}, so there is no base interval", where="/session_data_config/streams", action='add a bar interval such as "1m"')
+        raise ConfigError(
+            f"{what}, so there is no base interval", where="/session_data_config/streams", action='add a bar interval such as "1m"'
+        )
     base = _base(wanted, bool(len(lake.files("bars", "1d", sessions.label))))
     _require(base, wanted, lake, sessions, symbols)
     stored = bool(len(lake.files("quotes", base, sessions.label)))

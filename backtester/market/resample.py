@@ -94,10 +94,11 @@ def derive(base: Tape, interval: str, settings: DerivedSettings) -> tuple[Tape, 
     last = buckets.base_slot[chosen]
     looked = not bool((base.quality == 100.0).all())
     quality = 100.0 * so_far[kept] / (last + 1) if looked else np.full(len(chosen), 100.0)
+    columns = {name: made[name].to_numpy()[kept] for name in OHLCV}
     tape = Tape(
-        interval, base.symbols, sessions, place(count), np.ascontiguousarray(count), buckets.ts[chosen], buckets.end[chosen],
-        (chosen - buckets.offset[session[kept]]).astype(np.int32), last.astype(np.int32),
-        *(made[name].to_numpy()[kept] for name in OHLCV), quality, (bars == buckets.expected[bucket])[kept],
+        interval=interval, symbols=base.symbols, sessions=sessions, start=place(count), count=np.ascontiguousarray(count),
+        ts=buckets.ts[chosen], end=buckets.end[chosen], slot=(chosen - buckets.offset[session[kept]]).astype(np.int32),
+        base_slot=last.astype(np.int32), quality=quality, complete=(bars == buckets.expected[bucket])[kept], **columns,
     )  # fmt: skip
     return tape, dropped
 
@@ -126,8 +127,11 @@ def spans_of(interval: str, labels: NDArray[np.datetime64], ordinal: Ints) -> Sp
     return Spans(bucket, counts[index].astype(np.int64), last)
 
 
-def derive_long(daily: Tape, interval: str, spans: Spans, settings: DerivedSettings) -> Tape:
-    """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, and ends with it."""
+def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, settings: DerivedSettings) -> Tape:
+    """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, and ends with it.
+
+    last_slot, shape (sessions,): the last base slot of each session.
+    """
     sessions, symbols = daily.sessions, len(daily.symbols)
     owner = daily.per_bar(np.arange(len(sessions)))
     line = np.repeat(np.arange(symbols), daily.count.sum(axis=0))
@@ -147,12 +151,11 @@ def derive_long(daily: Tape, interval: str, spans: Spans, settings: DerivedSetti
     session, symbol, first = session[kept], (index // width)[kept], opening[index % width][kept]
     count = np.zeros((len(sessions), symbols), np.int32)
     count[session, symbol] = 1
-    zeros = np.zeros(len(session), np.int32)
-    base_slot = np.zeros(len(session), np.int32)
     quality = np.full(len(session), 100.0) * bars[kept] / expected[kept]
     return Tape(
-        interval, daily.symbols, sessions, place(count), count, sessions.open[first], sessions.close[session], zeros, base_slot,
-        *(made[name].to_numpy()[kept] for name in OHLCV), quality, (bars == expected)[kept],
+        interval=interval, symbols=daily.symbols, sessions=sessions, start=place(count), count=count, ts=sessions.open[first],
+        end=sessions.close[session], slot=np.zeros(len(session), np.int32), base_slot=last_slot[session].astype(np.int32),
+        quality=quality, complete=(bars == expected)[kept], **{name: made[name].to_numpy()[kept] for name in OHLCV},
     )  # fmt: skip
 
 

@@ -6,12 +6,10 @@ same history however the run is cut. Never reads data.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import TAPE_COLUMNS, Floats, Sessions, Tape, place
+from backtester.columns import TAPE_COLUMNS, Floats, Sessions, Tape, place, woven
 
 
 def joined(first: Tape, second: Tape) -> Tape:
@@ -19,7 +17,7 @@ def joined(first: Tape, second: Tape) -> Tape:
     count = np.concatenate([first.count, second.count])
     start = place(count)
     bounds = [_bounds(part) for part in (first, second)]
-    columns = {name: _woven([first.column(name), second.column(name)], bounds) for name in TAPE_COLUMNS}
+    columns = {name: woven([first.column(name), second.column(name)], bounds) for name in TAPE_COLUMNS}
     return Tape(first.interval, first.symbols, adjoined(first.sessions, second.sessions), start, count, **columns)
 
 
@@ -28,26 +26,14 @@ def latest(tape: Tape, sessions: int) -> Tape:
     skipped = max(len(tape.sessions) - sessions, 0)
     if skipped == 0:
         return tape
-    return between(tape, skipped, len(tape.sessions))
-
-
-def between(tape: Tape, first: int, stop: int) -> Tape:
-    """Sessions `first` to `stop` (not included) of a tape, as a tape of its own."""
-    count = np.ascontiguousarray(tape.count[first:stop])
-    ends = tape.start + tape.count
-    if stop > first:
-        bounds = np.stack([tape.start[first], ends[stop - 1]], axis=1)
-    else:
-        bounds = np.zeros((len(tape.symbols), 2), np.int64)
-    columns = {name: _woven([tape.column(name)], [bounds]) for name in TAPE_COLUMNS}
-    return Tape(tape.interval, tape.symbols, tape.sessions[first:stop], place(count), count, **columns)
+    return tape.between(skipped, len(tape.sessions))
 
 
 def adjoined(first: Sessions, second: Sessions) -> Sessions:
     """Sessions one after the other; those of the second must be later."""
     names = ("label", "open", "close", "break_start", "break_end", "early")
-    columns = [np.concatenate([getattr(first, name), getattr(second, name)]) for name in names]
-    return Sessions(second.calendar, second.timezone, *columns, second.per_year)
+    columns = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
+    return Sessions(calendar=second.calendar, timezone=second.timezone, per_year=second.per_year, **columns)
 
 
 def by_session(tape: Tape, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,13 +60,3 @@ def _bounds(tape: Tape) -> NDArray[np.int64]:
     bars = tape.count.sum(axis=0, dtype=np.int64)
     end = np.cumsum(bars)
     return np.stack([end - bars, end], axis=1)
-
-
-def _woven(columns: list[NDArray[Any]], bounds: list[NDArray[np.int64]]) -> NDArray[Any]:
-    """For each symbol in turn its rows of every column."""
-    parts = [
-        column[low:high]
-        for pairs in zip(*(part.tolist() for part in bounds), strict=True)
-        for column, (low, high) in zip(columns, pairs, strict=True)
-    ]
-    return np.concatenate(parts) if parts else columns[0][:0]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import OHLCV, NO_TIME, Floats, Ints
+from backtester.columns import NO_TIME, OHLCV, Floats, Ints
 from backtester.errors import StrategyError, did_you_mean
 from backtester.signals import indicators
 
@@ -126,12 +126,14 @@ class Bars:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """True where there is a bar."""
-        return self._once(("valid",), lambda: self.slot >= 0)
+        valid: NDArray[np.bool_] = self._once(("valid",), lambda: self.slot >= 0)
+        return valid
 
     @property
     def in_session(self) -> NDArray[np.bool_]:
         """True for the columns of the session itself, False for the history before it; shape (width,)."""
-        return self._once(("in_session",), lambda: np.arange(self.shape[-1]) >= self.lookback)
+        inside: NDArray[np.bool_] = np.arange(self.shape[-1]) >= self.lookback
+        return inside
 
     def input(self, name: str) -> Bars:
         """Another input of the strategy, by its name. Raises StrategyError for a name it did not declare."""
@@ -154,6 +156,11 @@ class Bars:
             known = [*self._configured, *indicators.CATALOG]
             raise StrategyError("no such indicator", value=repr(name), action=did_you_mean(name, known))
         return self._compute(kind, params, output)
+
+    @property
+    def historical_columns(self) -> Mapping[str, Column]:
+        """All historical indicators by name."""
+        return self._historical
 
     def historical(self, name: str) -> Floats:
         """A historical indicator of the config: shape broadcasts over the columns (one value a row, or one a bar)."""

@@ -7,7 +7,7 @@ what a row shows never depends on which others stand beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ class View:
 @dataclass(frozen=True)
 class Found:
     """Signals as events; shape (events,): index of symbol and of the chunk's session, base slot, action (index into BOOLEANS),
-    price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), tags."""
+    price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), tags.
+    """
 
     symbol: Ints
     session: Ints
@@ -92,6 +93,16 @@ class Batch:
     def _base_slot(self, session: Ints, slot: Ints) -> Ints:
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.view.bars)])
         return self.view.last_slot[offset[self.view.first + session] + slot]
+
+
+def one_session(view: View, session: int) -> View:
+    """The view of one of the chunk's sessions, with all the history before it."""
+    stop = view.first + session + 1
+    slots = int(view.bars[:stop].sum())
+    live = view.live.between(0, stop)
+    seen = live if view.seen is view.live else view.seen.between(0, stop)
+    back = view.back[session : session + 1]
+    return replace(view, live=live, seen=seen, first=stop - 1, bars=view.bars[:stop], last_slot=view.last_slot[:slots], back=back)
 
 
 def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floats]) -> Batch:

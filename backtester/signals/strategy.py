@@ -124,7 +124,12 @@ def resolve(use: str, root: Path) -> type[Strategy]:
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
     place, colon, attribute = use.rpartition(":")
     if not colon or not place or not attribute.isidentifier():
-        raise StrategyError("unknown strategy", value=repr(use), allowed="a built-in name, file.py:Class or package.module:Class", action=did_you_mean(use, BUILT_IN))
+        raise StrategyError(
+            "unknown strategy",
+            value=repr(use),
+            allowed="a built-in name, file.py:Class or package.module:Class",
+            action=did_you_mean(use, BUILT_IN),
+        )
     module_object = _from_file(place, root) if place.endswith(".py") else _from_package(place)
     return _class_in(module_object, attribute, use)
 
@@ -141,7 +146,9 @@ def source_of(use: str, kind: type[Strategy]) -> Source:
 def _from_file(place: str, root: Path) -> Any:
     path = (root / place).resolve()
     if not any(path.is_relative_to(parent) for parent in (root.resolve(), Path.cwd().resolve())):
-        raise StrategyError("strategy file outside the config's folder", value=place, allowed="a path below the config's or the current folder")
+        raise StrategyError(
+            "strategy file outside the config's folder", value=place, allowed="a path below the config's or the current folder"
+        )
     if not path.is_file():
         raise StrategyError("strategy file not found", where=place, action="paths start at the config's folder")
     text = path.read_bytes()
@@ -158,7 +165,9 @@ def _from_file(place: str, root: Path) -> Any:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise StrategyError("strategy file cannot be loaded", where=_line_of(error, path), value=f"{type(error).__name__}: {error}") from error
+        raise StrategyError(
+            "strategy file cannot be loaded", where=_line_of(error, path), value=f"{type(error).__name__}: {error}"
+        ) from error
     return module
 
 
@@ -166,16 +175,26 @@ def _from_package(place: str) -> Any:
     try:
         return importlib.import_module(place)
     except ImportError as error:
-        raise StrategyError("strategy module cannot be imported", where=place, value=str(error), action="install it, or name a file.py:Class") from error
+        raise StrategyError(
+            "strategy module cannot be imported", where=place, value=str(error), action="install it, or name a file.py:Class"
+        ) from error
 
 
 def _class_in(module: Any, attribute: str, use: str) -> type[Strategy]:
     found = getattr(module, attribute, None)
-    names = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy]
+    names = [
+        name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+    ]
     if found is None:
         raise StrategyError("strategy class not found", where=use, action=did_you_mean(attribute, names))
     if not (isinstance(found, type) and issubclass(found, Strategy)):
-        raise StrategyError("not a Strategy", where=use, value=type(found).__name__, allowed="a subclass of backtester.Strategy", action=did_you_mean(attribute, names))
+        raise StrategyError(
+            "not a Strategy",
+            where=use,
+            value=type(found).__name__,
+            allowed="a subclass of backtester.Strategy",
+            action=did_you_mean(attribute, names),
+        )
     return found
 
 
@@ -222,7 +241,9 @@ def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray
     if value.shape != bars.shape:
         raise StrategyError("wrong shape", where=where, value=value.shape, allowed=f"{bars.shape}, like its bars")
     if value.dtype != np.bool_:
-        raise StrategyError("wrong dtype", where=where, value=value.dtype, allowed="bool", action="compare, or use .astype(bool) where no NaN is left")
+        raise StrategyError(
+            "wrong dtype", where=where, value=value.dtype, allowed="bool", action="compare, or use .astype(bool) where no NaN is left"
+        )
     return value
 
 

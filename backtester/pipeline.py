@@ -1,0 +1,199 @@
+"""The table of contents: how a config becomes a run.
+
+    setup         calendar, base interval, history, parts to read           planning
+    read          one query a part, the next part read meanwhile            market.load
+    prepare_days  slots, derived bars, quality, history: pure               market.prepare
+    trade_days    signals, decisions, fills, equity: in order               signalling, trading
+    record        digests, sessions, tables, metrics, manifest              recording, outcome
+
+Results never depend on how the run is cut into parts, nor on threads. Never computes a figure itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from backtester import recording
+from backtester.config import Config
+from backtester.market import load
+from backtester.market.load import Chunk, Reader
+from backtester.market.prepare import Past, Prepared, prepare
+from backtester.outcome.manifest import build
+from backtester.outcome.metrics import Score
+from backtester.outcome.results import RunFolder
+from backtester.outcome.run import Run
+from backtester.outcome.run import load as load_run
+from backtester.planning import Part, Plan, Setup, check_memory, expected_memory, no_bars, plan, setup
+from backtester.recording import Benchmark, Tally
+from backtester.signalling import Stopped, signals
+from backtester.trading import ledger
+from backtester.trading.costs import fee_of, micro
+from backtester.trading.execution import Carry, Events, Market, finish, trade
+
+__all__ = ["Plan", "Progress", "plan", "run"]
+
+LOG = logging.getLogger("backtester")
+Tables = dict[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: sessions done, sessions in all, stored bars so far."""
+
+    done: int
+    total: int
+    bars: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read of one part."""
+
+    part: Part
+    bars: Chunk
+    quotes: Chunk | None
+    daily: Chunk | None
+
+    @property
+    def files(self) -> list[pl.DataFrame]:
+        """Catalog rows of everything read."""
+        return [chunk.files for chunk in (self.bars, self.quotes, self.daily) if chunk is not None and self.part.read]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent reading."""
+        return sum(chunk.seconds for chunk in (self.bars, self.quotes, self.daily) if chunk is not None)
+
+
+@dataclass(frozen=True)
+class State:
+    """What passes from one part to the next in trading: the account with its positions and orders, and strategies stopped."""
+
+    carry: Carry
+    stopped: tuple[Stopped, ...]
+
+
+def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[Progress], None] | None = None, trace: bool = False) -> Run:
+    """Run a config and publish the result in the folder `out`. Raises the errors of `backtester.errors`; nothing is left then."""
+    started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with RunFolder.claim(out, force) as folder:
+        with _logged(folder.log, trace):
+            made = setup(config)
+            check_memory(made, expected_memory(made))
+            tally = Tally()
+            tally.seconds["initialize"] = time.perf_counter() - clock
+            metrics, stopped = _days(made, folder, tally, progress)
+            tally.finish(time.perf_counter() - clock)
+        facts = recording.facts(made, tally, stopped, started)
+        folder.publish(build(facts, folder.seal(), metrics), metrics, config.resolved())
+    return load_run(out)
+
+
+def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Past]:
+    """Everything that strategies may see of a part's sessions, and what the next part needs of them. Pure."""
+    return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past)
+
+
+def trade_days(made: Setup, prepared: Prepared, at: int, state: State) -> tuple[Tables, Events, State]:
+    """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run."""
+    events, stopped = signals(made, prepared, at, state.stopped)
+    if stopped and made.config.on_error == "fail":
+        raise stopped[0].error
+    outcome, carry = trade(_market(made, prepared), events, state.carry, made.config.execution, made.config.trading_config)
+    tables = ledger.tables(outcome, made.symbols, made.names)
+    return tables, events, State(carry, tuple(stopped))
+
+
+def _days(
+    made: Setup, folder: RunFolder, tally: Tally, progress: Callable[[Progress], None] | None
+) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
+    """All parts one after the other; returns the metrics, and the strategies that were stopped."""
+    cash = made.config.account.cash
+    past, state, done = Past(), State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
+    score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
+    market = Benchmark.start(len(made.symbols))
+    record = recording.Record(made, folder, score, tally, cash)
+    for loaded in load.ahead(_reader(made), made.parts):
+        tally.add_read(loaded.files, loaded.bars.table.num_rows, loaded.seconds)
+        prepared, past = prepare_days(made, loaded, past)
+        if not loaded.part.trade:
+            continue
+        begun = time.perf_counter()
+        tables, events, state = trade_days(made, prepared, done, state)
+        market = market.after(prepared)
+        record.write(prepared, tables, events, done, loaded.seconds, time.perf_counter() - begun)
+        done += len(prepared.sessions)
+        if progress is not None:
+            progress(Progress(done, len(made.sessions), tally.rows))
+    if not tally.bars:
+        raise no_bars(made)
+    record.last(ledger.tables(finish(state.carry, made.config.execution), made.symbols, made.names))
+    return score.metrics(market.returns()), state.stopped
+
+
+def _reader(made: Setup) -> Callable[[Part], Loaded]:
+    """Reads one part: bars, quotes where fills ask for them, the lake's daily bars where history does."""
+    data, resources = made.config.session_data_config, made.config.resources
+    threads = resources.threads or os.cpu_count() or 1
+
+    def of(kind: Literal["bars", "quotes"], interval: str) -> Reader:
+        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory)
+
+    bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
+    with_quotes = made.config.execution.price == "quote"
+
+    def read(part: Part) -> Loaded:
+        return Loaded(
+            part,
+            load.read(bars, part.sessions) if part.read else load.unread(bars, part.sessions),
+            load.read(quotes, part.sessions) if with_quotes and part.trade else None,
+            load.read(daily, part.sessions) if made.reads_daily else None,
+        )
+
+    return read
+
+
+def _market(made: Setup, prepared: Prepared) -> Market:
+    """The grid as the kernel reads it."""
+    grid, clock, days = prepared.grid, prepared.grid.clock, prepared.sessions
+    quotes = prepared.quotes or dict.fromkeys(("bid_open", "bid_close", "ask_open", "ask_close"))
+    return Market(
+        symbols=made.symbols, strategies=made.names, ts=clock.ts, end=clock.end, session=clock.session.astype(np.int32), labels=days.label,
+        session_open=days.open, session_close=days.close,
+        open=grid.open, high=grid.high, low=grid.low, close=grid.close, volume=grid.volume, **quotes,
+    )  # fmt: skip
+
+
+@contextmanager
+def _logged(file: Path, trace: bool) -> Iterator[None]:
+    """The run's log goes to its file, session flow lines to stderr too where they are asked for."""
+    written = logging.FileHandler(file, encoding="utf-8")
+    written.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    level, LOG.propagate = LOG.level, False
+    LOG.setLevel(logging.INFO)
+    LOG.addHandler(written)
+    if trace:
+        recording.FLOW.addHandler(shown)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(written)
+        recording.FLOW.removeHandler(shown)
+        LOG.setLevel(level)
+        LOG.propagate = True
+        written.close()

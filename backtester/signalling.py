@@ -1,0 +1,176 @@
+"""Signalling: a prepared chunk through every strategy, in one call each, to signals in the order of decision.
+
+Place in the flow: phase 5 of a day, before fills. A strategy that raises is found out session by session, so that what it
+signalled before does not depend on how the run is cut; then it is stopped for the rest of the run. Never trades.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backtester.columns import Floats, Ints
+from backtester.errors import StrategyError
+from backtester.market.prepare import Prepared
+from backtester.planning import Setup, Trader, indicator_columns
+from backtester.signals import batch, indicators
+from backtester.signals.batch import Batch, Found, View
+from backtester.signals.strategy import checked
+from backtester.trading.execution import Events
+
+LOG = logging.getLogger("backtester.strategies")
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A strategy that raised: its place in the config, the first session it did not finish, and what it said."""
+
+    strategy: int
+    session: np.datetime64
+    error: StrategyError
+
+
+def signals(setup: Setup, prepared: Prepared, at: int, stopped: Sequence[Stopped]) -> tuple[Events, list[Stopped]]:
+    """Events of all strategies in a chunk, and those stopped by now; `at` is the chunk's first session in the run."""
+    found: list[tuple[int, Found]] = []
+    out = {one.strategy: one for one in stopped}
+    for place, trader in enumerate(setup.traders):
+        if place in out:
+            continue
+        try:
+            found.append((place, _call(setup, prepared, at, trader)))
+        except StrategyError as error:
+            pieces, session, cause = _until_error(setup, prepared, at, trader, error)
+            found += [(place, piece) for piece in pieces]
+            out[place] = Stopped(place, prepared.sessions.label[session], cause)
+            LOG.error("%s\n%s", cause, "".join(traceback.format_exception(cause)))
+    return _events(setup, prepared, found), list(out.values())
+
+
+def _until_error(setup: Setup, prepared: Prepared, at: int, trader: Trader, error: StrategyError) -> tuple[list[Found], int, StrategyError]:
+    """What the strategy signals in the sessions before the one in which it raises, and that session."""
+    pieces = []
+    for session in range(len(prepared.sessions)):
+        try:
+            pieces.append(_call(setup, prepared, at, trader, session))
+        except StrategyError as single:
+            return pieces, session, single
+    return [], 0, error
+
+
+def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int | None = None) -> Found:
+    """One call of a strategy's `signals` over the chunk, or over one of its sessions."""
+    batches = {name: _cut(setup, prepared, at, trader, name, only) for name in trader.strategy.inputs}
+    first = next(iter(batches.values()))
+    everything = {name: made.bars for name, made in batches.items()}
+    for made in batches.values():
+        made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns)
+    name = trader.entry.name
+    try:
+        wishes = checked(trader.strategy.signals(first.bars), first.bars, name)
+    except KeyboardInterrupt:
+        raise
+    except StrategyError as error:
+        raise StrategyError(
+            error.what, where=_where(name, error.where), value=error.value, allowed=error.allowed, action=error.action
+        ) from error
+    except BaseException as error:
+        days = f"{first.bars.session.min()} to {first.bars.session.max()}" if first.bars.session.size else "no session"
+        raise StrategyError(
+            "a strategy raised an error", where=f"strategy {name}, {days}, {_line(error)}", value=f"{type(error).__name__}: {error}",
+            action="see run.log for its traceback",
+        ) from error  # fmt: skip
+    return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
+
+
+def _where(name: str, where: str | None) -> str:
+    if where is None:
+        return f"strategy {name}"
+    return where if where.startswith("strategy ") else f"strategy {name}, {where}"
+
+
+def _line(error: BaseException) -> str:
+    """file:line of the last frame of the user's code."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/site-packages/" not in frame.filename]
+    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown line"
+
+
+def view_of(setup: Setup, prepared: Prepared, interval: str, at: int) -> View:
+    """The tapes of an interval with what each session of the chunk may look into."""
+    bars, last_slot = prepared.last_slots[interval]
+    back = setup.back[interval][at : at + len(prepared.sessions)]
+    look_back = setup.config.session_data_config.historical.enable_quality
+    return View(prepared.tapes[interval], prepared.seen[interval], prepared.first(interval), bars, last_slot, back, look_back)
+
+
+def _cut(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None) -> Batch:
+    view = view_of(setup, prepared, trader.strategy.inputs[name], at)
+    historical = prepared.historical
+    if only is not None:
+        view = batch.one_session(view, only)
+        historical = {key: values[only : only + 1] for key, values in historical.items()}
+    cut = batch.clock if trader.strategy.layout == "clock" else batch.rows
+    return cut(view, trader.symbols, trader.lookback[name], historical)
+
+
+def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:
+    """All signals as one list in the order of decision."""
+    clock = prepared.grid.clock
+    parts = [part for _, part in found]
+
+    def whole(name: str) -> Ints:
+        return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
+
+    def numbers(name: str, default: float) -> Floats:
+        return np.concatenate([np.zeros(0), *(part.numbers.get(name, np.full(len(part.symbol), default)) for part in parts)])
+
+    session, slot, symbol = whole("session"), whole("base_slot"), whole("symbol")
+    quality = np.concatenate([np.zeros(0), *(part.quality for part in parts)])
+    blind = np.isnan(quality)
+    quality[blind] = _quality_at(prepared, symbol[blind], session[blind], slot[blind])
+    confidence = numbers("confidence", 1.0)
+    words = [tag for part in parts for tag in (part.tags or [None] * len(part.symbol))]
+    known = tuple(sorted({word for word in words if word is not None}))
+    index = {word: place for place, word in enumerate(known)}
+    return Events(
+        t=clock.offset[session] + slot,
+        strategy=np.repeat([place for place, _ in found], [len(part.symbol) for part in parts]).astype(np.int32),
+        symbol=symbol.astype(np.int32),
+        action=whole("action").astype(np.int8),
+        price=np.concatenate([np.zeros(0), *(part.price for part in parts)]),
+        quality=quality,
+        confidence=np.where(np.isnan(confidence), 1.0, confidence),
+        **{name: numbers(name, np.nan) for name in ("size", "stop_loss", "take_profit", "stop_price", "target_price")},
+        tag=np.array([-1 if word is None else index[word] for word in words], np.int32),
+        tags=known,
+    ).sorted()
+
+
+def _quality_at(prepared: Prepared, symbol: Ints, session: Ints, slot: Ints) -> Floats:
+    """As-of quality at slots that hold no bar of the symbol."""
+    if (prepared.percent == 100.0).all():
+        return np.full(len(symbol), 100.0)
+    clock = prepared.grid.clock
+    so_far = np.array([
+        np.count_nonzero(prepared.grid.present[line, clock.offset[day] : clock.offset[day] + last + 1])
+        for line, day, last in zip(symbol.tolist(), session.tolist(), slot.tolist(), strict=True)
+    ], np.float64)  # fmt: skip
+    quality: Floats = 100.0 * so_far / (slot + 1)
+    return quality
+
+
+def configured(setup: Setup, prepared: Prepared, at: int) -> dict[str, tuple[Batch, Floats]]:
+    """The config's session indicators over all symbols: `interval/column` -> the batch and its values."""
+    everyone = np.arange(len(setup.symbols))
+    made: dict[str, tuple[Batch, Floats]] = {}
+    for interval in sorted({item.interval for item in setup.config.session_data_config.indicators.session}):
+        columns = indicator_columns(setup.config, interval)
+        lookback = max(indicators.warmup(kind, params) for kind, params, _ in columns.values())
+        cut = batch.rows(view_of(setup, prepared, interval, at), everyone, lookback, {})
+        cut.bars.bound({}, columns, {})
+        made |= {f"{interval}/{name}": (cut, cut.bars.indicator(name)) for name in columns}
+    return made
