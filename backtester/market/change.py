@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtester.atomic import fail_point, publish, remove_leftovers, stage, sync_folder, write_error
-from backtester.errors import BacktesterError, DataError, OutputError
+from backtester.errors import DataError, OutputError
 from backtester.market.lake import (
     CATALOG,
     CATALOG_COLUMNS,
@@ -119,27 +119,19 @@ class Change:
             return
         for folder in {path.parent for path in self._staged.values()}:
             sync_folder(folder)
-        try:
-            write_catalog(self.root, self._catalog)
-        except BacktesterError:
-            if self._is_committed():
-                self._staged = {}
-            raise
+        write_catalog(self.root, self._catalog)
         fail_point("committed")
         staged, self._staged = self._staged, {}
         self._settle(staged)
 
     def drop(self) -> None:
         """Delete what is staged and not committed."""
+        # The catalog on disk is asked, because an interrupt may strike just after it was put in place.
+        names = set() if not (self.root / CATALOG).is_file() else set(read_catalog(self.root)["staged"].drop_nulls())
         for path in self._staged.values():
-            path.unlink(missing_ok=True)
+            if path.relative_to(self.root).as_posix() not in names:
+                path.unlink(missing_ok=True)
         self._staged.clear()
-
-    def _is_committed(self) -> bool:
-        """True where the catalog on disk names what is staged: the write failed after the replace."""
-        if not (self.root / CATALOG).is_file():
-            return False
-        return not read_catalog(self.root)["staged"].drop_nulls().is_empty()
 
     def _recovered(self) -> pl.DataFrame:
         """The catalog, after files that a killed change left behind were put in place or deleted."""

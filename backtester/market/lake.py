@@ -139,7 +139,7 @@ def read_catalog(root: Path) -> pl.DataFrame:
         catalog = pl.read_parquet(path, use_statistics=False)
     except PermissionError as error:
         raise DataError("cannot read the lake's catalog", where=str(path), value="no permission to read") from error
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
     if dict(catalog.schema) != CATALOG_COLUMNS:
         raise _damaged(path, "columns " + ", ".join(catalog.columns))
@@ -184,7 +184,7 @@ def read_day(root: Path, path: str, kind: Kind) -> pl.DataFrame:
     declared: dict[str, pl.DataType] = {**TABLES[kind].dtypes, **(OPTIONAL if kind == "bars" else {})}
     try:
         frame = pl.read_parquet(root / path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError("cannot read a file of the lake", where=path, value=str(error).splitlines()[0], action=IMPORT_AGAIN) from error
     wrong = [name for name, dtype in declared.items() if frame.schema.get(name, dtype if name in OPTIONAL else None) != dtype]
     if wrong:
