@@ -138,7 +138,7 @@ def test_a_heartbeat_is_renewed(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_lost_lock_is_found_out(held: Lock, path: Path) -> None:
     left_by(path, pid=1, host="elsewhere")
-    with pytest.raises(OutputError, match="lost.*pid 1, host elsewhere"):
+    with pytest.raises(OutputError, match=r"lost.*pid 1, host elsewhere"):
         held.confirm()
     path.unlink()
     with pytest.raises(OutputError, match="no lock"):

@@ -35,9 +35,9 @@ def test_a_published_run_holds_every_table_and_the_three_documents(finished: Run
 
 
 def test_a_run_that_is_not_published_leaves_nothing(tmp_path: Path, tables: dict[str, pl.DataFrame]) -> None:
-    with pytest.raises(KeyboardInterrupt), RunFolder.claim(tmp_path / "done") as folder:
-        folder.append("fills", tables["fills"])
-        raise KeyboardInterrupt
+    folder = RunFolder.claim(tmp_path / "done")
+    folder.append("fills", tables["fills"])
+    folder.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert names(tmp_path) == set()
 
 
@@ -62,7 +62,7 @@ def test_a_published_run_is_as_open_as_the_umask_lets_it_be(tmp_path: Path, publ
 def test_a_complete_run_is_not_overwritten_without_force(finished: Run, publish: Callable[..., Run]) -> None:
     """CLI-03."""
     before = finished.metrics
-    with pytest.raises(OutputError, match="complete run.*--force"):
+    with pytest.raises(OutputError, match=r"complete run.*--force"):
         publish(finished.folder)
     assert load(finished.folder).metrics == before
     assert names(finished.folder.parent) == {"done"}
@@ -311,7 +311,7 @@ def test_of_two_runs_into_one_place_one_wins(tmp_path: Path) -> None:
 def test_a_run_whose_lock_was_lost_does_not_publish(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path / "done") as folder:
         (tmp_path / ".done.lock").write_text('{"pid": 1, "host": "elsewhere", "since": "now", "birth": "", "token": "x"}')
-        with pytest.raises(OutputError, match="lock.*lost"):
+        with pytest.raises(OutputError, match=r"lock.*lost"):
             folder.publish({}, {}, {})
     assert names(tmp_path) == {".done.lock"}
 

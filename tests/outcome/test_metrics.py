@@ -1,0 +1,273 @@
+"""Key figures of whole runs: by hand, whatever the pieces, and the same from trades as from equity."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from backtester.outcome.metrics import Score
+from backtester.schema import EQUITY, FILLS, ORDERS, SESSIONS, TRADES, empty, frame
+
+OPEN = 1_751_463_000_000_000  # 2025-07-02 13:30 UTC
+MINUTE, DAY = 60_000_000, 86_400_000_000
+FIRST = np.datetime64("2025-07-02")
+SPEC_KEYS = set(
+    "final_equity net_profit total_return annual_return volatility sharpe sortino calmar max_drawdown max_drawdown_sessions exposure "
+    "turnover trades win_rate profit_factor expectancy best_trade worst_trade avg_hold_minutes fees slippage ambiguous_fills "
+    "ambiguity_low ambiguity_high by_symbol by_strategy benchmark".split()  # noqa: SIM905 as the specification lists them
+)
+
+
+def sessions(*equity: float, start: float = 1000.0) -> pl.DataFrame:
+    before, rows = np.array([start, *equity[:-1]]), len(equity)
+    return frame(
+        SESSIONS,
+        {
+            "session": FIRST + np.arange(rows),
+            "open": OPEN + DAY * np.arange(rows),
+            "close": OPEN + DAY * np.arange(rows) + 390 * MINUTE,
+            "early_close": np.zeros(rows, bool),
+            **{name: np.zeros(rows, np.int64) for name in ("bars", "expected", "fills")},
+            "pnl": np.array(equity) - before,
+            "equity": np.array(equity),
+            "return": np.array(equity) / before - 1,
+            **{name: np.zeros(rows) for name in SESSIONS.names if name.startswith("seconds_")},
+        },
+    )
+
+
+def slots(*equity: float, gross: tuple[float, ...] = ()) -> pl.DataFrame:
+    rows = len(equity)
+    held = np.array(gross or [0.0] * rows)
+    values = {"cash": np.array(equity) - held, "equity": np.array(equity), "gross": held, "net": held, "drawdown": np.zeros(rows)}
+    return frame(EQUITY, {"ts": OPEN + MINUTE * np.arange(rows), "session": np.full(rows, FIRST), **values})
+
+
+def fill(order_id: int, side: str, price: float, quantity: float = 10.0, **more: Any) -> pl.DataFrame:
+    row = {
+        "order_id": order_id,
+        "strategy": "s",
+        "symbol": "A",
+        "side": side,
+        "quantity": quantity,
+        "price": price,
+        "value": price * quantity,
+        "fee": 0.0,
+        "slippage": 0.0,
+        "type": "market",
+        "ambiguous": False,
+        "flags": "",
+    } | more
+    return frame(FILLS, {name: [value] for name, value in row.items()} | {"session": np.array([FIRST]), "ts": np.array([OPEN])})
+
+
+def order(order_id: int, kind: str, level: float, status: str) -> pl.DataFrame:
+    words = {"strategy": "s", "symbol": "A", "side": "sell", "type": kind, "status": status}
+    levels = {"limit": level if kind == "target" else math.nan, "stop": level if kind == "stop" else math.nan}
+    numbers = {name: np.array([value]) for name, value in {"order_id": order_id, "ts": OPEN, "quantity": 10.0, **levels}.items()}
+    return frame(ORDERS, {name: [word] for name, word in words.items()} | numbers | {"session": np.array([FIRST])})
+
+
+def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, symbol: str = "A", strategy: str = "s", **more: Any) -> pl.DataFrame:
+    row = {
+        "trade_id": 1,
+        "strategy": strategy,
+        "symbol": symbol,
+        "direction": "long",
+        "entry_price": 10.0,
+        "exit_price": 11.0,
+        "quantity": 1.0,
+        "pnl": pnl,
+        "return": pnl / 10.0,
+        "fees": 0.5,
+        "bars": minutes,
+        "mae": -0.02,
+        "mfe": 0.04,
+        "is_open": is_open,
+    } | more
+    ends = {"entry_ts": np.array([OPEN]), "exit_ts": np.array([-1 if is_open else OPEN + minutes * MINUTE])}
+    return frame(TRADES, {name: [value] for name, value in row.items()} | ends)
+
+
+def measured(cash: float = 1000.0, fee: Any = None, **tables: pl.DataFrame) -> dict[str, Any]:
+    score = Score(cash, 252.0, fee)
+    score.add(tables)
+    return score.metrics()
+
+
+def test_every_promised_figure_is_there_and_is_plain_json() -> None:
+    found = measured(sessions=sessions(1010.0))
+    assert set(found) >= SPEC_KEYS
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_run_without_trades_has_constant_equity_and_null_figures() -> None:
+    """I-33, DAT-40."""
+    tables = {"sessions": sessions(*[1000.0] * 30), "equity": slots(1000.0), "fills": empty(FILLS), "trades": empty(TRADES)}
+    found = measured(**tables)
+    zero = ("net_profit", "total_return", "annual_return", "volatility", "max_drawdown", "max_drawdown_sessions", "exposure", "turnover")
+    null = ("sharpe", "sortino", "calmar", "win_rate", "profit_factor", "expectancy", "best_trade", "worst_trade", "avg_hold_minutes")
+    assert [found[name] for name in zero] == [0] * len(zero)
+    assert [found[name] for name in null] == [None] * len(null)
+    assert (found["trades"], found["fees"], found["by_symbol"]) == (0, 0.0, {})
+
+
+def test_a_run_of_one_session_has_no_figures_a_year() -> None:
+    found = measured(sessions=sessions(1010.0))
+    assert found["total_return"] == pytest.approx(0.01)
+    assert [found[name] for name in ("annual_return", "volatility", "sharpe", "sortino", "calmar")] == [None] * 5
+
+
+def test_a_run_without_sessions_has_its_cash_and_nulls() -> None:
+    found = measured()
+    assert (found["final_equity"], found["net_profit"], found["total_return"], found["exposure"]) == (1000.0, 0.0, None, None)
+
+
+def test_growth_by_hand() -> None:
+    found = measured(sessions=sessions(1100.0, 990.0, 1210.0))
+    assert found["final_equity"] == 1210.0
+    assert found["net_profit"] == 210.0
+    assert found["total_return"] == pytest.approx(0.21)
+    assert found["annual_return"] == pytest.approx(1.21**84 - 1)
+    assert (found["max_drawdown"], found["max_drawdown_sessions"]) == (pytest.approx(0.1), 1)
+
+
+def test_a_run_that_lost_more_than_it_had_has_a_total_but_no_rate() -> None:
+    found = measured(sessions=sessions(*[500.0] * 29, -100.0))
+    assert found["total_return"] == pytest.approx(-1.1)
+    assert found["annual_return"] is None
+    assert found["max_drawdown"] == pytest.approx(1.1)
+
+
+def test_the_drawdown_within_sessions_sees_every_slot() -> None:
+    assert measured(equity=slots(1000.0, 1200.0, 900.0, 1300.0))["max_drawdown_intraday"] == pytest.approx(0.25)
+
+
+def test_exposure_is_the_share_of_slots_with_a_position() -> None:
+    assert measured(equity=slots(1.0, 1.0, 1.0, 1.0, gross=(0.0, 5.0, 5.0, 0.0)))["exposure"] == 0.5
+
+
+def test_turnover_counts_buys_and_sells_against_mean_equity() -> None:
+    fills = pl.concat([fill(1, "buy", 50.0), fill(2, "sell", 60.0)])
+    assert measured(sessions=sessions(1000.0, 1200.0), fills=fills)["turnover"] == pytest.approx(1100 / 1100)
+
+
+def test_fees_and_slippage_are_sums_over_fills_to_the_last_micro() -> None:
+    fills = pl.concat([fill(1, "buy", 50.0, fee=0.1, slippage=0.000001), fill(2, "sell", 60.0, fee=0.2, slippage=0.000002)])
+    found = measured(fills=fills)
+    assert (found["fees"], found["slippage"]) == (0.3, 0.000003)
+
+
+def test_trades_by_hand() -> None:
+    trades = pl.concat([trade(30.0, minutes=10), trade(-10.0, minutes=20), trade(0.0, minutes=0), trade(7.0, is_open=True, mae=-0.5)])
+    found = measured(trades=trades)
+    assert (found["trades"], found["open_trades"]) == (3, 1)
+    assert found["win_rate"] == pytest.approx(1 / 3)
+    assert found["profit_factor"] == 3.0
+    assert found["expectancy"] == pytest.approx(20 / 3)
+    assert (found["best_trade"], found["worst_trade"], found["avg_hold_minutes"]) == (30.0, -10.0, 10.0)
+    assert (found["avg_mae"], found["avg_mfe"]) == (pytest.approx(-0.02), pytest.approx(0.04))
+
+
+def test_without_a_losing_trade_there_is_no_profit_factor() -> None:
+    assert measured(trades=trade(5.0))["profit_factor"] is None
+
+
+def test_symbols_and_strategies_are_told_apart_and_sorted() -> None:
+    trades = pl.concat(
+        [trade(3.0, symbol="TRUE", strategy="b"), trade(-1.0, symbol="0700", strategy="a"), trade(2.0, symbol="TRUE", strategy="a")]
+    )
+    found = measured(trades=trades)
+    assert list(found["by_symbol"]) == ["0700", "TRUE"]
+    assert (found["by_symbol"]["TRUE"]["net_profit"], found["by_symbol"]["TRUE"]["trades"]) == (5.0, 2)
+    assert {name: figures["net_profit"] for name, figures in found["by_strategy"].items()} == {"a": 1.0, "b": 3.0}
+
+
+def ambiguous(**more: Any) -> dict[str, pl.DataFrame]:
+    """Bought 10 at 100; a bar holds stop 95 and target 110, and fills the stop."""
+    stop = fill(2, "sell", 95.0, type="stop", ambiguous=True, fee=1.0, **more)
+    orders = pl.concat([order(2, "stop", 95.0, "filled"), order(3, "target", 110.0, "cancelled")])
+    return {"fills": stop, "orders": orders, "sessions": sessions(950.0)}
+
+
+def test_ambiguity_is_bounded_by_stop_and_target() -> None:
+    found = measured(**ambiguous())
+    assert found["ambiguous_fills"] == 1
+    assert (found["ambiguity_low"], found["ambiguity_high"]) == (-50.0, 100.0)
+
+
+def test_the_upper_bound_pays_the_commission_of_the_target() -> None:
+    found = measured(fee=lambda price, quantity: 0.01 * price * quantity, **ambiguous())
+    assert found["ambiguity_high"] == pytest.approx(-50.0 + 150.0 - (11.0 - 1.0))
+
+
+def test_a_buy_at_its_stop_would_have_paid_less_at_its_target() -> None:
+    tables = ambiguous() | {"fills": fill(2, "buy", 112.0, type="stop", ambiguous=True)}
+    assert measured(**tables)["ambiguity_high"] == -30.0
+
+
+def test_without_the_target_the_upper_bound_is_unknown() -> None:
+    tables = ambiguous()
+    assert measured(**tables | {"orders": order(2, "stop", 95.0, "filled")})["ambiguity_high"] is None
+    assert measured(fills=tables["fills"])["ambiguity_high"] is None
+
+
+def test_without_ambiguous_fills_both_bounds_are_the_profit() -> None:
+    found = measured(sessions=sessions(1010.0), fills=fill(1, "buy", 10.0))
+    assert (found["ambiguous_fills"], found["ambiguity_low"], found["ambiguity_high"]) == (0, 10.0, 10.0)
+
+
+def test_the_benchmark_is_measured_over_the_same_sessions() -> None:
+    market = np.random.default_rng(5).normal(0.0, 0.01, 30)
+    score = Score(1000.0, 252.0)
+    score.add({"sessions": sessions(*(1000.0 * np.cumprod(1.0 + 0.5 * market)))})
+    found = score.metrics(market)["benchmark"]
+    assert found["total_return"] == pytest.approx(math.prod(1.0 + market) - 1.0)
+    assert (found["beta"], found["alpha"]) == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
+    assert set(found) == {"total_return", "annual_return", "volatility", "sharpe", "max_drawdown", "alpha", "beta"}
+
+
+@pytest.mark.parametrize("market", [None, np.array([]), np.array([np.nan])])
+def test_without_a_benchmark_it_is_null(market: np.ndarray | None) -> None:
+    assert Score(1000.0, 252.0).metrics(market)["benchmark"] is None
+
+
+MICROS = some.integers(-50_000_000, 80_000_000)
+
+
+@settings(max_examples=30)
+@given(some.lists(some.tuples(MICROS, some.booleans(), some.sampled_from("ABC")), max_size=12), some.integers(1, 5))
+def test_pieces_do_not_matter_and_trades_agree_with_equity(wins: list[tuple[int, bool, str]], step: int) -> None:
+    """I-40, I-15: a session a trade; the profit of trades is the profit of equity, in total and over the groups."""
+    worth = 1000.0 + np.cumsum([pnl for pnl, _, _ in wins]) / 1e6 if wins else np.array([1000.0])
+    trades = [trade(pnl / 1e6, is_open=is_open, symbol=symbol) for pnl, is_open, symbol in wins] or [empty(TRADES)]
+    tables = {"sessions": sessions(*worth), "equity": slots(*worth), "trades": pl.concat(trades)}
+    whole, pieces = Score(1000.0, 252.0), Score(1000.0, 252.0)
+    whole.add(tables)
+    for name, rows in tables.items():
+        for start in range(0, rows.height, step):
+            pieces.add({name: rows.slice(start, step)})
+    found = whole.metrics()
+    assert pieces.metrics() == found
+    for group in ("by_symbol", "by_strategy"):
+        assert math.isclose(math.fsum(part["net_profit"] for part in found[group].values()), found["net_profit"], abs_tol=1e-9)
+    assert found["trades"] + found["open_trades"] == len(wins)
+
+
+def test_figures_do_not_depend_on_how_money_is_added_up() -> None:
+    fees = [0.1] * 10
+    fills = pl.concat([fill(number, "buy", 1.0, fee=fee) for number, fee in enumerate(fees)])
+    assert measured(fills=fills)["fees"] == 1.0
+    assert sum(fees) != 1.0
+
+
+def test_a_trade_over_a_night_is_held_over_the_night() -> None:
+    assert measured(trades=trade(1.0, minutes=1440))["avg_hold_minutes"] == dt.timedelta(days=1) / dt.timedelta(minutes=1)

@@ -1,0 +1,74 @@
+"""A run in a terminal: what is said, and that names are only names."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from backtester.outcome import show
+from backtester.outcome.run import Run
+from backtester.outcome.show import assumptions, summary
+
+
+def printed(run: Run) -> str:
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    console.print(summary(run))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def with_config(run: Run, **execution: Any) -> Run:
+    run.__dict__["config"] = {"session_name": "two names", "execution": execution}
+    return run
+
+
+def test_a_summary_names_figures_decisions_sessions_and_data(finished: Run) -> None:
+    text = printed(finished)
+    for words in ("two names", "net_profit", "low_quality", "2025-07-03 early close", "zero_volume", "inside", "by strategy (1)", "cross"):
+        assert words in text
+
+
+def test_a_figure_without_meaning_is_a_dash(finished: Run) -> None:
+    assert any(line.split()[:2] == ["sharpe", "-"] or " sharpe " in line for line in printed(finished).splitlines())
+    assert "None" not in printed(finished)
+
+
+def test_fills_at_the_signals_close_are_called_optimistic(finished: Run) -> None:
+    """SPEC 12: same_close is marked in every report."""
+    assert any(line.startswith("optimistic") for line in assumptions(with_config(finished, fill="same_close")))
+    assert not any(line.startswith("optimistic") for line in assumptions(with_config(finished, fill="next_open")))
+
+
+@pytest.mark.parametrize(
+    "commission", [{}, {"preset": "zero"}, {"preset": None, "per_share": 0.0, "bps": 0.0, "minimum": 0.0, "cap_bps": None}]
+)
+def test_free_trading_is_said(finished: Run, commission: dict[str, Any]) -> None:
+    lines = assumptions(with_config(finished, commission=commission, slippage={"bps": 0.0}))
+    assert {"no commission", "no slippage"} <= set(lines)
+
+
+def test_paid_trading_is_not_called_free(finished: Run) -> None:
+    lines = assumptions(with_config(finished, commission={"preset": "ibkr_fixed"}, slippage={"bps": 1.0}))
+    assert not {"no commission", "no slippage"} & set(lines)
+
+
+def test_stale_closes_and_warnings_are_said(finished: Run) -> None:
+    lines = assumptions(finished)
+    assert "1 of 3 fills at a close before the session's last bar" in lines
+    assert lines[-1] == "history of RIVN is short"
+
+
+def test_a_name_in_brackets_is_a_name(finished: Run) -> None:
+    """S-22."""
+    finished.metrics["by_symbol"] = {"[red]X[/]": finished.metrics["by_symbol"]["AAPL"]}
+    finished.__dict__["config"] = {"session_name": "[bold]x", "execution": {}}
+    text = printed(finished)
+    assert "[red]X[/]" in text
+    assert "[bold]x" in text
+
+
+def test_long_lists_are_cut_and_say_so() -> None:
+    assert show._of("by symbol", 5000) == "by symbol (the largest 12 of 5000)"
+    assert show._of("by symbol", 3) == "by symbol (3)"
