@@ -30,6 +30,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtester.errors import InternalError
 from backtester.outcome import ratios
 from backtester.outcome.per_group import Trips, exact_sum, micro, money
 
@@ -90,6 +91,19 @@ class Score:
             "benchmark": _benchmark(benchmark, returns, self._per_year),
         }
         return found
+
+    def check(self) -> None:
+        """Raise InternalError where trades, the open ones at their marks, do not add up to the profit of equity, or fees to fees.
+
+        To the last 1e-6 of the currency, or to what a float of that size can tell apart.
+        """
+        final = float(self._equity[-1][-1]) if self._equity and len(self._equity[-1]) else self._cash
+        trades, fees = self._trips.totals()
+        pairs = {"profit": (round(final * 1e6) - round(self._cash * 1e6), trades), "fees": (self._fees, fees)}
+        for what, (whole, parts) in pairs.items():
+            if abs(whole - parts) > 2e6 * float(np.spacing(max(final, self._cash))):
+                value = f"{money(whole)} against {money(parts)} of the trades"
+                raise InternalError(f"the account's {what} and its trades disagree", value=value)
 
     def _add_equity(self, rows: pl.DataFrame) -> None:
         """Count invested slots and follow the drawdown from slot to slot."""

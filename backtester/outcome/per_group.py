@@ -59,6 +59,11 @@ class Trips:
                 codes.setdefault(word, len(codes))
             self._parts[name].append(trades[name].replace_strict(codes, return_dtype=pl.Int32).to_numpy())
 
+    def totals(self) -> tuple[int, int]:
+        """Profit and fees of all trades in 1e-6 units."""
+        columns = self._columns()
+        return exact_sum(columns["pnl"]), exact_sum(columns["fees"])
+
     def overall(self) -> dict[str, Any]:
         """The statistics of all trades."""
         return statistics(self._columns())
