@@ -146,7 +146,7 @@ def window(sessions: Sessions, current: int, period: str, skip_early_close: bool
         usable = before[~sessions.early[:current]] if skip_early_close else before
         return usable[-number:] if len(usable) >= number else None
     oldest = sessions.label[current] - np.timedelta64(number * _DAYS[unit], "D")
-    if current == 0 or bool(np.any(sessions.label[:1] > oldest)):
+    if current == 0 or sessions.label[0].astype(np.int64) > oldest.astype(np.int64):
         return None
     usable = np.flatnonzero(sessions.label[:current] >= oldest)
     return usable[~sessions.early[usable]] if skip_early_close else usable
