@@ -136,12 +136,15 @@ class _ColumnDigest:
         return [self.name, str(self._dtype), self._values.hexdigest(), self._nulls.hexdigest(), lengths]
 
 
-def _bytes(values: NDArray[Any]) -> bytes:
+def _bytes(values: NDArray[Any]) -> memoryview:
     """The canonical bytes of numbers, in C order."""
     if values.dtype.kind == "f":
         values = values + values.dtype.type(0)  # a copy in which -0.0 has become 0.0
-        values[np.isnan(values)] = np.nan  # one NaN, whatever its bits were
-    return values.astype(values.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
+        missing = np.isnan(values)
+        if missing.any():
+            values[missing] = np.nan  # one NaN, whatever its bits were
+    little = values.astype(values.dtype.newbyteorder("<"), order="C", copy=False)
+    return little.reshape(-1).view(np.uint8).data
 
 
 def _ten_digits(value: Any) -> Any:

@@ -107,22 +107,6 @@ def alpha_beta(values: Floats, market: Floats, per_year: float) -> tuple[float |
     return (_finite(lambda: (1.0 + rest) ** per_year - 1.0) if rest > -1.0 else None), beta
 
 
-def buy_and_hold(first: Floats, last: Floats) -> Floats:
-    """Returns a session of holding all symbols in equal parts from each one's first close; shape (sessions,).
-
-    `first` (symbols,) is each symbol's first close in the run, `last` (sessions, symbols) its last close in each session, NaN where
-    it has no bar: its part then keeps its value (before its first bar it is cash). A symbol without any bar is left out.
-    """
-    held = np.isfinite(first) & (first > 0)
-    if not held.any():
-        return np.zeros(len(last))
-    worth = last[:, held] / first[held]
-    seen = np.where(np.isfinite(worth), np.arange(len(worth))[:, None] + 1, 0)
-    worth = np.vstack([np.ones(worth.shape[1]), worth])[np.maximum.accumulate(seen, axis=0), np.arange(worth.shape[1])]
-    value = np.concatenate([[1.0], [math.fsum(row) / len(row) for row in worth.tolist()]])
-    return np.asarray(value[1:] / value[:-1] - 1.0, np.float64)
-
-
 def _mean(values: Floats) -> float:
     return math.fsum(values.tolist()) / len(values)
 

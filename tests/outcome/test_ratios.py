@@ -147,18 +147,3 @@ def test_alpha_and_beta_without_meaning_are_null(values: np.ndarray, market: np.
 def test_twice_the_market_has_beta_two_and_no_alpha() -> None:
     alpha, beta = ratios.alpha_beta(2.0 * drawn(3), drawn(3), PER_YEAR)
     assert (alpha, beta) == (pytest.approx(0.0, abs=1e-12), pytest.approx(2.0, **EXACT))
-
-
-def test_buy_and_hold_is_the_mean_of_price_ratios() -> None:
-    first, last = np.array([10.0, 100.0]), np.array([[11.0, 100.0], [12.0, 90.0]])
-    # Worth 1.05 and 1.05: (1.1 + 1) / 2, (1.2 + 0.9) / 2.
-    assert ratios.buy_and_hold(first, last).tolist() == pytest.approx([0.05, 0.0], abs=1e-15)
-
-
-def test_a_symbol_without_a_bar_keeps_its_worth_and_one_without_any_is_left_out() -> None:
-    first, last = np.array([10.0, 50.0, np.nan]), np.array([[11.0, np.nan, np.nan], [np.nan, 55.0, np.nan]])
-    assert ratios.buy_and_hold(first, last).tolist() == pytest.approx([0.05, 1.1 / 1.05 - 1.0], **EXACT)
-
-
-def test_buy_and_hold_of_nothing_earns_nothing() -> None:
-    assert ratios.buy_and_hold(np.array([np.nan]), np.full((2, 1), np.nan)).tolist() == [0.0, 0.0]
