@@ -70,7 +70,7 @@ def run(
     trace: bool,
     quiet: bool,
 ) -> None:
-    """Run CONFIG and write its result into a folder of its own.
+    """Run CONFIG and write its result into a folder.
 
     Ends with exit code 0, or 5 where a strategy was stopped and the others went on.
     """
@@ -91,9 +91,9 @@ def run(
 @click.command(epilog="\b\nExample:\n  bt plan configs/quickstart.json")
 @_config_words
 def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what a run of CONFIG would read: intervals and their marks, sessions, files, rows, memory, time.
+    """Say what a run of CONFIG would read and cost.
 
-    Ends with exit code 7 where resources.max_memory would not do.
+    Intervals and their marks, sessions, files, rows, memory and time expected. Ends with exit code 7 where resources.max_memory would not do.
     """
     checked = _loaded(config, overrides, lake)
     from backtester import pipeline
@@ -108,7 +108,10 @@ def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: b
 @click.command(epilog="\b\nExample:\n  bt validate configs/quickstart.json --set execution.slippage.bps=2")
 @_config_words
 def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check CONFIG and its strategies without reading data; every problem is reported at once."""
+    """Check CONFIG without reading data.
+
+    Its strategies and calendar are checked too; every problem of the config is reported at once.
+    """
     checked = _loaded(config, overrides, lake)
     from backtester.market.sessions import calendar_for
 
@@ -122,7 +125,10 @@ def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_jso
 
 @click.command(epilog="\b\nExample:\n  bt schema > config.schema.json")
 def schema() -> None:
-    """Print the JSON Schema of a config, for editors that complete and check."""
+    """Print the JSON Schema of a config.
+
+    Editors complete and check with it.
+    """
     from backtester.config import schema as config_schema
 
     print_json(config_schema())
@@ -133,7 +139,10 @@ def schema() -> None:
 @click.option("--verify", is_flag=True, help="Compare every file with what the manifest says.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")
 def show(run: Path, verify: bool, as_json: bool) -> None:
-    """Print the key figures of a finished run and the tables that its folder holds."""
+    """Print the key figures of a finished run.
+
+    And the tables that its folder holds.
+    """
     from backtester import load
 
     result = load(run)
