@@ -79,10 +79,11 @@ class Chunk:
 
 def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that reads below `roots` and nothing else, in UTC, without replacement scans or extensions."""
-    settings: dict[str, Any] = {"threads": threads, "TimeZone": "UTC", "python_enable_replacements": False}
+    settings: dict[str, Any] = {"threads": threads, "python_enable_replacements": False}
     if max_memory is not None:
         settings["memory_limit"] = f"{max_memory}B"
     connection = duckdb.connect(config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET allowed_directories = $roots", {"roots": [str(root.resolve()) + "/" for root in roots]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
