@@ -59,13 +59,13 @@ class RunFolder:
         self._ended = False
 
     @classmethod
-    def claim(cls, out: Path, force: bool = False, *, needed_bytes: int = 0) -> RunFolder:
+    def claim(cls, out: Path, force: bool = False, *, make_parent: bool = False, needed_bytes: int = 0) -> RunFolder:
         """Reserve `out` for this run. Read nothing before it.
 
-        OutputError where the parent is missing, the place is a file, not writable, locked, holds a complete run and not
-        `force`, or holds anything else; ResourceError where fewer than `needed_bytes` are free.
+        OutputError where the parent is missing (and not to be made), the place is a file, not writable, locked, holds a complete
+        run and not `force`, or holds anything else; ResourceError where fewer than `needed_bytes` are free.
         """
-        place = _place(Path(out))
+        place = _place(Path(out), make_parent)
         lock = take(place.with_name(f".{place.name}.lock"), place)
         try:
             _recover(place)
@@ -163,11 +163,16 @@ def is_run(folder: Path) -> bool:
     return isinstance(manifest, dict) and "result_key" in manifest.get("identity", {})
 
 
-def _place(out: Path) -> Path:
+def _place(out: Path, make_parent: bool) -> Path:
     """The real path of the result's place; OutputError where there can be none."""
     place = Path(os.path.realpath(out.expanduser()))
     if not place.name:
         raise OutputError("this cannot be a result's place", where=str(out), action="name a folder that does not exist yet")
+    if make_parent and not place.parent.exists():
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(place.parent, error) from error
     if not place.parent.is_dir():
         what = "is not a folder" if place.parent.exists() else "does not exist"
         raise OutputError(f"the parent of the result's place {what}", where=str(place.parent), action="make the folder first")

@@ -5,6 +5,7 @@ Place in the flow: `bt show RUN` prints what `summary` returns. Never computes a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table as Grid
 
 SHOWN = 12
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MONEY = {
     "final_equity",
     "net_profit",
@@ -48,8 +50,8 @@ def summary(run: Run) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [Text(line) for line in head(run)]
-    parts += [Text(f"! {line}", style="yellow") for line in assumptions(run)]
+    parts: list[Any] = [Text(_clean(line)) for line in head(run)]
+    parts += [Text(f"! {_clean(line)}", style="yellow") for line in assumptions(run)]
     parts += [_figures(run.metrics), *_groups(run.metrics), _decisions(run), _sessions(run), *_data(run)]
     return Group(*parts)
 
@@ -173,7 +175,12 @@ def _row(grid: Grid, *words: str) -> None:
     """Add a row of plain text: a name in brackets is a name, not markup."""
     from rich.text import Text
 
-    grid.add_row(*(Text(word) for word in words))
+    grid.add_row(*(Text(_clean(word)) for word in words))
+
+
+def _clean(text: str) -> str:
+    """The text without characters that steer a terminal."""
+    return _STEERING.sub("\ufffd", text)
 
 
 def _of(title: str, rows: int, which: str = "the largest") -> str:

@@ -119,6 +119,14 @@ def test_a_place_without_a_parent_is_refused(tmp_path: Path, parent: str, what: 
         RunFolder.claim(tmp_path / parent / "done")
 
 
+def test_a_missing_parent_is_made_where_that_is_asked_for(tmp_path: Path) -> None:
+    RunFolder.claim(tmp_path / "runs" / "deep" / "done", make_parent=True).abandon()
+    assert names(tmp_path / "runs") == {"deep"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be written"):
+        RunFolder.claim(tmp_path / "file" / "runs" / "done", make_parent=True)
+
+
 def test_the_root_is_no_place() -> None:
     with pytest.raises(OutputError, match="cannot be a result's place"):
         RunFolder.claim(Path("/"))

@@ -63,8 +63,9 @@ def test_stale_closes_and_warnings_are_said(finished: Run) -> None:
 def test_a_name_in_brackets_is_a_name(finished: Run) -> None:
     """S-22."""
     finished.metrics["by_symbol"] = {"[red]X[/]": finished.metrics["by_symbol"]["AAPL"]}
-    finished.__dict__["config"] = {"session_name": "[bold]x", "execution": {}}
+    finished.__dict__["config"] = {"session_name": "[bold]x\x1b[2J", "execution": {}}
     text = printed(finished)
+    assert "\x1b" not in text
     assert "[red]X[/]" in text
     assert "[bold]x" in text
 
