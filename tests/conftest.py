@@ -23,3 +23,5 @@ def shared_data() -> Path:
 def project() -> Path:
     """The project's root folder."""
     return ROOT
+
+pytest_plugins = ["tests.lakes"]

@@ -1,0 +1,74 @@
+"""Results of other engines on the same data, to the last cent. Source of the figures: ../shared/reference/parity.md."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import backtester as bt
+from tests.configs import config, strategy
+
+ALL_IN_AT_THE_QUOTE: dict[str, Any] = {
+    "strategies": strategy("buy_and_hold"),
+    "execution": {
+        "fill": "same_close",
+        "price": "quote",
+        "sizing": {"type": "equity_fraction", "value": 0.9975},
+        "commission": {"preset": "ibkr_fixed"},
+    },
+}
+"""Lean's rules in our words: on the first bar, the most whole shares whose value and fee 99.75 % of the equity pays for, at the ask."""
+
+
+@pytest.mark.parametrize(
+    ("last_day", "end_equity"),
+    [("2013-10-11", 101691.92), ("2013-10-08", 98824.68)],
+    ids=["BasicTemplateAlgorithm", "ScheduledUniverseRegressionAlgorithm"],
+)
+def test_buying_all_in_on_the_first_bar_ends_as_in_lean(lean_raw: Path, tmp_path: Path, last_day: str, end_equity: float) -> None:
+    changes = {**ALL_IN_AT_THE_QUOTE, "backtest_config.end_date": last_day}
+    run = bt.run(config(lean_raw, changes), out=tmp_path / "run")
+    fills = run.table("fills")
+    assert fills.height == 1
+    assert (fills["quantity"][0], fills["fee"][0], fills["side"][0]) == (688.0, 3.44, "buy")
+    assert round(run.metrics["final_equity"], 2) == end_equity
+    assert run.manifest["policies"]["optimistic"] is True
+
+
+CALLS = {"15:00": 127.14, "15:16": 127.16, "15:30": 127.20, "15:31": 127.16, "15:38": 127.16,
+         "15:42": 127.26, "15:47": 127.34, "15:53": 127.37, "15:58": 127.40}  # fmt: skip
+"""PyAlgoTrade, SPY 2011-01-03: the close stamp (UTC) of the bar on which a market order was sent -> the price at which it filled."""
+
+
+def test_market_orders_fill_at_the_next_bars_open_as_in_pyalgotrade(
+    spy_2011: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine orders: bought and sold in turn, by a strategy that acts at those stamps."""
+    (tmp_path / "calls.py").write_text(
+        "import datetime as dt\n"
+        "import numpy as np\n"
+        "from backtester import Bars, Signals, Strategy\n"
+        f"CALLS = {sorted(CALLS)!r}\n"
+        "class Calls(Strategy):\n"
+        "    def signals(self, bars: Bars) -> Signals:\n"
+        "        at = [int(dt.datetime.fromisoformat(f'2011-01-03T{c}:00+00:00').timestamp()) * 1_000_000 for c in CALLS]\n"
+        "        return Signals(enter_long=np.isin(bars.end, at[0::2]), exit_long=np.isin(bars.end, at[1::2]))\n"
+    )
+    changes = {
+        "backtest_config.start_date": "2011-01-03",
+        "backtest_config.end_date": "2011-01-03",
+        "strategies": strategy("calls.py:Calls"),
+        "execution": {"sizing": {"type": "shares", "value": 100}},
+    }
+
+    monkeypatch.chdir(tmp_path)
+    run = bt.run(config(spy_2011, changes), out=tmp_path / "run")
+    fills = run.table("fills")
+    assert fills["price"].to_list() == [CALLS[at] for at in sorted(CALLS)]
+    assert fills["ts"].to_list() == [dt.datetime.fromisoformat(f"2011-01-03T{at}:00+00:00") for at in sorted(CALLS)]
+    assert fills["side"].to_list() == ["buy", "sell"] * 4 + ["buy"]
+    assert run.table("trades").filter(pl.col("is_open")).height == 1
