@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from backtester.market.lake import (
     empty_catalog,
     read_catalog,
     read_day,
+    read_days,
     write_catalog,
 )
 from backtester.schema import OUT_OF_SESSION
@@ -168,31 +170,39 @@ class Change:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
-        days = frame.partition_by("session", maintain_order=True)
+        frame = frame.sort("session", "symbol", "ts")
+        days = frame.group_by("session", maintain_order=True).agg(
+            pl.format("{}/{}/{}.parquet", pl.lit(kind), pl.lit(interval), pl.col("session").first().dt.to_string("%Y-%m-%d")).alias("path"),
+            pl.col("symbol").unique(maintain_order=True).alias("symbols"),
+            pl.len().cast(pl.Int64).alias("rows"),
+            pl.col("ts").min().alias("first_ts"),
+            pl.col("ts").max().alias("last_ts"),
+        )
+        table = _arrow(frame.drop("session"))
+        lengths = days["rows"].to_list()
+        parts = [table.slice(end - length, length) for end, length in zip(accumulate(lengths), lengths, strict=True)]
         with ThreadPoolExecutor(THREADS) as pool:
-            rows = list(pool.map(lambda day: self._write_day(kind, interval, day), days))
-        new = pl.DataFrame(rows, schema=CATALOG_COLUMNS, orient="row")
+            written = list(pool.map(lambda path, part: self._write_day(path, part, interval), days["path"], parts))
+        new = days.with_columns(
+            pl.lit(kind).alias("kind"),
+            pl.lit(interval).alias("interval"),
+            *(pl.Series(name, values) for name, values in zip(("bytes", "sha256", "staged"), zip(*written, strict=True), strict=True)),
+        ).select(list(CATALOG_COLUMNS))
         self._catalog = pl.concat([self._catalog.join(new, on=["kind", "interval", "session"], how="anti"), new])
 
-    def _write_day(self, kind: Kind, interval: str, day: pl.DataFrame) -> tuple[Any, ...]:
-        """Stage one session's file; returns its row of the catalog."""
-        session: dt.date = day["session"][0]
-        path = f"{kind}/{interval}/{session}.parquet"
-        day = day.drop("session").sort("symbol", "ts")
+    def _write_day(self, path: str, table: pa.Table, interval: str) -> tuple[int, str, str]:
+        """Stage one session's file; returns its bytes, SHA-256 and temporary name."""
         before = self._staged.pop(path, None)
         if before is not None:
             before.unlink(missing_ok=True)
-        staged = self._staged[path] = stage(self.root / path, lambda target: _write_table(day, target, interval))
+        staged = self._staged[path] = stage(self.root / path, lambda target: _write_table(table, target, interval))
         with staged.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        symbols = day["symbol"].unique(maintain_order=True).to_list()
-        size = staged.stat().st_size
-        name = staged.relative_to(self.root).as_posix()
-        return (kind, interval, session, path, symbols, len(day), day["ts"].min(), day["ts"].max(), size, digest, name)
+            return file.tell(), digest, staged.relative_to(self.root).as_posix()
 
     def _merge(self, kind: Kind, interval: str, new: pl.DataFrame, rows: pl.DataFrame, key: list[str]) -> Counts:
         """Stage the sessions of `rows` (the catalog's) in which `new` brings something that the lake has not."""
-        old = pl.concat([self._old(kind, row, new) for row in rows.iter_rows(named=True)], how="diagonal")
+        old = self._old(kind, rows, new)
         state = _compared(new, old, key)
         changed = state.filter(pl.col("state") == "changed")
         if len(changed) and not self.replace:
@@ -209,12 +219,16 @@ class Change:
             unchanged=len(new) - len(touched),
         )
 
-    def _old(self, kind: Kind, row: dict[str, Any], new: pl.DataFrame) -> pl.DataFrame:
-        """A session's rows as the lake has them; none where the file is damaged and `new` is there to replace it."""
-        path = row["staged"] or row["path"]
+    def _old(self, kind: Kind, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+        """What the lake has in the sessions of `rows`; nothing of a damaged file that `new` is there to replace."""
+        whole = rows.filter(pl.Series([self._is_whole(row, new) for row in rows.iter_rows(named=True)], dtype=pl.Boolean))
+        paths = whole.select("session", path=pl.coalesce("staged", "path"))
+        return read_days(self.root, paths["path"].to_list(), kind).join(paths, on="path", maintain_order="left").drop("path")
+
+    def _is_whole(self, row: dict[str, Any], new: pl.DataFrame) -> bool:
+        """False where a file is damaged and the change replaces all of it; DataError where it would lose symbols, or does not replace."""
         try:
-            check_file(self.root, path, row["bytes"], row["sha256"], "hash")
-            frame = read_day(self.root, path, kind)
+            check_file(self.root, row["staged"] or row["path"], row["bytes"], row["sha256"], "hash")
         except DataError as error:
             coming = set(new.filter(pl.col("session") == row["session"])["symbol"].unique())
             lost = sorted(set(row["symbols"]) - coming)
@@ -222,8 +236,8 @@ class Change:
                 only = f"it would lose {', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}" if lost else "only with --replace"
                 raise DataError(error.what, where=error.where, value=error.value, allowed=error.allowed,
                                 action=f"import all symbols of the session again with --replace ({only})") from error  # fmt: skip
-            frame = pl.DataFrame(schema=TABLES[kind].dtypes)
-        return frame.with_columns(session=pl.lit(row["session"], pl.Date))
+            return False
+        return True
 
     def _refuse_elsewhere(self, kind: Kind, interval: str, frame: pl.DataFrame) -> None:
         """Raise DataError where a bar of `frame` already stands in another session's file: another calendar put it there."""
@@ -282,12 +296,16 @@ def _conflict(changed: pl.DataFrame, old: pl.DataFrame, key: list[str]) -> DataE
     )
 
 
-def _write_table(day: pl.DataFrame, path: Path, interval: str) -> None:
-    """Write a day's rows as Parquet with the declared types."""
-    table = day.to_arrow()
-    table = table.cast(
-        pa.schema([(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in table.schema])
-    )
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    """Rows as Arrow with the declared types; optional columns without a value are left out."""
+    empty = [name for name in OPTIONAL if name in frame.columns and frame[name].null_count() == len(frame)]
+    table = frame.drop(empty).to_arrow()
+    plain = [(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in table.schema]
+    return table.cast(pa.schema(plain))
+
+
+def _write_table(table: pa.Table, path: Path, interval: str) -> None:
+    """Write a day's rows as Parquet."""
     rows = GROUP_ROWS_OF_SECONDS if interval.endswith("s") else GROUP_ROWS
     pq.write_table(table, path, row_group_size=rows, compression="zstd", compression_level=3, write_page_checksum=True)
 

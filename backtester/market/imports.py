@@ -10,6 +10,8 @@ Never changes the lake before the last file was read and found good.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from backtester.market.importers import lean, table
 from backtester.market.importers.factors import Factors
 from backtester.market.importers.source import Piece, find_files
 from backtester.market.rows import Policy, Tally, checked, merged
+from backtester.market.sessions import sessions_between
 from backtester.schema import OUT_OF_SESSION
 
 Format = Literal["lean", "csv", "parquet"]
@@ -119,6 +122,7 @@ def import_files(root: Path, request: Request, progress: Callable[[int, int], No
 def _pieces(files: Sequence[Path], request: Request, report: ImportReport) -> Iterator[tuple[Piece, pl.DataFrame]]:
     """Each file's piece and its checked rows; what must hold of all files together is checked on the way."""
     first: dict[str, Piece] = {}
+    request = _with_zone(request)
     for path in files:
         piece = _read(path, request)
         if isinstance(piece, str):
@@ -139,10 +143,22 @@ def _read(path: Path, request: Request) -> Piece | str:
     """One file's piece, or the reason why it is left out."""
     if request.format == "lean":
         piece = lean.read(path)
-        if isinstance(piece, Piece) and request.interval not in (None, piece.interval):
+        if isinstance(piece, str):
+            return piece
+        if request.interval not in (None, piece.interval):
             return f"interval {piece.interval}: not asked for"
-        return piece
+        wanted = request.layout.symbol
+        return "other symbols: not asked for" if wanted is not None and piece.frame["symbol"][0] != wanted else piece
     return table.read_csv(path, request.layout) if request.format == "csv" else table.read_parquet(path, request.layout)
+
+
+def _with_zone(request: Request) -> Request:
+    """The request, its layout told in which zone an instant of a daily bar has its date: the calendar's."""
+    if request.layout.interval != "1d" or request.format == "lean":
+        return request
+    day = dt.date(2024, 1, 2)
+    zone = sessions_between(request.calendar or CALENDAR, day, day).timezone
+    return dataclasses.replace(request, layout=dataclasses.replace(request.layout, date_zone=zone))
 
 
 def _agree(piece: Piece, first: dict[str, Piece]) -> None:

@@ -39,6 +39,7 @@ OPTIONAL = {"vwap": pl.Float64(), "trades": pl.Int64()}
 CATALOG = "catalog.parquet"
 IMPORT_AGAIN = "import the session again with --replace, or run bt data verify"
 
+READ_ERRORS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _INSTANT = pl.Datetime("us", "UTC")
 CATALOG_COLUMNS: dict[str, pl.DataType] = {
     "kind": pl.String(),
@@ -111,6 +112,27 @@ class Lake:
         """The symbols stored of one kind and interval, by name."""
         return sorted(self.files(kind, interval)["symbols"].explode().drop_nulls().unique().to_list())
 
+    def summary(self) -> list[dict[str, Any]]:
+        """What is stored: one object a kind and interval with symbols, sessions, rows, first and last session and bar, bytes."""
+        found = []
+        for kind, interval in self.catalog.select("kind", "interval").unique().sort("kind", "interval").iter_rows():
+            files = self.files(kind, interval)
+            found.append(
+                {
+                    "kind": kind,
+                    "interval": interval,
+                    "symbols": self.symbols(kind, interval),
+                    "sessions": len(files),
+                    "rows": int(files["rows"].sum()),
+                    "first_session": files["session"].min(),
+                    "last_session": files["session"].max(),
+                    "first_ts": files["first_ts"].min(),
+                    "last_ts": files["last_ts"].max(),
+                    "bytes": int(files["bytes"].sum()),
+                }
+            )
+        return found
+
     def check(self, path: str, how: Literal["hash", "size", "off"] = "hash") -> None:
         """Compare one file with the catalog. Raises DataError where it is gone, of another size or of another content.
 
@@ -139,7 +161,7 @@ def read_catalog(root: Path) -> pl.DataFrame:
         catalog = pl.read_parquet(path, use_statistics=False)
     except PermissionError as error:
         raise DataError("cannot read the lake's catalog", where=str(path), value="no permission to read") from error
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except READ_ERRORS as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
     if dict(catalog.schema) != CATALOG_COLUMNS:
         raise _damaged(path, "columns " + ", ".join(catalog.columns))
@@ -181,15 +203,38 @@ def check_file(root: Path, path: str, size: int, digest: str, how: Literal["hash
 
 def read_day(root: Path, path: str, kind: Kind) -> pl.DataFrame:
     """A day file's declared columns, and the optional ones that it holds. Raises DataError where it does not hold them."""
-    declared: dict[str, pl.DataType] = {**TABLES[kind].dtypes, **(OPTIONAL if kind == "bars" else {})}
+    declared = _declared(kind)
     try:
         frame = pl.read_parquet(root / path)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except READ_ERRORS as error:
         raise DataError("cannot read a file of the lake", where=path, value=str(error).splitlines()[0], action=IMPORT_AGAIN) from error
-    wrong = [name for name, dtype in declared.items() if frame.schema.get(name, dtype if name in OPTIONAL else None) != dtype]
+    schema = frame.schema
+    wrong = [name for name, dtype in declared.items() if schema.get(name, dtype if name in OPTIONAL else None) != dtype]
     if wrong:
         raise DataError("a file of the lake lacks declared columns", where=path, value=", ".join(wrong), action=IMPORT_AGAIN)
-    return frame.select(name for name in declared if name in frame.columns)
+    return frame.select(name for name in declared if name in schema)
+
+
+def read_days(root: Path, paths: Sequence[str], kind: Kind) -> pl.DataFrame:
+    """Several day files one after the other, with `path` (of each row's file) and null where a file lacks an optional column."""
+    declared = _declared(kind)
+    if not paths:
+        return pl.DataFrame(schema={**declared, "path": pl.String()})
+    try:
+        lazy = pl.scan_parquet([root / path for path in paths], schema=declared, missing_columns="insert", extra_columns="ignore",
+                               include_file_paths="path", hive_partitioning=False)  # fmt: skip
+        frame = lazy.collect(engine="in-memory")
+        missing = {str(root / path): path for path in paths}
+        return frame.with_columns(pl.col("path").replace_strict(missing, return_dtype=pl.String))
+    except READ_ERRORS:
+        # One by one, to name the file that is wrong.
+        frames = [read_day(root, path, kind).with_columns(path=pl.lit(path)) for path in paths]
+        return pl.concat([pl.DataFrame(schema={**declared, "path": pl.String()}), *frames], how="diagonal")
+
+
+def _declared(kind: Kind) -> dict[str, pl.DataType]:
+    """Declared and optional columns of a kind's day files."""
+    return {**TABLES[kind].dtypes, **(OPTIONAL if kind == "bars" else {})}
 
 
 def _standing(root: Path, catalog: pl.DataFrame) -> pl.Series:

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from backtester.columns import NO_BREAK, Ints, Sessions
+from backtester.columns import NO_BREAK, Bools, Floats, Ints, Sessions
 from backtester.errors import CalendarError
 from backtester.intervals import Interval
 from backtester.market.calendar_overrides import OVERRIDES_FILE
@@ -147,10 +147,10 @@ def _ticks(simulation: Simulation, symbol: str, day: int, bars: int, market: Int
     share = np.arange(points, dtype=np.int64)
     # Pinned at both ends: what the walk would miss the closing level by is taken off bit by bit.
     x = opening + (walk - walk[0]) + (closing - opening - int(walk[-1] - walk[0])) * share // (points - 1)
-    value = 1.0 + x * 2.0**-34
+    growth: Floats = 1.0 + x * 2.0**-34
     for _ in range(4):
-        value = value * value
-    ticks: Ints = np.maximum(np.rint(value * float(traits.base)), 1.0).astype(np.int64)
+        growth = growth * growth
+    ticks: Ints = np.maximum(np.rint(growth * float(traits.base)), 1.0).astype(np.int64)
     return ticks.reshape(bars, POINTS)
 
 
@@ -162,30 +162,30 @@ def _volume(simulation: Simulation, symbol: str, day: int, bars: int) -> Ints:
     return volume
 
 
-def _present(simulation: Simulation, symbol: str, day: int, bars: int) -> NDArray[np.bool_]:
+def _present(simulation: Simulation, symbol: str, day: int, bars: int) -> Bools:
     """Which bars there are, shape (bars,)."""
     if not simulation.missing:
         return np.ones(bars, np.bool_)
     draws = (_draws(simulation.seed, symbol, MISSING, day, bars) >> np.uint64(11)).astype(np.int64)
-    present: NDArray[np.bool_] = draws >= int(simulation.missing * 2**53)
+    present: Bools = draws >= int(simulation.missing * 2**53)
     return present
 
 
-def _quotes(simulation: Simulation, names: list[str], day: int, ohlc: list[Ints]) -> dict[str, NDArray[np.float64]]:
+def _quotes(simulation: Simulation, names: list[str], day: int, ohlc: list[Ints]) -> dict[str, Floats]:
     """Bid and ask around the trades of each bar, each of shape (symbols, bars)."""
     spread = np.array([[_traits(simulation.seed, name).spread] for name in names])
     bars = ohlc[0].shape[1]
     raw = np.stack([_draws(simulation.seed, name, SIZES, day, bars) for name in names])
-    columns: dict[str, NDArray[np.float64]] = {}
+    columns: dict[str, Floats] = {}
     for side, shift, bits in (("bid", -(spread // 2), 0), ("ask", spread - spread // 2, 32)):
         for part, values in zip(("open", "high", "low", "close"), ohlc, strict=True):
-            columns[f"{side}_{part}"] = np.maximum(values + shift, 1) / 100.0
-        columns[f"{side}_size"] = 100.0 * (1 + (raw >> np.uint64(bits)).astype(np.uint32) % 20)
+            columns[f"{side}_{part}"] = np.maximum(values + shift, 1).astype(np.float64) / 100.0
+        columns[f"{side}_size"] = 100.0 * (1 + (raw >> np.uint64(bits)).astype(np.uint32) % 20).astype(np.float64)
     return columns
 
 
-def _frame(simulation: Simulation, names: list[str], ts: Ints, label: np.datetime64, present: NDArray[np.bool_],
-           columns: dict[str, NDArray[np.float64]]) -> pl.DataFrame:  # fmt: skip
+def _frame(simulation: Simulation, names: list[str], ts: Ints, label: np.datetime64, present: Bools,
+           columns: dict[str, Floats]) -> pl.DataFrame:  # fmt: skip
     """Columns of shape (symbols, bars) as rows sorted by (symbol, ts), where present."""
     keep = None if present.all() else np.flatnonzero(present)
     line, slot = np.divmod(np.arange(present.size) if keep is None else keep, present.shape[1])
