@@ -161,8 +161,7 @@ def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[str]) -> tuple[Ints, I
     ts = chunk.column("ts")
     slot, why = _slot_of(ts, session, clock)
     if whole:
-        total = sum((chunk.column(name) for name in whole[1:]), start=chunk.column(whole[0]))
-        why[(why < 0) & ~np.isfinite(total)] = INVALID
+        why[(why < 0) & ~_finite([chunk.column(name) for name in whole])] = INVALID
     position = symbol * len(clock.ts) + clock.offset[session] + slot
     kept = np.flatnonzero(why < 0)
     taken = np.zeros(len(chunk.symbols) * len(clock.ts), np.bool_)
@@ -176,6 +175,16 @@ def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[str]) -> tuple[Ints, I
     stray = np.flatnonzero(why >= 0)
     strays = Strays(symbol[stray], session[stray], ts[stray], why[stray].astype(np.int8))
     return position[kept], symbol[kept], kept, taken, strays
+
+
+def _finite(columns: Sequence[Floats]) -> Bools:
+    """True on the rows where every column is a finite number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(sum(columns[1:], start=columns[0]))
+    # A sum that is not finite may also be one of huge numbers.
+    odd = np.flatnonzero(~finite)
+    finite[odd] = np.logical_and.reduce([np.isfinite(column[odd]) for column in columns])
+    return finite
 
 
 def _slot_of(ts: Ints, session: Ints, clock: Clock) -> tuple[Ints, NDArray[np.int64]]:

@@ -1,11 +1,16 @@
-"""Sessions and tapes of made-up days, as tests need them."""
+"""Sessions, stored rows and tapes of made-up days, as tests need them."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
 
-from backtester.columns import NO_BREAK, Sessions, Tape
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from backtester.columns import NO_BREAK, OHLCV, Sessions, Tape
 from backtester.market.grid import Grid, Strays, clock_of, tape_of
+from backtester.market.load import Chunk
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -46,3 +51,28 @@ def grid(days: Sessions, close: np.ndarray, interval: str = "1m", volume: np.nda
 def tape(days: Sessions, close: np.ndarray, interval: str = "1m") -> Tape:
     """The tape of such a grid."""
     return tape_of(grid(days, close, interval))
+
+
+Row = tuple[int, int, str, float, float, float, float, float]
+
+
+def chunk(days: Sessions, symbols: tuple[str, ...], rows: Iterable[Row]) -> Chunk:
+    """What a lake would give for these stored rows (session, ts, symbol, open, high, low, close, volume), in merge order."""
+    place = {symbol: number for number, symbol in enumerate(symbols)}
+    ordered = sorted(rows, key=lambda row: (row[0], row[1], place[row[2]]))
+    fields = [
+        ("day", pa.uint32()),
+        ("ts", pa.timestamp("us", "UTC")),
+        ("symbol_id", pa.uint16()),
+        *((name, pa.float64()) for name in OHLCV),
+    ]
+    values = [[row[0] for row in ordered], [row[1] for row in ordered], [place[row[2]] for row in ordered]]
+    values += [[row[column] for row in ordered] for column in range(3, 8)]
+    table = pa.table([pa.array(column, field[1]) for column, field in zip(values, fields, strict=True)], schema=pa.schema(fields))
+    first = np.searchsorted(np.array(values[0], np.int64), np.arange(len(days) + 1))
+    return Chunk(days, symbols, table, first.astype(np.int64), pl.DataFrame(), 0.0)
+
+
+def flat(days: Sessions, session: int, minute: float, symbol: str = "A", price: float = 10.0, volume: float = 100.0) -> Row:
+    """A stored row that opens so many minutes after the session's open, all four prices the same."""
+    return session, int(days.open[session] + minute * MINUTE), symbol, price, price, price, price, volume
