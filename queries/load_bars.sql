@@ -3,7 +3,7 @@
 --   files  VARCHAR[], day files in session order
 --   wanted  a table (symbol VARCHAR, id USMALLINT) made beforehand, ids in the order of the symbols' names
 -- columns:
---   day  UINTEGER, index into files
+--   day  USMALLINT, index into files
 --   ts  TIMESTAMP WITH TIME ZONE, open time of the bar
 --   symbol_id  USMALLINT, id of the symbol in wanted
 --   open  DOUBLE, as stored
@@ -11,9 +11,9 @@
 --   low  DOUBLE, as stored
 --   close  DOUBLE, as stored
 --   volume  DOUBLE, as stored
--- grain: one stored bar; the order is total, so that threads never change it
+-- grain: one stored bar; the order is total where no (symbol, ts) is stored twice, and the reader sees to it where one is
 SELECT
-    CAST(b.file_index AS UINTEGER) AS day,
+    CAST(b.file_index AS USMALLINT) AS day,
     b.ts,
     w.id AS symbol_id,
     b.open,
@@ -23,4 +23,4 @@ SELECT
     b.volume
 FROM read_parquet($files, hive_partitioning = false) AS b
 JOIN wanted AS w ON w.symbol = b.symbol
-ORDER BY b.file_index, b.ts, w.id, b.file_row_number
+ORDER BY CAST(b.file_index AS USMALLINT), b.ts, w.id

@@ -3,16 +3,16 @@
 --   files  VARCHAR[], day files in session order
 --   wanted  a table (symbol VARCHAR, id USMALLINT) made beforehand, ids in the order of the symbols' names
 -- columns:
---   day  UINTEGER, index into files
+--   day  USMALLINT, index into files
 --   ts  TIMESTAMP WITH TIME ZONE, open time of the bar
 --   symbol_id  USMALLINT, id of the symbol in wanted
 --   bid_open  DOUBLE, as stored
 --   bid_close  DOUBLE, as stored
 --   ask_open  DOUBLE, as stored
 --   ask_close  DOUBLE, as stored
--- grain: one stored bar; the order is total, so that threads never change it
+-- grain: one stored bar; the order is total where no (symbol, ts) is stored twice, and the reader sees to it where one is
 SELECT
-    CAST(q.file_index AS UINTEGER) AS day,
+    CAST(q.file_index AS USMALLINT) AS day,
     q.ts,
     w.id AS symbol_id,
     q.bid_open,
@@ -21,4 +21,4 @@ SELECT
     q.ask_close
 FROM read_parquet($files, hive_partitioning = false) AS q
 JOIN wanted AS w ON w.symbol = q.symbol
-ORDER BY q.file_index, q.ts, w.id, q.file_row_number
+ORDER BY CAST(q.file_index AS USMALLINT), q.ts, w.id
