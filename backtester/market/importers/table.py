@@ -95,7 +95,7 @@ def _built(frame: pl.DataFrame, place: Place, layout: Layout, kind: Kind, column
     fields = {name: _column(frame, names, place) for name, names in columns.items()}
     times = read_times(fields.pop("ts"), layout.stamps, place)
     fold = fields.pop("fold", None)
-    symbol = _symbols(fields.pop("symbol", None), place, layout)
+    symbol = _symbols(fields.pop("symbol", None), len(frame), place, layout)
     values = [_number(name, series, place, layout.decimal) for name, series in fields.items()]
     if kind == "quotes":
         values += [pl.Series(name, [None] * len(frame), pl.Float64) for name in mapping.SIZES if name not in fields]
@@ -149,11 +149,11 @@ def _fold(series: pl.Series, place: Place) -> pl.Series:
     return read
 
 
-def _symbols(column: pl.Series | None, place: Place, layout: Layout) -> pl.Series:
+def _symbols(column: pl.Series | None, rows: int, place: Place, layout: Layout) -> pl.Series:
     """The symbol of each row as text; the column, the file's path and the declared symbol must agree."""
     declared = _symbol_of_path(place.path, layout)
     if column is None:
-        return pl.select(pl.lit(declared, pl.String).alias("symbol")).to_series()
+        return pl.repeat(declared, rows, dtype=pl.String, eager=True).alias("symbol")
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         raise DataError("a column of symbols that is not text", where=str(place), value=str(column.dtype), allowed="text: 0700 is not 700")
     text = column.cast(pl.String).alias("symbol")
