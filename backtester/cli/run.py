@@ -93,7 +93,8 @@ def run(
 def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say what a run of CONFIG would read and cost.
 
-    Intervals and their marks, sessions, files, rows, memory and time expected. Ends with exit code 7 where resources.max_memory would not do.
+    Intervals and their marks, sessions, files, rows, memory and time expected.
+    Ends with exit code 7 where resources.max_memory would not do.
     """
     checked = _loaded(config, overrides, lake)
     from backtester import pipeline
