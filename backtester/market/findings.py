@@ -108,14 +108,15 @@ def _stale(tape: Tape, line: Ints) -> list[Row]:
         return []
     same = np.zeros(len(tape), np.bool_)
     same[1:] = (tape.close[1:] == tape.close[:-1]) & (line[1:] == line[:-1])
-    same &= (tape.high == tape.low) & (tape.open == tape.close)
+    at = np.flatnonzero(same)
+    same[at] = np.logical_and.reduce([column[at] == column[at - 1] for column in (tape.open, tape.high, tape.low)])
     breaks = np.flatnonzero(~same)
     length = np.diff(np.append(breaks, len(tape)))
     rows: dict[int, Row] = {}
     for begin, size in zip(breaks[length >= STALE_BARS].tolist(), length[length >= STALE_BARS].tolist(), strict=True):
         owner = int(line[begin])
         if owner not in rows or rows[owner][4] < size:
-            rows[owner] = _row(tape, owner, begin, "stale", float(size), "bars that repeat one price")
+            rows[owner] = _row(tape, owner, begin, "stale", float(size), "bars that repeat open, high, low and close")
     return list(rows.values())
 
 

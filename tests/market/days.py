@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,8 @@ import pyarrow as pa
 from backtester.columns import NO_BREAK, OHLCV, Sessions, Tape
 from backtester.market.grid import Grid, Strays, clock_of, tape_of
 from backtester.market.load import Chunk
+from backtester.market.prepare import Needs
+from backtester.market.resample import DerivedSettings
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -76,3 +79,12 @@ def chunk(days: Sessions, symbols: tuple[str, ...], rows: Iterable[Row]) -> Chun
 def flat(days: Sessions, session: int, minute: float, symbol: str = "A", price: float = 10.0, volume: float = 100.0) -> Row:
     """A stored row that opens so many minutes after the session's open, all four prices the same."""
     return session, int(days.open[session] + minute * MINUTE), symbol, price, price, price, price, volume
+
+
+def needs(days: Sessions, **wanted: Any) -> Needs:
+    """What a run over these days asks for: minutes and nothing else, but for what is given."""
+    given = {
+        "base": "1m", "derived": (), "settings": DerivedSettings(), "look": True, "historical": {}, "depth": {}, "daily_depth": 0,
+        "calendar": days, "ordinal": np.arange(len(days)), "slots": int(days.slots(MINUTE).max()),
+    }  # fmt: skip
+    return Needs(**(given | wanted))
