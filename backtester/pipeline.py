@@ -88,8 +88,7 @@ class State:
 def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[Progress], None] | None = None, trace: bool = False) -> Run:
     """Run a config and publish the result in the folder `out`. Raises the errors of `backtester.errors`; nothing is left then."""
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with RunFolder.claim(out, force) as folder:
+    with RunFolder.claim(out, force, make_parent=True) as folder:
         with _logged(folder.log, trace):
             made = setup(config)
             check_memory(made, expected_memory(made))
@@ -141,6 +140,7 @@ def _days(
     if not tally.bars:
         raise no_bars(made)
     record.last(ledger.tables(finish(state.carry, made.config.execution), made.symbols, made.names))
+    score.check()
     return score.metrics(market.returns()), state.stopped
 
 

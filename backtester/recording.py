@@ -17,6 +17,7 @@ import polars as pl
 
 from backtester import schema
 from backtester.columns import OHLCV, Floats, Sessions
+from backtester.keeping import kept
 from backtester.market import sessions as calendars
 from backtester.market import tapes
 from backtester.market.prepare import Prepared
@@ -137,6 +138,8 @@ class Record:
             tables
             | {"sessions": rows, "quality": prepared.quality, "gaps": prepared.gaps, "findings": prepared.findings, "digests": digests}
         )
+        for name, rows in kept(self._setup, prepared, events, at).items():
+            self._folder.append(name, rows)
         log_flow(prepared, seconds, tables["fills"])
         for phase, took in seconds.items():
             if phase != "load":

@@ -392,5 +392,58 @@ DIGESTS = Table(
     (("2025-07-02", "bars", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),),
 )
 
+KEPT_SIGNALS = Table(
+    "signals",
+    "one signal, before any verdict; kept on request",
+    ("ts", "action", "strategy", "symbol"),
+    (
+        _STRATEGY,
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "when the signal's bar was available"),
+        _text("action", "what the strategy asked for", *ACTIONS),
+        _number("price", "close of the signal's bar", PRICE, empty=True),
+        _number("quality", "as-of quality of the symbol at the bar", PERCENT),
+        _number("confidence", "0 to 1, 1 where the strategy gave none", FRACTION),
+        _number("size", "asked for", SHARES, empty=True),
+        _number("stop_loss", "below the entry price", FRACTION, empty=True),
+        _number("take_profit", "above the entry price", FRACTION, empty=True),
+        _number("stop_price", "level of the stop", PRICE, empty=True),
+        _number("target_price", "level of the target", PRICE, empty=True),
+        _text("tag", "the strategy's own word for the signal", empty=True),
+    ),
+)
+KEPT_BARS = Table(
+    "bars",
+    "one bar of the base or of a derived interval, as strategies saw it; kept on request",
+    ("session", "interval", "symbol", "ts"),
+    (
+        _SYMBOL,
+        _SESSION,
+        _INTERVAL,
+        _instant("ts", "open of the bar"),
+        _instant("end", "from when it is available"),
+        *_OHLC,
+        _number("volume", "traded in the bar", SHARES),
+        _number("quality", "as-of quality of the symbol at the bar", PERCENT),
+        _flag("complete", "every base slot of the bar held a bar"),
+    ),
+)
+KEPT_INDICATORS = Table(
+    "indicators",
+    "one value of an indicator of the config on one bar; historical ones on the session's open or its minutes; kept on request",
+    ("session", "interval", "name", "symbol", "ts"),
+    (
+        _SYMBOL,
+        _SESSION,
+        _text("interval", "bar length; historical where it comes from the sessions before"),
+        _instant("ts", "open of the bar"),
+        _text("name", "as the config calls it"),
+        _number("value", "empty before warm-up", "after the indicator", empty=True),
+    ),
+)
+KEPT_TABLES = {table.name: table for table in (KEPT_SIGNALS, KEPT_BARS, KEPT_INDICATORS)}
+"""Tables that a run writes only where its config asks to keep them; results do not depend on them."""
+
 RUN_TABLES = {table.name: table for table in (DECISIONS, ORDERS, FILLS, TRADES, EQUITY, SESSIONS, QUALITY, GAPS, FINDINGS, DIGESTS)}
 """The tables of a run's folder by name, in the order in which they are listed."""

@@ -21,6 +21,7 @@ from typing import Any
 from backtester.outcome.digests import json_digest, metrics_digest, plain
 from backtester.outcome.environment import environment, libraries, program
 from backtester.outcome.results import Sealed
+from backtester.schema import RUN_TABLES
 
 VERSION = 1
 
@@ -100,7 +101,7 @@ def result_key(manifest: Mapping[str, Any]) -> str:
             "calendar": [manifest["calendar"].get("name"), manifest["calendar"].get("digest")],
             "policies": manifest["policies"],
             "results": {
-                "tables": {name: [stored["rows"], stored["digest"]] for name, stored in results["tables"].items()},
+                "tables": {name: [stored["rows"], stored["digest"]] for name, stored in results["tables"].items() if name in RUN_TABLES},
                 "stages": results["stages"],
                 "metrics": results["metrics"],
             },

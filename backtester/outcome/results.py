@@ -5,7 +5,7 @@ Never computes a result, and never touches an existing one before the new one is
 
     1 claim     the lock `.NAME.lock` beside the place; the place is free, or a run's folder and `force`; leftovers of dead runs go
     2 append    rows into `.NAME.<random>.tmp/<table>.parquet`, a hidden folder beside the place that only its owner reads
-    3 seal      every table of schema.RUN_TABLES is finished, also those without rows
+    3 seal      every table of schema.RUN_TABLES is finished, also those without rows, and those kept on request
     4 publish   config.json, metrics.json, then manifest.json; all synced; the lock confirmed; one swap with the place
 
 Fault points (BT_FAIL_AT): `claimed`, `sealed`, those of each JSON file's commit, `swap` and `swapped`.
@@ -33,7 +33,7 @@ from backtester.outcome.digests import plain
 from backtester.outcome.lock import Lock, take
 from backtester.outcome.swap import put_in_place
 from backtester.outcome.writer import Stored, TableWriter, no_room
-from backtester.schema import RUN_TABLES, STAGES
+from backtester.schema import KEPT_TABLES, RUN_TABLES, STAGES
 
 MANIFEST, METRICS, CONFIG, LOG = "manifest.json", "metrics.json", "config.json", "run.log"
 _USERINFO = re.compile(r"(?<=://)[^/@\s\"]+@")
@@ -85,12 +85,13 @@ class RunFolder:
 
     def append(self, name: str, rows: pl.DataFrame) -> None:
         """Append rows to one of the run's tables; ResourceError where the disk is full."""
-        if name not in RUN_TABLES:
-            raise InternalError("no such table", value=name, action=did_you_mean(name, RUN_TABLES))
+        known = RUN_TABLES | KEPT_TABLES
+        if name not in known:
+            raise InternalError("no such table", value=name, action=did_you_mean(name, known))
         if self._sealed is not None:
             raise InternalError("the tables are sealed", where=f"table {name}")
         if name not in self._writers:
-            self._writers[name] = TableWriter.create(RUN_TABLES[name], self.path)
+            self._writers[name] = TableWriter.create(known[name], self.path)
         self._writers[name].add(rows)
         if name == "digests":
             for session, stage, digest in rows.select("session", "stage", "digest").iter_rows():
@@ -102,7 +103,7 @@ class RunFolder:
             for name, table in RUN_TABLES.items():
                 if name not in self._writers:
                     self._writers[name] = TableWriter.create(table, self.path)
-            tables = {name: self._writers[name].close() for name in RUN_TABLES}
+            tables = {name: self._writers[name].close() for name in (*RUN_TABLES, *KEPT_TABLES) if name in self._writers}
             self._sealed = Sealed(tables, {stage: hasher.hexdigest() for stage, hasher in self._stages.items()})
             fail_point(f"sealed:{self.place.name}")
         return self._sealed

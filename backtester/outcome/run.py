@@ -18,7 +18,7 @@ from backtester.outcome.digests import metrics_digest, table_digest
 from backtester.outcome.manifest import VERSION, result_key
 from backtester.outcome.results import CONFIG, MANIFEST, METRICS
 from backtester.outcome.writer import GROUP
-from backtester.schema import RUN_TABLES
+from backtester.schema import KEPT_TABLES, RUN_TABLES
 
 
 class Run:
@@ -93,9 +93,10 @@ class Run:
         path = self._path(name)
         try:
             with pq.ParquetFile(path) as file:
-                if name not in RUN_TABLES or dict(pl.DataFrame(file.schema_arrow.empty_table()).schema) != RUN_TABLES[name].dtypes:
+                table = (RUN_TABLES | KEPT_TABLES).get(name)
+                if table is None or dict(pl.DataFrame(file.schema_arrow.empty_table()).schema) != table.dtypes:
                     return ""
-                return table_digest(RUN_TABLES[name], (pl.DataFrame(batch) for batch in file.iter_batches(GROUP)))
+                return table_digest(table, (pl.DataFrame(batch) for batch in file.iter_batches(GROUP)))
         except (OSError, ValueError) as error:  # pyarrow's own errors are one or the other
             raise _damaged(path, str(error).splitlines()[0]) from error
 
