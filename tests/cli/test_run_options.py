@@ -109,6 +109,140 @@ def test_cfg_32_the_default_place_is_below_the_current_folder_whatever_the_name(
     assert load(title).default_out == Path("runs/up-away")
 
 
+SMALL = {
+    "session_name": "three sessions of two names",
+    "exchange_group": "US_EQUITY",
+    "asset_class": "EQUITY",
+    "backtest_config": {"start_date": "2024-11-27", "end_date": "2024-12-02"},
+    "session_data_config": {"lake": "lake", "symbols": ["BBB", "AAA"], "streams": ["1m"]},
+    "strategies": [{"name": "hold", "use": "buy_and_hold"}],
+    "account": {"cash": 100000},
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config beside its own simulated lake: 2024-11-27, 11-29 (early close) and 12-02, with some sessions before."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    simulated = bt(*shlex.split(f"data simulate --lake {folder}/lake --symbols AAA,BBB --start 2024-11-18 --end 2024-12-02 --seed 3"))
+    assert simulated.exit_code == 0, simulated.output
+    return folder / "small.json"
+
+
+def test_a_run_prints_its_key_figures_and_where_the_result_is(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^final_equity +[0-9.,]+$", result.stdout, re.MULTILINE)
+    assert result.stdout.rstrip().endswith(str(tmp_path / "out"))
+
+
+def test_cli_09_a_run_with_json_prints_one_object(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--out", str(tmp_path / "out"), "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["status"]) == (0, 0)
+    assert told["metrics"]["trades"] == 2
+    assert told["folder"] == str(tmp_path / "out")
+
+
+def test_quiet_runs_say_nothing(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--out", str(tmp_path / "out"), "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_cli_03_a_complete_run_is_replaced_by_force_only(small: Path, tmp_path: Path) -> None:
+    words = ("run", str(small), "--out", str(tmp_path / "out"), "--json")
+    key = json.loads(bt(*words).stdout)["result_key"]
+    again = bt(*words)
+    assert again.exit_code == 8
+    assert "--force" in again.stderr
+    forced = json.loads(bt(*words, "--force").stdout)
+    assert forced["result_key"] == key
+
+
+def test_threads_prefetch_and_the_order_of_symbols_leave_the_result_alone(small: Path, tmp_path: Path) -> None:
+    ways: tuple[tuple[str, ...], ...] = (
+        (),
+        ("--threads", "1"),
+        ("--set", "backtest_config.prefetch_days=1"),
+        ("--set", 'session_data_config.symbols=["AAA", "BBB"]'),
+    )
+    keys = {
+        json.loads(bt("run", str(small), "--out", str(tmp_path / str(at)), "--json", *way).stdout)["result_key"]
+        for at, way in enumerate(ways)
+    }
+    assert len(keys) == 1
+
+
+def test_a_trace_shows_each_phase_of_each_session_on_stderr(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--out", str(tmp_path / "out"), "--trace", "--json")
+    assert json.loads(result.stdout)["status"] == 0
+    for session in ("2024-11-27", "2024-11-29", "2024-12-02"):
+        assert len(re.findall(rf"SESSION_FLOW phase=\S+ session={session} ", result.stderr)) == 6
+
+
+def test_plan_says_what_a_run_would_read(small: Path) -> None:
+    told = json.loads(bt("plan", str(small), "--json").stdout)
+    assert (told["base"], told["sessions"], told["symbols"]) == ("1m", 3, 2)
+    plain = bt("plan", str(small))
+    assert plain.exit_code == 0
+    assert "STREAMED" in plain.stdout
+
+
+def test_plan_refuses_more_memory_than_allowed(small: Path) -> None:
+    result = bt("plan", str(small), "--set", "resources.max_memory=1MB")
+    assert result.exit_code == 7
+    assert "/resources/max_memory" in result.stderr
+
+
+def test_cfg_23_dates_without_a_session_are_an_error_of_the_calendar(small: Path, tmp_path: Path) -> None:
+    weekend = ("--set", "backtest_config.start_date=2024-11-30", "--set", "backtest_config.end_date=2024-12-01")
+    result = bt("run", str(small), *weekend, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 6
+    assert "0 sessions" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_cfg_24_an_end_beyond_the_data_is_an_error_of_the_data(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--set", "backtest_config.end_date=2024-12-10", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 4
+    assert not (tmp_path / "out").exists()
+
+
+def test_cfg_27_an_interval_finer_than_the_data_is_an_error_of_the_data(small: Path, tmp_path: Path) -> None:
+    result = bt("run", str(small), "--set", "strategies.hold.params.interval=5s", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 4
+    assert "Required interval 1s not available for AAA" in result.stderr
+
+
+def test_show_prints_what_a_run_holds(small: Path, tmp_path: Path) -> None:
+    ran = json.loads(bt("run", str(small), "--out", str(tmp_path / "out"), "--json").stdout)
+    assert json.loads(bt("show", str(tmp_path / "out"), "--json").stdout) == ran
+    plain = bt("show", str(tmp_path / "out"), "--verify")
+    assert plain.exit_code == 0
+    assert re.search(r"^fills +2$", plain.stdout, re.MULTILINE)
+
+
+def test_from_python_a_run_is_one_call(small: Path, tmp_path: Path) -> None:
+    import backtester as bt_api
+
+    run = bt_api.run(small, out=tmp_path / "out", overrides=["session_name=from Python"])
+    assert run.table("fills").height == 2
+    assert bt_api.load(tmp_path / "out") == run
+    again = bt_api.run(SMALL, lake=small.parent / "lake", out=tmp_path / "again")
+    assert again.result_key == run.result_key
+
+
+def test_every_config_of_the_project_runs(project: Path, tmp_path: Path) -> None:
+    words = f"data simulate --lake {tmp_path}/lake --symbols AAA,BBB,CCC,DDD --start 2024-10-01 --end 2024-12-31 --seed 7"
+    assert bt(*shlex.split(words)).exit_code == 0
+    for path in sorted((project / "configs").glob("*.json")):
+        result = bt("run", str(path), "--lake", f"{tmp_path}/lake", "--out", str(tmp_path / path.stem), "--json")
+        assert result.exit_code == 0, (path.name, result.output)
+        metrics = json.loads(result.stdout)["metrics"]
+        assert (metrics["trades"] > 0) == (path.stem != "older_session"), path.name
+
+
 def test_the_printed_schema_takes_the_projects_configs(project: Path) -> None:
     described = json.loads(bt("schema").stdout)
     for path in (project / "configs").glob("*.json"):
