@@ -1,12 +1,36 @@
-"""Costs of a fill: commission and slippage."""
+"""Costs of a fill: commission and slippage.
+
+Place in the flow: `config` nests the settings, `execution` hands their figures to the kernel, which applies them to every fill
+and to every size. Never sees a fill itself.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backtester.settings import Settings
+
+MAX_MICRO = 3_000_000_000_000_000_000
+"""The largest amount of money an account can hold, in 1e-6 currency: three of them still fit into an int64."""
+
+
+class CommissionFigures(NamedTuple):
+    """What a commission is made of: currency a share, basis points, currency at least, basis points at most (inf: no cap)."""
+
+    per_share: float
+    bps: float
+    minimum: float
+    cap_bps: float
+
+
+PRESETS = {
+    "zero": CommissionFigures(0.0, 0.0, 0.0, math.inf),
+    "ibkr_fixed": CommissionFigures(0.005, 0.0, 1.0, 100.0),
+}
+"""Commissions by name; ibkr_fixed is the fixed plan for US shares of Interactive Brokers."""
 
 
 class CommissionSettings(Settings):
@@ -22,8 +46,35 @@ class CommissionSettings(Settings):
     minimum: float = Field(0.0, ge=0.0)
     cap_bps: float | None = Field(None, gt=0.0, le=10000.0)
 
+    @model_validator(mode="after")
+    def _preset_stands_alone(self) -> Self:
+        figures = sorted(self.model_fields_set - {"preset"})
+        if self.preset is not None and figures:
+            raise ValueError(f"preset '{self.preset}' sets every figure; leave out {', '.join(figures)}, or leave out the preset")
+        return self
+
+    @property
+    def figures(self) -> CommissionFigures:
+        """The four figures, the preset's where one is named.
+
+        >>> CommissionSettings(preset="ibkr_fixed").figures
+        CommissionFigures(per_share=0.005, bps=0.0, minimum=1.0, cap_bps=100.0)
+        """
+        if self.preset is not None:
+            return PRESETS[self.preset]
+        return CommissionFigures(self.per_share, self.bps, self.minimum, math.inf if self.cap_bps is None else self.cap_bps)
+
 
 class SlippageSettings(Settings):
     """Slippage in basis points of the price, against the trader, on market, stop and close orders."""
 
     bps: float = Field(0.0, ge=0.0, le=1000.0)
+
+
+def micro(amount: float) -> int:
+    """Currency to whole 1e-6 currency, half to even.
+
+    >>> micro(1.5), micro(0.0000005), micro(0.0000015)
+    (1500000, 0, 2)
+    """
+    return round(amount * 1e6)

@@ -1,13 +1,35 @@
-"""Execution: orders to fills, and the account; the compiled kernel and nothing else around it."""
+"""Execution: orders to fills, and the account; the compiled kernel and nothing else around it.
+
+Place in the flow: `config` nests the settings; `pipeline` calls `trade` once a chunk of sessions, in order, handing each chunk's
+`Carry` to the next, and `finish` at the end of the run. The rules are those of docs/execution.md. Never reads a file, never
+sees a strategy.
+
+    Market, Events, Carry --trade--> Outcome, Carry --trade--> ... --finish--> Outcome
+
+The same sessions in one chunk or in many give the same outcome to the last bit.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from backtester.columns import OHLCV, Floats, Ints
+from backtester.errors import DataError, InternalError
 from backtester.settings import Settings
-from backtester.trading.costs import CommissionSettings, SlippageSettings
+from backtester.trading import accounting, records, rows
+from backtester.trading.costs import MAX_MICRO, CommissionSettings, SlippageSettings, micro
+from backtester.trading.records import Book, Records, Tape
+from backtester.trading.risk import NO_BAR_TO_FILL, NO_REASON, RiskSettings, limit_count, limit_micro
+from backtester.trading.rows import Columns, Outcome
+
+FILLS = ("next_open", "next_close", "same_close")
+SIZINGS = ("shares", "notional", "equity_fraction")
 
 
 class SizingSettings(Settings):
@@ -38,3 +60,379 @@ class AccountSettings(Settings):
     """One cash account shared by all strategies."""
 
     cash: float = Field(gt=0.0, le=1e12)
+
+@dataclass(frozen=True)
+class Market:
+    """A chunk of sessions of all symbols of the run (symbols sorted by name, strategies in the config's order).
+
+    ts and end (slots,) int64: open and end of each slot, us UTC; session (slots,) int32: place in labels; labels (sessions,)
+    datetime64[D], session_open and session_close (sessions,) int64 us UTC. Prices and volume (symbols, slots) float64, NaN where
+    there is no bar; quotes the same, or None where the run has none. Sessions are whole.
+    """
+
+    symbols: tuple[str, ...]
+    strategies: tuple[str, ...]
+    ts: Ints
+    end: Ints
+    session: NDArray[np.int32]
+    labels: NDArray[np.datetime64]
+    session_open: Ints
+    session_close: Ints
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    bid_open: Floats | None = None
+    bid_close: Floats | None = None
+    ask_open: Floats | None = None
+    ask_close: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Events:
+    """Signals as columns of shape (events,). t: the slot of the chunk at whose end the signal is available; action: 0 enter_long,
+    1 exit_long, 2 enter_short, 3 exit_short; floats are NaN where not given; tag: place in tags, or -1.
+    """
+
+    t: Ints
+    strategy: NDArray[np.int32]
+    symbol: NDArray[np.int32]
+    action: NDArray[np.int8]
+    price: Floats
+    quality: Floats
+    confidence: Floats
+    size: Floats
+    stop_loss: Floats
+    take_profit: Floats
+    stop_price: Floats
+    target_price: Floats
+    tag: NDArray[np.int32]
+    tags: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @classmethod
+    def none(cls) -> Events:
+        """No signals."""
+        whole, small, number = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
+        return cls(whole, small, small, np.zeros(0, np.int8), *[number] * 8, small)
+
+    def sorted(self) -> Events:
+        """In the order of decision: by slot, exits first, by strategy, symbol, long before short, then as given."""
+        entry = (self.action != records.EXIT_LONG) & (self.action != records.EXIT_SHORT)
+        short = self.action >= records.ENTER_SHORT
+        strategies, symbols = (int(column.max(initial=0)) + 1 for column in (self.strategy, self.symbol))
+        key = (((self.t * 2 + entry) * strategies + self.strategy) * symbols + self.symbol) * 2 + short
+        if bool((key[1:] >= key[:-1]).all()):
+            return self
+        order = np.argsort(key, kind="stable")
+        columns = {field.name: getattr(self, field.name)[order] for field in fields(self) if field.name != "tags"}
+        return Events(**columns, tags=self.tags)
+
+
+@dataclass(frozen=True)
+class Carry:
+    """All that passes from one chunk of sessions to the next: a frozen value, so that a run cut at any session equals the whole.
+
+    Money in 1e-6 currency. pairs: the positions (records.PAIR, one row a strategy and symbol); orders: those still open; decisions:
+    the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; realized: profit
+    of the trades closed so far; peak: highest equity so far.
+    """
+
+    start_cash: int
+    cash: int
+    marks: int
+    peak: int
+    slots: int
+    next_order: int
+    next_trade: int
+    realized: int
+    symbols: int
+    pairs: Records
+    orders: Records
+    decisions: Columns
+    tags: tuple[str, ...]
+
+    @classmethod
+    def start(cls, cash_micro: int, n_strategies: int, n_symbols: int) -> Carry:
+        """The account before the first slot."""
+        pairs = np.zeros(n_strategies * n_symbols, records.PAIR)
+        pairs["symbol"] = np.arange(len(pairs)) % n_symbols
+        for name in ("stop", "target", "wait", "at_close", "trade", "slot", "ts"):
+            pairs[name] = records.NONE
+        orders = np.zeros(0, records.ORDER)
+        return cls(cash_micro, cash_micro, 0, cash_micro, 0, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions(), ())
+
+
+def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings) -> tuple[Outcome, Carry]:
+    """Trade a chunk of whole sessions: what came of it, and what the next chunk starts from.
+
+    Raises DataError where a price at a fill is not above zero or an amount is larger than an account can hold, InternalError where
+    the accounting identity breaks.
+    """
+    from backtester.trading import compiled  # numba is heavy: not before the first chunk
+
+    _check(market, events, carry)
+    events = events.sorted()
+    book, held = _book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
+    slot = compiled.kernel().entry_point(_tape(market), book, _signals(events, carry.symbols), held)
+    account = book.account[0]
+    if account["error"] != records.NO_ERROR:
+        raise _stopped(market, int(account["error"]), int(account["pair"]), slot)
+    fills, trades, moments = book.fills[: account["fills"]], book.trades[: account["trades"]], book.moments[: account["equity"]]
+    made, tags = book.orders[: account["orders"]], carry.tags + events.tags
+    decisions = _decisions(market, events, carry, book.verdicts)
+    after, ready = _after(carry, book, decisions, tags, len(market.ts))
+    accounting.check_chunk(market, carry, after, fills, trades, moments)
+    outcome = Outcome(
+        market.symbols,
+        market.strategies,
+        tags,
+        rows.part(decisions, slice(0, ready)),
+        rows.orders(rows.resolved(made), carry.symbols),
+        rows.fills(fills, carry.symbols),
+        rows.closed_trades(trades, carry.symbols),
+        _equity(market, carry, moments),
+    )
+    return outcome, after
+
+
+def finish(carry: Carry, symbols: tuple[str, ...], strategies: tuple[str, ...]) -> Outcome:
+    """The end of the run: what still waits stays open, and positions still held are trades marked at the last close."""
+    accounting.check_profit(carry)
+    waits = carry.orders["type"] == records.MARKET
+    decisions, orders = {name: values.copy() for name, values in carry.decisions.items()}, carry.orders.copy()
+    decisions["reason"][orders["decision"][waits]] = NO_BAR_TO_FILL
+    orders["reason"] = np.where(waits, NO_BAR_TO_FILL, NO_REASON)
+    return Outcome(
+        symbols,
+        strategies,
+        carry.tags,
+        decisions,
+        rows.orders(orders, carry.symbols),
+        rows.fills(np.zeros(0, records.FILL), carry.symbols),
+        rows.open_trades(carry.pairs, carry.slots, carry.symbols),
+        rows.equity(np.zeros(0, records.MOMENT), np.zeros(0, np.int64), np.zeros(0, "datetime64[D]"), carry.peak),
+    )
+
+
+def _check(market: Market, events: Events, carry: Carry) -> None:
+    """Shapes and codes: the kernel looks at neither. Whoever breaks them has a defect."""
+    shape, pairs = (len(market.symbols), len(market.ts)), len(market.symbols) * len(market.strategies)
+    if carry.symbols != len(market.symbols) or len(carry.pairs) != pairs:
+        raise InternalError("symbols or strategies changed between chunks", value=pairs, allowed=str(len(carry.pairs)))
+    if list(market.symbols) != sorted(market.symbols):
+        raise InternalError("symbols are not sorted by name", value=market.symbols)
+    arrays = {field.name: getattr(market, field.name) for field in fields(market)}
+    for name in _PRICES:
+        if arrays[name] is not None and arrays[name].shape != shape:
+            raise InternalError("prices of another shape", where=name, value=arrays[name].shape, allowed=str(shape))
+    if not len(market.ts) == len(market.end) == len(market.session):
+        raise InternalError("slots of different lengths", value=(len(market.ts), len(market.end), len(market.session)))
+    for name, values, most in (
+        ("t", events.t, shape[1]),
+        ("strategy", events.strategy, len(market.strategies)),
+        ("symbol", events.symbol, shape[0]),
+        ("action", events.action, 4),
+    ):
+        if len(values) and not (0 <= values.min() and values.max() < most):
+            raise InternalError("a signal outside of its chunk", where=name, value=(values.min(), values.max()), allowed=f"0 to {most - 1}")
+
+
+_QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
+_PRICES = (*OHLCV, *_QUOTES)
+
+
+def _tape(market: Market) -> Tape:
+    """The market as the kernel wants it: float64, contiguous in time."""
+    slots = np.empty(len(market.ts), records.SLOT)
+    slots["ts"], slots["end"] = market.ts, market.end
+    slots["day"] = market.labels.astype("datetime64[D]").view(np.int64)[market.session]
+    slots["session_close"] = market.session_close[market.session]
+    absent = np.zeros((0, 0))
+    given = [getattr(market, name) for name in _PRICES]
+    return Tape(*[absent if values is None else np.ascontiguousarray(values, np.float64) for values in given], slots)
+
+
+def _signals(events: Events, symbols: int) -> Records:
+    """The signals as records."""
+    signals = np.empty(len(events), records.SIGNAL)
+    signals["slot"], signals["pair"], signals["action"] = events.t, events.strategy.astype(np.int64) * symbols + events.symbol, events.action
+    for name in ("price", "quality", "size", "stop_loss", "take_profit", "stop_price", "target_price"):
+        signals[name] = getattr(events, name)
+    signals["confidence"] = _confidence(events)
+    return signals
+
+
+def _confidence(events: Events) -> Floats:
+    """Confidence, 1 where none is given."""
+    return np.where(np.isnan(events.confidence), 1.0, events.confidence)
+
+
+def _rules(execution: ExecutionSettings, risk: RiskSettings) -> Records:
+    """The settings as numbers."""
+    rules = np.zeros(1, records.RULES)
+    fees, sizing = execution.commission.figures, execution.sizing
+    for name, value in (
+        ("fill", FILLS.index(execution.fill)),
+        ("quote", execution.price == "quote"),
+        ("sizing", SIZINGS.index(sizing.type)),
+        ("day", execution.time_in_force == "day"),
+        ("flat", execution.flat_at_close),
+        ("no_entry_us", round(execution.no_entry_minutes * 60e6)),
+        ("max_buying_power", limit_micro(risk.max_buying_power)),
+        ("max_per_trade", limit_micro(risk.max_per_trade)),
+        ("max_per_symbol", limit_micro(risk.max_per_symbol)),
+        ("max_open_positions", limit_count(risk.max_open_positions)),
+        ("notional", min(micro(sizing.value), MAX_MICRO)),
+        ("slippage_bps", execution.slippage.bps),
+        ("per_share", fees.per_share),
+        ("fee_bps", fees.bps),
+        ("minimum", fees.minimum),
+        ("cap_bps", fees.cap_bps),
+        ("lot", execution.lot),
+        ("size", sizing.value),
+        ("stop_loss", math.nan if execution.stop_loss is None else execution.stop_loss),
+        ("take_profit", math.nan if execution.take_profit is None else execution.take_profit),
+        ("min_quality", risk.min_quality),
+        ("min_confidence", risk.min_confidence),
+    ):
+        rules[name] = value
+    return rules
+
+
+def _book(events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings, slots: int) -> Book:
+    """The account as carried, with room for all that the chunk can bring.
+
+    Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill.
+    """
+    pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
+    active = np.flatnonzero((pairs["quantity"] != 0.0) | (pairs["side"] != records.NONE_WAITS))
+    pairs["listed"] = 0
+    pairs["listed"][active] = 1
+    positions, exits = int((pairs["quantity"] != 0.0).sum()), int((pairs["side"] == records.SELL).sum())
+    entries = int((pairs["side"] == records.BUY).sum())
+    entering = entries + int((events.action == records.ENTER_LONG).sum())
+    guarded = int(((pairs["quantity"] != 0.0) & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))).sum())
+    account = np.zeros(1, records.ACCOUNT)
+    for name, value in (
+        ("cash", carry.cash),
+        ("marks", carry.marks),
+        ("before", carry.slots),
+        ("positions", positions),
+        ("guarded", guarded),
+        ("entries", entries),
+        ("exits", exits),
+        ("next_order", carry.next_order),
+        ("next_trade", carry.next_trade),
+        ("orders", live),
+        ("active", len(active)),
+    ):
+        account[name] = value
+    orders = np.empty(live + len(events) + 3 * entering + positions, records.ORDER)
+    orders[:live] = carry.orders
+    verdicts = np.empty(held + len(events), records.VERDICT)
+    for name, column in _VERDICT.items():
+        verdicts[name][:held] = carry.decisions[column]
+    return Book(
+        _rules(execution, risk),
+        account,
+        np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
+        pairs,
+        orders,
+        np.empty(2 * entering + positions, records.FILL),
+        np.empty(entering + positions, records.TRADE),
+        verdicts,
+        np.empty(slots, records.MOMENT),
+    )
+
+
+_VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
+
+
+def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) -> Columns:
+    """All decisions not yet written: those held back before, then those of the chunk."""
+    new = {
+        "strategy": events.strategy,
+        "symbol": events.symbol,
+        "session": market.labels.astype("datetime64[D]")[market.session[events.t]],
+        "ts": market.end[events.t],
+        "action": events.action,
+        "price": events.price,
+        "confidence": _confidence(events),
+        "quality": events.quality,
+        "tag": np.where(events.tag < 0, records.NONE, events.tag + len(carry.tags)).astype(np.int32),
+    }
+    columns = {name: np.concatenate((carry.decisions[name], values)) for name, values in new.items()}
+    for name, column in _VERDICT.items():
+        columns[column] = np.ascontiguousarray(verdicts[name])
+    return columns
+
+
+def _after(carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...], slots: int) -> tuple[Carry, int]:
+    """What passes to the next chunk, and how many decisions need not wait any more."""
+    account = book.account[0]
+    made, moments, pairs = book.orders[: account["orders"]], book.moments[: account["equity"]], book.pairs
+    still = np.flatnonzero(made["status"] == records.OPEN)
+    orders, place = made[still], np.full(len(made) + 1, records.NONE, np.int64)
+    place[still] = np.arange(len(still))
+    for name in ("stop", "target", "wait"):
+        pairs[name] = place[pairs[name]]
+    waits = orders["type"] == records.MARKET
+    ready = int(orders["decision"][waits].min(initial=len(decisions["ts"])))
+    orders["decision"][waits] -= ready
+    back = rows.part(decisions, slice(ready, None))
+    used, back["tag"] = _used(back["tag"])
+    peak = int((moments["cash"] + moments["marks"]).max(initial=carry.peak))
+    after = Carry(
+        start_cash=carry.start_cash,
+        cash=int(account["cash"]),
+        marks=int(account["marks"]),
+        peak=peak,
+        slots=carry.slots + slots,
+        next_order=int(account["next_order"]),
+        next_trade=int(account["next_trade"]),
+        realized=carry.realized + int(book.trades["pnl"][: account["trades"]].sum()),
+        symbols=carry.symbols,
+        pairs=_kept(pairs),
+        orders=_kept(orders),
+        decisions={name: _kept(values) for name, values in back.items()},
+        tags=tuple(tags[code] for code in used),
+    )
+    return after, ready
+
+
+def _used(codes: NDArray[np.int32]) -> tuple[list[int], NDArray[np.int32]]:
+    """The codes in use, and the same column counting in them."""
+    used = np.unique(codes[codes >= 0])
+    return used.tolist(), np.where(codes < 0, records.NONE, np.searchsorted(used, codes)).astype(np.int32)
+
+
+def _kept(values: NDArray[Any]) -> NDArray[Any]:
+    """The array, closed to writing."""
+    values.setflags(write=False)
+    return values
+
+
+def _equity(market: Market, carry: Carry, moments: Records) -> Columns:
+    """The account slot by slot, with its times."""
+    place = moments["slot"] - carry.slots
+    session = market.labels.astype("datetime64[D]")[market.session[place]]
+    return rows.equity(moments, market.ts[place], session, carry.peak)
+
+
+def _stopped(market: Market, error: int, pair: int, slot: int) -> DataError:
+    """What made the run impossible, for its user."""
+    strategy, symbol = divmod(pair, len(market.symbols))
+    ts = np.datetime64(int(market.ts[slot]), "us")
+    where = f"symbol {market.symbols[symbol]}, strategy {market.strategies[strategy]}, bar {ts}Z"
+    if error == records.BAD_PRICE:
+        return DataError("a price to trade at is not above zero", where=where, action="repair the bar, or leave the symbol out")
+    return DataError(
+        "an amount of money is too large to account for",
+        where=where,
+        allowed=f"at most {MAX_MICRO / 1e6:.0e} in account currency",
+        action="look for a wrong price, or trade smaller sizes",
+    )

@@ -1,10 +1,44 @@
-"""Risk: signals to decisions, each with its reason."""
+"""Risk: the limits of the account and the words of a verdict.
+
+Place in the flow: `config` nests the settings, `execution` turns them into money, the kernel makes the checks in the order of
+docs/execution.md. Never keeps state, never sees a price.
+"""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from backtester.settings import Settings
+from backtester.trading.costs import MAX_MICRO, micro
+
+REASONS = (
+    "approved",
+    "low_quality",
+    "low_confidence",
+    "max_open_positions",
+    "max_per_symbol",
+    "max_per_trade",
+    "max_buying_power",
+    "insufficient_cash",
+    "short_not_allowed",
+    "already_in_position",
+    "no_position",
+    "below_lot",
+    "after_last_entry",
+    "session_closed",
+    "no_bar_to_fill",
+    "expired",
+    "oco",
+    "position_closed",
+    "flat_at_close",
+)
+"""Why a decision is as it is and why an order ended as it did (the last three of orders only); a code is a place in here."""
+
+(APPROVED, LOW_QUALITY, LOW_CONFIDENCE, MAX_OPEN_POSITIONS, MAX_PER_SYMBOL, MAX_PER_TRADE, MAX_BUYING_POWER) = range(7)
+(INSUFFICIENT_CASH, SHORT_NOT_ALLOWED, ALREADY_IN_POSITION, NO_POSITION, BELOW_LOT, AFTER_LAST_ENTRY) = range(7, 13)
+(SESSION_CLOSED, NO_BAR_TO_FILL, EXPIRED, OCO, POSITION_CLOSED, FLAT_AT_CLOSE) = range(13, 19)
+NO_REASON = -1
+NO_LIMIT = 2**63 - 1
 
 
 class RiskSettings(Settings):
@@ -16,3 +50,19 @@ class RiskSettings(Settings):
     max_open_positions: int | None = Field(None, ge=1)
     min_quality: float = Field(95.0, ge=0.0, le=100.0)
     min_confidence: float = Field(0.5, ge=0.0, le=1.0)
+
+
+def limit_micro(limit: float | None) -> int:
+    """A money limit in 1e-6 currency; NO_LIMIT where there is none, or where no account could ever reach it.
+
+    >>> limit_micro(10000.0), limit_micro(None) == NO_LIMIT
+    (10000000000, True)
+    """
+    if limit is None or limit * 1e6 > MAX_MICRO:
+        return NO_LIMIT
+    return micro(limit)
+
+
+def limit_count(limit: int | None) -> int:
+    """A limit on a number of positions; NO_LIMIT where there is none."""
+    return NO_LIMIT if limit is None else min(limit, NO_LIMIT)

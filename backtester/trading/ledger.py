@@ -1,0 +1,99 @@
+"""The ledger: an outcome's columns as frames, as schema.py declares them.
+
+Place in the flow: `pipeline` calls `tables` on every outcome and hands the frames to the run's folder. Never changes a figure:
+money is divided by a million, codes become words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtester import schema
+from backtester.table import Table, frame
+from backtester.trading import records as r
+from backtester.trading.risk import REASONS
+from backtester.trading.rows import Columns, Outcome
+
+SIDES = ("sell", None, "buy")
+DIRECTIONS = ("short", None, "long")
+EXITS = {r.MARKET: "signal", r.STOP: "stop", r.TARGET: "target", r.CLOSE: "flat_at_close"}
+EXIT_REASONS = tuple(EXITS.get(code) for code in range(len(schema.ORDER_TYPES)))
+DECISION_FLAGS = ("", schema.SIZE_CUT)
+FILL_FLAGS = ("", schema.STALE_CLOSE, schema.SYNTHETIC_QUOTE, f"{schema.STALE_CLOSE},{schema.SYNTHETIC_QUOTE}")
+
+
+def tables(outcome: Outcome) -> dict[str, pl.DataFrame]:
+    """The frames decisions, orders, fills, trades and equity; money in account currency."""
+    return {
+        "decisions": _decisions(outcome),
+        "orders": _orders(outcome),
+        "fills": _fills(outcome),
+        "trades": _trades(outcome),
+        "equity": _frame(schema.EQUITY, outcome, outcome.equity, money=("cash", "equity", "gross", "net")),
+    }
+
+
+def _decisions(outcome: Outcome) -> pl.DataFrame:
+    columns = outcome.decisions
+    words = {
+        "action": _words(schema.ACTIONS, columns["action"]),
+        "reason": _words(REASONS, columns["reason"]),
+        "tag": _words(outcome.tags, columns["tag"]),
+        "flags": _words(DECISION_FLAGS, columns["flags"]),
+    }
+    return _frame(schema.DECISIONS, outcome, columns, words | {"approved": columns["approved"] != 0})
+
+
+def _orders(outcome: Outcome) -> pl.DataFrame:
+    columns = outcome.orders
+    words = {
+        "side": _words(SIDES, columns["side"] + 1),
+        "type": _words(schema.ORDER_TYPES, columns["type"]),
+        "status": _words(schema.STATUSES, columns["status"]),
+        "reason": _words(REASONS, columns["reason"]),
+    }
+    return _frame(schema.ORDERS, outcome, columns, words)
+
+
+def _fills(outcome: Outcome) -> pl.DataFrame:
+    columns = outcome.fills
+    words = {
+        "side": _words(SIDES, columns["side"] + 1),
+        "type": _words(schema.ORDER_TYPES, columns["type"]),
+        "flags": _words(FILL_FLAGS, columns["flags"] >> 1),
+    }
+    ambiguous = {"ambiguous": columns["flags"] & r.AMBIGUOUS != 0}
+    return _frame(schema.FILLS, outcome, columns, words | ambiguous, money=("value", "fee", "slippage"))
+
+
+def _trades(outcome: Outcome) -> pl.DataFrame:
+    columns = outcome.trades
+    words = {"direction": _words(DIRECTIONS, columns["direction"] + 1), "exit_reason": _words(EXIT_REASONS, columns["exit_reason"])}
+    return _frame(schema.TRADES, outcome, columns, words, money=("pnl", "fees"))
+
+
+def _frame(
+    table: Table,
+    outcome: Outcome,
+    columns: Columns,
+    words: dict[str, pl.Series | NDArray[np.bool_]] | None = None,
+    money: Sequence[str] = (),
+) -> pl.DataFrame:
+    """The columns as a frame of the table."""
+    owner = {name: _words(names, columns[name]) for name, names in _names(outcome).items() if name in columns}
+    currency = {name: columns[name] / 1e6 for name in money}
+    return frame(table, columns | currency | owner | (words or {}))
+
+
+def _names(outcome: Outcome) -> dict[str, tuple[str, ...]]:
+    return {"strategy": outcome.strategies, "symbol": outcome.symbols}
+
+
+def _words(words: Sequence[str | None], codes: NDArray[np.integer]) -> pl.Series:
+    """Each code's word; null for a code below zero."""
+    places = np.where(codes < 0, len(words), codes)
+    return pl.Series([*words, None], dtype=pl.String)[pl.Series(places)]

@@ -1,0 +1,122 @@
+"""The kernel's records: what an account, a position, an order, a fill consist of while they are numbers.
+
+Place in the flow: execution.py fills in market, signals and rules, the kernel writes the rest, execution.py reads it. Never
+holds a value.
+
+Money is int64 of 1e-6 currency, prices and quantities are float64 with NaN for none, slots are slots of the run, a day is days
+since 1970, sides and directions are signs. A pair is one (strategy, symbol): pair = strategy * symbols + symbol, so that pairs
+in ascending order are in strategy order, then symbol order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import Floats, Ints
+
+Records = NDArray[Any]
+"""An array of one of the record types below, shape (rows,)."""
+
+# Sides; actions; kinds of orders; what becomes of an order. The words are in schema.py in the same order.
+BUY, SELL = 1, -1
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = range(4)
+MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE = range(6)
+FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
+
+# Settings that are words.
+NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = range(3)
+SHARES, NOTIONAL, EQUITY_FRACTION = range(3)
+
+# Bits of a fill's flags; of a decision's.
+NO_FLAGS, AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE = 0, 1, 2, 4
+SIZE_CUT = 1
+
+# Where in a bar something fills; whether a limit is of the value alone or of value and fee; what stops the kernel.
+AT_OPEN, INSIDE, AT_CLOSE = range(3)
+WITHOUT_FEE, WITH_FEE = False, True
+NO_ERROR, TOO_LARGE, BAD_PRICE = range(3)
+
+NONE = -1
+"""No row, no order, no slot."""
+
+NONE_WAITS = 0
+"""A pair's waiting side where no order waits."""
+
+
+def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
+    """A record type of named int64 and float64 fields."""
+    return np.dtype([(name, np.int64) for name in integers.split()] + [(name, np.float64) for name in floats.split()])
+
+
+SLOT = _record("ts end day session_close")
+"""One base slot: its open and end in us UTC, the session's label, the session's close in us UTC."""
+
+SIGNAL = _record("slot pair action", "price quality confidence size stop_loss take_profit stop_price target_price")
+"""One signal; NaN: not given. slot is counted from the start of the chunk."""
+
+RULES = _record(
+    "fill quote sizing day flat no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions notional",
+    "slippage_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit min_quality min_confidence",
+)
+"""The settings as numbers; stop_loss and take_profit NaN where there is none, cap_bps inf, limits NO_LIMIT."""
+
+ACCOUNT = _record(
+    "cash marks before positions guarded entries exits next_order next_trade orders fills trades equity active gone error pair stamp"
+)
+"""The account and the kernel's counters: `before`: slots of the run before this chunk; guarded: positions with a stop or a
+target; entries and exits: waiting orders; orders to active: rows in use; gone: pairs may have left the active list; error and
+pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+
+PAIR = _record(
+    "symbol mark value fee slot ts at_close trade stop target wait side listed",
+    "quantity price low high stop_level target_level last",
+)
+"""One pair. quantity 0: no position. value and fee: the entry's; at_close: the slot at whose close it was entered, or NONE;
+stop, target, wait: rows of its orders, or NONE; side: that of the waiting order, or NONE_WAITS; low and high: prices seen;
+last: the last close; listed: the pair stands in the active list."""
+
+ORDER = _record(
+    "id pair side type status reason ts day slot decision value fee",
+    "quantity lots limit stop seen stop_loss take_profit stop_price target_price",
+)
+"""One order. slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry
+expects to cost; limit and stop: its own level; stop_loss to target_price: what the signal gave for the position to come."""
+
+FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
+TRADE = _record("id pair side type entry_ts exit_ts entry_slot exit_slot value pnl fees", "entry_price exit_price quantity low high")
+VERDICT = _record("reason approved order flags", "quantity")
+MOMENT = _record("slot cash marks")
+"""One execution; one closed position (type: that of the order which closed it; value: the entry's); what became of one signal;
+the account after one slot."""
+
+
+class Tape(NamedTuple):
+    """The chunk's market: prices (symbols, slots), NaN where there is no bar; quotes of shape (0, 0) where there are none."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    bid_open: Floats
+    bid_close: Floats
+    ask_open: Floats
+    ask_close: Floats
+    slots: Records
+
+
+class Book(NamedTuple):
+    """All records of a chunk. rules and account have one row; active lists the pairs that hold or wait, ascending."""
+
+    rules: Records
+    account: Records
+    active: Ints
+    pairs: Records
+    orders: Records
+    fills: Records
+    trades: Records
+    verdicts: Records
+    moments: Records
