@@ -74,14 +74,16 @@ class HistorySettings(Settings):
     indicators: dict[str, HistoricalIndicatorSettings] | list[ListedIndicatorSettings] = {}
 
     def named(self, listed: Sequence[ListedIndicatorSettings] = ()) -> dict[str, HistoricalIndicatorSettings]:
-        """All historical indicators by name, whichever form they were given in."""
+        """All historical indicators by name, whichever form they were given in. Raises ConfigError where a name means two things."""
         found: dict[str, HistoricalIndicatorSettings] = {}
         if isinstance(self.indicators, dict):
             found.update(self.indicators)
         else:
             listed = [*self.indicators, *listed]
         for item in listed:
-            found[item.name] = item.spelled()
+            if found.setdefault(item.name, item.spelled()) != item.spelled():
+                raise ConfigError("two historical indicators of one name", value=repr(item.name),
+                                  action="give them names of their own: {name: {type, period, ...}}")  # fmt: skip
         return found
 
 
