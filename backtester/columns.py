@@ -17,6 +17,7 @@ A tape of two symbols A, B over two sessions, three bars a session, B's first se
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,33 @@ class Tape:
             bounds = np.zeros((len(self.symbols), 2), np.int64)
         columns = {name: woven([self.column(name)], [bounds]) for name in TAPE_COLUMNS}
         return Tape(self.interval, self.symbols, self.sessions[first:stop], place(count), count, **columns)
+
+
+class LazyTape(Tape):
+    """A tape whose columns are made when they are first asked for: most strategies read two of ten."""
+
+    def __init__(
+        self,
+        interval: str,
+        symbols: tuple[str, ...],
+        sessions: Sessions,
+        count: NDArray[np.int32],
+        makers: Mapping[str, Callable[[], NDArray[Any]]],
+    ) -> None:
+        own = {"interval": interval, "symbols": symbols, "sessions": sessions, "start": place(count), "count": count, "_makers": makers}
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return int(self.count.sum(dtype=np.int64))
+
+    def __getattr__(self, name: str) -> Any:
+        makers = self.__dict__.get("_makers", {})
+        if name not in makers:
+            raise AttributeError(name)
+        value = makers[name]()
+        object.__setattr__(self, name, value)
+        return value
 
 
 TAPE_COLUMNS = ("ts", "end", "slot", "base_slot", *OHLCV, "quality", "complete")

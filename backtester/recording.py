@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from backtester.outcome.digests import array_digest
 from backtester.outcome.manifest import Facts
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
-from backtester.planning import Setup
+from backtester.planning import Setup, Trader
 from backtester.signalling import Stopped, configured
 from backtester.signals.batch import Batch
 from backtester.signals.strategy import source_of
@@ -212,7 +213,7 @@ def _event_digests(prepared: Prepared, events: Events) -> list[str]:
     bounds = np.searchsorted(events.t, offset)
     tags = [*events.tags, None]
     digests = []
-    for session, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for session, (low, high) in enumerate(pairwise(bounds.tolist())):
         parts: dict[str, Any] = {"slot": events.t[low:high] - offset[session]}
         parts |= {name: getattr(events, name)[low:high] for name in EVENT_COLUMNS}
         parts["tag"] = [tags[number] for number in events.tag[low:high].tolist()] if events.tags else []
@@ -278,14 +279,7 @@ def log_flow(prepared: Prepared, seconds: Mapping[str, float], fills: pl.DataFra
 def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.datetime) -> Facts:
     """Everything that the manifest says of the run beside its results."""
     config = setup.config
-    strategies = []
-    for trader in setup.traders:
-        source = source_of(trader.entry.use, type(trader.strategy))
-        strategies.append({
-            "name": trader.entry.name, "use": trader.entry.use, "params": trader.strategy.model_dump(mode="json"),
-            "symbols": [setup.symbols[place] for place in trader.symbols], "lookback": dict(trader.lookback),
-            "inputs": dict(trader.strategy.inputs), "sources": [{"path": source.file, "sha256": source.digest}], "seed": None,
-        })  # fmt: skip
+    strategies = [_strategy(setup, trader) for trader in setup.traders]
     files = pl.concat(tally.files).unique(subset=["path"], maintain_order=True) if tally.files else pl.DataFrame()
     calendar = {
         "name": setup.calendar,
@@ -309,11 +303,26 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
         execution={"prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts)},
         counts={
             "stored_rows": tally.rows, "bars": tally.bars, "derived_bars": tally.derived, "signals": tally.signals,
-            "daily_bars_from_lake": tally.stored_days, **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
+            "daily_bars_from_lake": tally.stored_days,
+            **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
         warnings=[*setup.warnings, *_left_out(tally), *_stops(setup, stopped)],
     )  # fmt: skip
+
+
+def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
+    source = source_of(trader.entry.use, type(trader.strategy))
+    return {
+        "name": trader.entry.name,
+        "use": trader.entry.use,
+        "params": trader.strategy.model_dump(mode="json"),
+        "symbols": [setup.symbols[place] for place in trader.symbols],
+        "lookback": dict(trader.lookback),
+        "inputs": dict(trader.strategy.inputs),
+        "sources": [{"path": source.file, "sha256": source.digest}],
+        "seed": None,
+    }
 
 
 def _left_out(tally: Tally) -> list[str]:

@@ -12,13 +12,15 @@ A grid has one line a symbol and all slots of the chunk's sessions side by side:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import NO_BREAK, OHLCV, Bools, Floats, Ints, Sessions, Tape, place
+from backtester.columns import NO_BREAK, OHLCV, Bools, Floats, Ints, LazyTape, Sessions, Tape, place
 from backtester.intervals import Interval
 from backtester.market.load import Chunk
 
@@ -127,21 +129,26 @@ def tape_of(grid: Grid, look: bool = True) -> Tape:
     """The grid's bars side by side, with as-of quality (100 everywhere where `look` is false)."""
     clock, lines = grid.clock, len(grid.symbols)
     width = len(clock.ts)
-    if grid.full:
-        columns = {name: getattr(grid, name).ravel() for name in OHLCV}
-        slot, ts, end = (np.tile(values, lines) for values in (clock.slot, clock.ts, clock.end))
-    else:
-        index = np.flatnonzero(grid.present)
-        columns = {name: getattr(grid, name).ravel()[index] for name in OHLCV}
-        column = index % width if width else index
-        slot, ts, end = clock.slot[column], clock.ts[column], clock.end[column]
-    start = place(grid.count)
-    quality = as_of_quality(slot, start, grid.count) if look and not grid.full else np.full(len(slot), 100.0)
-    short = slot.astype(np.int32)
-    return Tape(
-        interval=clock.interval, symbols=grid.symbols, sessions=clock.sessions, start=start, count=grid.count, ts=ts, end=end,
-        slot=short, base_slot=short, quality=quality, complete=np.ones(len(slot), np.bool_), **columns,
-    )  # fmt: skip
+    index = None if grid.full else np.flatnonzero(grid.present)
+
+    def of_grid(name: str) -> NDArray[Any]:
+        values: NDArray[Any] = getattr(grid, name).ravel()
+        return values if index is None else values[index]
+
+    def of_clock(values: NDArray[Any]) -> NDArray[Any]:
+        return np.tile(values, lines) if index is None else values[index % max(width, 1)]
+
+    def quality() -> Floats:
+        if index is None or not look:
+            return np.full(lines * width if index is None else len(index), 100.0)
+        return as_of_quality(of_clock(clock.slot), place(grid.count), grid.count)
+
+    slot = clock.slot.astype(np.int32)
+    makers: dict[str, Callable[[], NDArray[Any]]] = {name: partial(of_grid, name) for name in OHLCV}
+    for name, values in (("ts", clock.ts), ("end", clock.end), ("slot", slot), ("base_slot", slot)):
+        makers[name] = partial(of_clock, values)
+    makers |= {"quality": quality, "complete": lambda: np.ones(int(grid.count.sum()), np.bool_)}
+    return LazyTape(clock.interval, grid.symbols, clock.sessions, grid.count, makers)
 
 
 def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:

@@ -103,25 +103,39 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
     for interval in needs.derived:
         if interval not in LONG:
             fresh[interval], dropped[interval] = resample.derive(base, interval, needs.settings)
-    assessed = _assess(made, fresh, dropped, needs, past)
+    table, gaps, found, percent = _assess(made, fresh, dropped, needs, past)
     activated = time.perf_counter()
     own = _own_days(stored, needs)
+    kept = dict(fresh)
+    if "1d" in fresh and own is not None:
+        kept["1d"] = _preferred_tape(own, fresh["1d"], needs.base)
     live = {interval: _after(past.tapes.get(interval), tape) for interval, tape in fresh.items()}
-    seen = dict(live)
+    seen = {
+        interval: live[interval] if kept[interval] is fresh[interval] else _after(past.tapes.get(interval), kept[interval])
+        for interval in fresh
+    }
     daily = _daily(base, own, needs, past)
-    if "1d" in live and own is not None:
-        seen["1d"] = _after(past.tapes.get("1d"), _preferred_tape(own, fresh["1d"], needs.base))
     for interval in LONG:
         if interval in needs.derived:
             live[interval] = seen[interval] = _long(seen["1d"], interval, needs)
-    historical = _historical(live.get("1m"), daily, needs, len(chunk.sessions))
-    clock = made.clock
+    count = len(chunk.sessions)
     prepared = Prepared(
-        chunk.sessions, made, live, seen, {name: _last_slots(tape, needs.base) for name, tape in live.items()}, historical, *assessed, dropped,
-        None if quotes is None else grid.quotes_on_slots(quotes, clock), 0 if daily is None else int(daily.stored[-len(chunk.sessions) :].sum()),
-        {"activate": activated - started, "history": time.perf_counter() - activated},
-    )  # fmt: skip
-    return prepared, _next(seen, daily, base, needs, past)
+        sessions=chunk.sessions,
+        grid=made,
+        tapes=live,
+        seen=seen,
+        last_slots={name: _last_slots(tape, needs.base) for name, tape in live.items()},
+        historical=_historical(live.get("1m"), daily, needs, count),
+        quality=table,
+        gaps=gaps,
+        findings=found,
+        percent=percent,
+        dropped=dropped,
+        quotes=None if quotes is None else grid.quotes_on_slots(quotes, made.clock),
+        stored_days=0 if daily is None else int(daily.stored[-count:].sum()),
+        seconds={"activate": activated - started, "history": time.perf_counter() - activated},
+    )
+    return prepared, _next(kept, daily, base, needs, past)
 
 
 def _assess(
@@ -237,8 +251,12 @@ def _historical(minutes: Tape | None, daily: Daily | None, needs: Needs, session
     return made
 
 
-def _next(seen: Mapping[str, Tape], daily: Daily | None, base: Tape, needs: Needs, past: Past) -> Past:
-    kept = {interval: tapes.latest(tape, needs.depth.get(interval, 0)) for interval, tape in seen.items() if interval not in LONG}
+def _next(kept: Mapping[str, Tape], daily: Daily | None, base: Tape, needs: Needs, past: Past) -> Past:
+    pools = {
+        interval: tapes.latest(past.tapes.get(interval), tape, needs.depth[interval])
+        for interval, tape in kept.items()
+        if needs.depth.get(interval, 0)
+    }
     before = past.close if past.close is not None else np.full(len(base.symbols), np.nan)
     days = None if daily is None else daily[max(len(daily.sessions) - needs.daily_depth, 0) :]
-    return Past({name: tape for name, tape in kept.items() if len(tape.sessions)}, days, tapes.last_close(base, before))
+    return Past(pools, days, tapes.last_close(base, before))

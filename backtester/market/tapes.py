@@ -6,27 +6,35 @@ same history however the run is cut. Never reads data.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import TAPE_COLUMNS, Floats, Sessions, Tape, place, woven
+from backtester.columns import TAPE_COLUMNS, Floats, LazyTape, Sessions, Tape, woven
 
 
 def joined(first: Tape, second: Tape) -> Tape:
     """Two tapes of the same interval and symbols, one after the other in time."""
     count = np.concatenate([first.count, second.count])
-    start = place(count)
     bounds = [_bounds(part) for part in (first, second)]
-    columns = {name: woven([first.column(name), second.column(name)], bounds) for name in TAPE_COLUMNS}
-    return Tape(first.interval, first.symbols, adjoined(first.sessions, second.sessions), start, count, **columns)
+
+    def both(name: str) -> NDArray[Any]:
+        return woven([first.column(name), second.column(name)], bounds)
+
+    makers = {name: partial(both, name) for name in TAPE_COLUMNS}
+    return LazyTape(first.interval, first.symbols, adjoined(first.sessions, second.sessions), count, makers)
 
 
-def latest(tape: Tape, sessions: int) -> Tape:
-    """The last `sessions` sessions of a tape, as a tape of its own."""
-    skipped = max(len(tape.sessions) - sessions, 0)
-    if skipped == 0:
-        return tape
-    return tape.between(skipped, len(tape.sessions))
+def latest(past: Tape | None, tape: Tape, sessions: int) -> Tape:
+    """The last `sessions` sessions of what came before and of a tape, with columns of its own."""
+    own = tape.between(max(len(tape.sessions) - sessions, 0), len(tape.sessions))
+    more = sessions - len(own.sessions)
+    if past is None or more <= 0:
+        return own
+    both = joined(past.between(max(len(past.sessions) - more, 0), len(past.sessions)), own)
+    return both.between(0, len(both.sessions))
 
 
 def adjoined(first: Sessions, second: Sessions) -> Sessions:
