@@ -112,7 +112,7 @@ def trade_days(made: Setup, prepared: Prepared, at: int, state: State) -> tuple[
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
     outcome, carry = trade(_market(made, prepared), events, state.carry, made.config.execution, made.config.trading_config)
-    tables = ledger.tables(outcome, made.symbols, made.names)
+    tables = ledger.tables(outcome)
     return tables, events, State(carry, tuple(stopped))
 
 
@@ -139,7 +139,7 @@ def _days(
             progress(Progress(done, len(made.sessions), tally.rows))
     if not tally.bars:
         raise no_bars(made)
-    record.last(ledger.tables(finish(state.carry, made.config.execution), made.symbols, made.names))
+    record.last(ledger.tables(finish(state.carry)))
     score.check()
     return score.metrics(market.returns()), state.stopped
 
