@@ -7,6 +7,7 @@ and to every size. Never sees a fill itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -69,6 +70,23 @@ class SlippageSettings(Settings):
     """Slippage in basis points of the price, against the trader, on market, stop and close orders."""
 
     bps: float = Field(0.0, ge=0.0, le=1000.0)
+
+
+def fee_of(commission: CommissionSettings) -> Callable[[float, float], float]:
+    """The commission of one fill as a function of price and quantity, in currency, rounded as the account books it.
+
+    >>> fee = fee_of(CommissionSettings(preset="ibkr_fixed"))
+    >>> fee(10.0, 1000.0), fee(10.0, 100.0), fee(10.0, 5.0)
+    (5.0, 1.0, 0.5)
+    """
+    figures = commission.figures
+
+    def fee(price: float, quantity: float) -> float:
+        value = price * quantity
+        amount = max(figures.per_share * quantity + value * figures.bps / 10000.0, figures.minimum)
+        return micro(min(amount, value * figures.cap_bps / 10000.0)) / 1e6
+
+    return fee
 
 
 def micro(amount: float) -> int:

@@ -138,7 +138,8 @@ class Carry:
 
     Money in 1e-6 currency. pairs: the positions (records.PAIR, one row a strategy and symbol); orders: those still open; decisions:
     the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; realized: profit
-    of the trades closed so far; peak: highest equity so far.
+    of the trades closed so far; peak: highest equity so far; width: number of symbols; symbols and strategies: their names, known
+    from the first chunk on.
     """
 
     start_cash: int
@@ -149,11 +150,13 @@ class Carry:
     next_order: int
     next_trade: int
     realized: int
-    symbols: int
+    width: int
     pairs: Records
     orders: Records
     decisions: Columns
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, cash_micro: int, n_strategies: int, n_symbols: int) -> Carry:
@@ -163,7 +166,7 @@ class Carry:
         for name in ("stop", "target", "wait", "at_close", "trade", "slot", "ts"):
             pairs[name] = records.NONE
         orders = np.zeros(0, records.ORDER)
-        return cls(cash_micro, cash_micro, 0, cash_micro, 0, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions(), ())
+        return cls(cash_micro, cash_micro, 0, cash_micro, 0, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions())
 
 
 def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings) -> tuple[Outcome, Carry]:
@@ -177,29 +180,29 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
     _check(market, events, carry)
     events = events.sorted()
     book, held = _book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
-    slot = compiled.kernel().entry_point(_tape(market), book, _signals(events, carry.symbols), held)
+    slot = compiled.kernel().entry_point(_tape(market), book, _signals(events, carry.width), held)
     account = book.account[0]
     if account["error"] != records.NO_ERROR:
         raise _stopped(market, int(account["error"]), int(account["pair"]), slot)
     fills, trades, moments = book.fills[: account["fills"]], book.trades[: account["trades"]], book.moments[: account["equity"]]
     made, tags = book.orders[: account["orders"]], carry.tags + events.tags
     decisions = _decisions(market, events, carry, book.verdicts)
-    after, ready = _after(carry, book, decisions, tags, len(market.ts))
+    after, ready = _after(market, carry, book, decisions, tags)
     accounting.check_chunk(market, carry, after, fills, trades, moments)
     outcome = Outcome(
         market.symbols,
         market.strategies,
         tags,
         rows.part(decisions, slice(0, ready)),
-        rows.orders(rows.resolved(made), carry.symbols),
-        rows.fills(fills, carry.symbols),
-        rows.closed_trades(trades, carry.symbols),
+        rows.orders(rows.resolved(made), carry.width),
+        rows.fills(fills, carry.width),
+        rows.closed_trades(trades, carry.width),
         _equity(market, carry, moments),
     )
     return outcome, after
 
 
-def finish(carry: Carry, symbols: tuple[str, ...], strategies: tuple[str, ...]) -> Outcome:
+def finish(carry: Carry) -> Outcome:
     """The end of the run: what still waits stays open, and positions still held are trades marked at the last close."""
     accounting.check_profit(carry)
     waits = carry.orders["type"] == records.MARKET
@@ -207,13 +210,13 @@ def finish(carry: Carry, symbols: tuple[str, ...], strategies: tuple[str, ...]) 
     decisions["reason"][orders["decision"][waits]] = NO_BAR_TO_FILL
     orders["reason"] = np.where(waits, NO_BAR_TO_FILL, NO_REASON)
     return Outcome(
-        symbols,
-        strategies,
+        carry.symbols,
+        carry.strategies,
         carry.tags,
         decisions,
-        rows.orders(orders, carry.symbols),
-        rows.fills(np.zeros(0, records.FILL), carry.symbols),
-        rows.open_trades(carry.pairs, carry.slots, carry.symbols),
+        rows.orders(orders, carry.width),
+        rows.fills(np.zeros(0, records.FILL), carry.width),
+        rows.open_trades(carry.pairs, carry.slots, carry.width),
         rows.equity(np.zeros(0, records.MOMENT), np.zeros(0, np.int64), np.zeros(0, "datetime64[D]"), carry.peak),
     )
 
@@ -221,7 +224,7 @@ def finish(carry: Carry, symbols: tuple[str, ...], strategies: tuple[str, ...]) 
 def _check(market: Market, events: Events, carry: Carry) -> None:
     """Shapes and codes: the kernel looks at neither. Whoever breaks them has a defect."""
     shape, pairs = (len(market.symbols), len(market.ts)), len(market.symbols) * len(market.strategies)
-    if carry.symbols != len(market.symbols) or len(carry.pairs) != pairs:
+    if carry.width != len(market.symbols) or len(carry.pairs) != pairs:
         raise InternalError("symbols or strategies changed between chunks", value=pairs, allowed=str(len(carry.pairs)))
     if list(market.symbols) != sorted(market.symbols):
         raise InternalError("symbols are not sorted by name", value=market.symbols)
@@ -371,7 +374,7 @@ def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) 
     return columns
 
 
-def _after(carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...], slots: int) -> tuple[Carry, int]:
+def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...]) -> tuple[Carry, int]:
     """What passes to the next chunk, and how many decisions need not wait any more."""
     account = book.account[0]
     made, moments, pairs = book.orders[: account["orders"]], book.moments[: account["equity"]], book.pairs
@@ -391,15 +394,17 @@ def _after(carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...], 
         cash=int(account["cash"]),
         marks=int(account["marks"]),
         peak=peak,
-        slots=carry.slots + slots,
+        slots=carry.slots + len(market.ts),
         next_order=int(account["next_order"]),
         next_trade=int(account["next_trade"]),
         realized=carry.realized + int(book.trades["pnl"][: account["trades"]].sum()),
-        symbols=carry.symbols,
+        width=carry.width,
         pairs=_kept(pairs),
         orders=_kept(orders),
         decisions={name: _kept(values) for name, values in back.items()},
         tags=tuple(tags[code] for code in used),
+        symbols=market.symbols,
+        strategies=market.strategies,
     )
     return after, ready
 

@@ -42,7 +42,7 @@ def _decisions(outcome: Outcome) -> pl.DataFrame:
     words = {
         "action": _words(schema.ACTIONS, columns["action"]),
         "reason": _words(REASONS, columns["reason"]),
-        "tag": _words(outcome.tags, columns["tag"]),
+        "tag": _words([tag or None for tag in outcome.tags], columns["tag"]),
         "flags": _words(DECISION_FLAGS, columns["flags"]),
     }
     return _frame(schema.DECISIONS, outcome, columns, words | {"approved": columns["approved"] != 0})
