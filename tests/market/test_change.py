@@ -34,6 +34,13 @@ def add(root: Path, frame: pl.DataFrame, replace: bool = False) -> Counts:
         return change.add("bars", "1m", frame)
 
 
+def add_and_stop(root: Path, *frames: pl.DataFrame) -> None:
+    with changing(root) as change:
+        for frame in frames:
+            change.add("bars", "1m", frame)
+        raise ValueError("stop")
+
+
 def test_the_same_rows_again_change_nothing(tmp_path: Path) -> None:
     add(tmp_path, bars())
     before = content(tmp_path)
@@ -110,19 +117,16 @@ def test_a_bar_that_stands_in_another_sessions_file_is_refused(tmp_path: Path) -
 
 def test_a_change_that_fails_leaves_no_trace_of_a_new_lake(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "lake"
-    with pytest.raises(ValueError, match="stop"), changing(root) as change:
-        change.add("bars", "1m", bars())
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        add_and_stop(root, bars())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_change_that_fails_leaves_an_old_lake_as_it_was(tmp_path: Path) -> None:
     lake_of(tmp_path, bars())
     before = content(tmp_path)
-    with pytest.raises(ValueError, match="stop"), changing(tmp_path) as change:
-        change.add("bars", "1m", bars("MSFT"))
-        change.add("bars", "1m", bars(day=NEXT))
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        add_and_stop(tmp_path, bars("MSFT"), bars(day=NEXT))
     assert content(tmp_path) == before
 
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from backtester.errors import DataError
@@ -118,12 +119,18 @@ def _piece(path: Path, where: Address, content: bytes) -> Piece:
     kind: Kind = "quotes" if where.side == "quote" else "bars"
     names = VALUES[kind]
     text, place = read_text(content, path, ",", ["time", *names])
-    values = [numbers(text[name], place) / (1.0 if name.endswith(("volume", "size")) else scale) for name in names]
+    values = [_unscaled(numbers(text[name], place), 1.0 if name.endswith(("volume", "size")) else scale) for name in names]
     source = pl.lit(f"lean:{path.name}").alias("source")
     symbol = pl.lit(where.symbol).alias("symbol")
     stamp, interval = _stamps(text["time"], where, zone, place)
     frame = pl.DataFrame([stamp, *values]).with_row_index("row").with_columns(symbol, source)
     return Piece(place, kind, interval, frame, f"lean:{path.name}", calendar, zoned=None)
+
+
+def _unscaled(values: pl.Series, scale: float) -> pl.Series:
+    """Values divided by the scale, each correctly rounded: 6448000 is 644.8."""
+    # polars multiplies by the reciprocal where it divides by a number, which gives 644.8000000000001.
+    return values if scale == 1.0 else pl.Series(values.name, np.divide(values.to_numpy(), scale), nan_to_null=True)
 
 
 def _stamps(text: pl.Series, where: Address, zone: str, place: Place) -> tuple[pl.Series, str]:
