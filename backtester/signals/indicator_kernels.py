@@ -4,12 +4,12 @@ Place in the flow: `indicators.py` asks for a loop by name when an indicator is 
 from its cache on disk, as a gufunc over the last axis. All loops stay in this one file: numba notices a change only in the file
 that holds the loop. Never checks a parameter, never lets an element to the right change the one it writes.
 
-A value that is not finite ends a run; the next finite value begins a new one, which warms up anew (leading NaN is the plain case).
+A missing value (NaN, infinite, or beyond LARGEST) ends a run; the next value begins a new one, which warms up anew.
 
 Window sums do not drift. A sum is kept as a pair (total, rest) in which `rest` gathers the rounding errors of `total`, each known
 exactly (Knuth's two-sum): the pair holds the true sum while the values of a run lie within some 15 powers of ten of each other.
 So a mean is the true mean rounded once, the mean of equal values is that value, and the bits do not depend on where the row
-begins. Where a value that dwarfs the rest leaves the window, the window is added up anew.
+begins. Where `rest` is no longer tiny beside `total`, as after a value that dwarfed all others, the window is added up anew.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from backtester.columns import Floats
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-LARGEST = 1.7976931348623157e308
-DWARFED = 1024.0
+LARGEST = 1e100
+TRUSTED = 2.0**-20
 BLOCK = 256
 
 _loops: dict[str, tuple[Callable[..., None], str, str]] = {}
@@ -87,6 +87,7 @@ _fused = cast(Callable[[float, float, float], float], intrinsic(_fused_code))
 
 @_inline
 def _finite(value: float) -> bool:
+    """Whether a value counts; those beyond LARGEST do not, so that no square and no sum overflows."""
     return abs(value) <= LARGEST
 
 
@@ -112,22 +113,19 @@ def _window_sum(values: Floats, i: int, period: int) -> tuple[float, float]:
 def _slide(values: Floats, i: int, period: int, run: int, total: float, rest: float) -> tuple[int, float, float, bool]:
     """Takes the i-th value into a window's sum: values in the window, sum, and whether the sum was made anew."""
     value = values[i]
-    if run == period:
-        gone = values[i - period]
-        change, first = _two_sum(value, -gone)
-        slid, second = _two_sum(total, change)
-        left = rest + (first + second)
-        # One comparison for all that is rare: a value that is not finite, an overflow (left is NaN), a dwarfed remainder.
-        if abs(slid) * DWARFED + left >= abs(gone):
-            return run, slid, left, False
-        if not _finite(value):
-            return 0, 0.0, 0.0, True
-        total, rest = _window_sum(values, i, period)
-        return run, total, rest, True
     if not _finite(value):
         return 0, 0.0, 0.0, True
-    total, error = _two_sum(total, value)
-    return run + 1, total, rest + error, True
+    if run < period:
+        total, error = _two_sum(total, value)
+        return run + 1, total, rest + error, True
+    change, first = _two_sum(value, -values[i - period])
+    total, second = _two_sum(total, change)
+    rest += first + second
+    if abs(rest) <= abs(total) * TRUSTED:
+        return run, total, rest, False
+    # The sum is so much smaller than those before it that the errors of their errors could show.
+    total, rest = _window_sum(values, i, period)
+    return run, total, rest, True
 
 
 @_inline
@@ -338,7 +336,7 @@ def swing(values: Floats, period: int, sign: float, out: Floats) -> None:
 
 @_loop("float64[:],float64[:],float64[:],float64[:],int64,float64[:]", "(n),(n),(n),(n),()->(n)")
 def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, start: int, out: Floats) -> None:
-    """The mean typical price since column `start`, weighted by volume; bars that are not finite are left out.
+    """The mean typical price since column `start`, weighted by volume; bars that miss a value, or of negative volume, are left out.
 
     Prices are summed as distances from the first one, which keeps a constant price exact.
     """
@@ -346,7 +344,7 @@ def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, start: int, o
     for i in range(close.size):
         out[i] = np.nan
         price = close[i] + ((high[i] - close[i]) + (low[i] - close[i])) / 3.0
-        if i < start or not (_finite(price) and _finite(volume[i])):
+        if i < start or not (_finite(price) and _finite(volume[i]) and volume[i] >= 0.0):
             continue
         if not seen:
             seen, anchor = True, price
@@ -360,7 +358,7 @@ def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, start: int, o
 
 @_loop("float64[:],float64[:],float64[:]", "(n),(n)->(n)")
 def obv(close: Floats, volume: Floats, out: Floats) -> None:
-    """Volume added where the close rose and subtracted where it fell; begins with the first volume, leaves out what is not finite."""
+    """Volume added where the close rose and subtracted where it fell; begins with the first volume, leaves out what is missing."""
     seen, before, total, rest = False, 0.0, 0.0, 0.0
     for i in range(close.size):
         out[i] = np.nan

@@ -8,8 +8,8 @@ Every function takes numbers of shape (..., bars), read-only and strided ones to
 there are several outputs); columns of one call have the same number of bars, and their rows broadcast. The same bits come out
 for a series alone and as one row of many.
 
-What is not finite counts as missing. NaN stands before the first value; a missing value gives NaN at its place. Window and
-smoothing functions begin anew after it, as at the start of a row; vwap and obv leave it out and go on.
+NaN, infinities and what is beyond 1e100 count as missing. NaN stands before the first value and where a value is missing. Window
+and smoothing functions begin anew after it, as at the start of a row; vwap and obv leave it out and go on.
 
 Bad arguments raise StrategyError. A period longer than the row is not one: it gives NaN throughout.
 """
@@ -30,7 +30,9 @@ from backtester.signals.indicator_catalog import compute as compute
 from backtester.signals.indicator_catalog import indicator, refusal
 from backtester.signals.indicator_catalog import warmup as warmup
 
+# A longer period is longer than any row; a smaller divisor counts as 0, so that no quotient overflows.
 _LONGEST = 2**40
+_NIL = 1e-200
 
 
 @indicator(first=lambda period: period - 1)
@@ -294,10 +296,12 @@ def _series(values: ArrayLike) -> Floats:
 
 
 def _known(values: ArrayLike) -> Floats:
-    """As _series, with NaN for infinities: for plain arithmetic, which would carry them on (the loops look themselves)."""
+    """As _series, with NaN for all that counts as missing: for plain arithmetic (the loops look themselves)."""
+    from backtester.signals.indicator_kernels import LARGEST
+
     array = _series(values)
-    finite = np.isfinite(array)
-    return array if finite.all() else np.where(finite, array, np.nan)
+    known = np.abs(array) <= LARGEST
+    return array if known.all() else np.where(known, array, np.nan)
 
 
 def _float(values: Any) -> Floats:
@@ -329,8 +333,11 @@ def _run(name: str, *arguments: Any) -> Any:
     """Runs a compiled loop over every row."""
     from backtester.signals.indicator_kernels import kernel
 
+    loop = kernel(name)
     try:
-        return kernel(name)(*arguments)
+        # The processor may compute both sides of a choice, so its flags say nothing.
+        with np.errstate(all="ignore"):
+            return loop(*arguments)
     except ValueError as error:
         shapes = ", ".join(str(np.shape(argument)) for argument in arguments if np.ndim(argument))
         allowed = "the same number of bars, and rows that broadcast"
@@ -370,7 +377,7 @@ def _place(where: str, high: ArrayLike, low: ArrayLike, close: ArrayLike, period
     top, bottom = _extremes(where, high, low, period)
     top, bottom, last = _same(top, bottom, _known(close))
     width = top - bottom
-    return np.divide(last - bottom, width, out=np.where(np.isnan(last + width), np.nan, 0.5), where=width > 0.0)
+    return np.divide(last - bottom, width, out=np.where(np.isnan(last + width), np.nan, 0.5), where=width > _NIL)
 
 
 def _typical(high: ArrayLike, low: ArrayLike, close: ArrayLike) -> Floats:
@@ -380,5 +387,5 @@ def _typical(high: ArrayLike, low: ArrayLike, close: ArrayLike) -> Floats:
 
 
 def _ratio(values: Floats, divisor: Floats) -> Floats:
-    """The values divided, NaN where the divisor is 0."""
-    return _float(np.divide(values, divisor, out=np.full(np.shape(values), np.nan), where=divisor != 0.0))
+    """The values divided, NaN where the divisor is nil."""
+    return _float(np.divide(values, divisor, out=np.full(np.shape(values), np.nan), where=np.abs(divisor) > _NIL))
