@@ -186,7 +186,7 @@ def indicator_by_slot(settings: HistoricalIndicatorSettings, base: Tape, first: 
     out = np.full((len(windows), symbols, slots), np.nan)
     for row, chosen in enumerate(windows):
         if chosen is not None and len(chosen):
-            whole = (base.count[chosen] > 0).all(axis=0)
+            whole: Bools = np.all(base.count[chosen] > 0, axis=0)
             out[row] = np.where(whole[:, None], _slot_value(settings.type, cube[chosen]), np.nan)
     return out
 

@@ -93,6 +93,8 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
     for row, path in zip(files["path"], paths, strict=True):
         _present(path)
         reader.lake.check(row, reader.verify)
+        if reader.verify != "hash":
+            _check_columns(reader, path)
     table = _merged(reader, paths) if paths else _nothing(reader.kind)
     place = np.searchsorted(sessions.label, files["session"].to_numpy().astype("datetime64[D]"))
     rows = np.zeros(len(sessions), np.int64)
@@ -132,7 +134,8 @@ def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
         raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
                             action="lower backtest_config.prefetch_days or raise resources.max_memory") from error  # fmt: skip
     except duckdb.Error as error:
-        _explain(reader, paths, error)
+        for path in paths:
+            _check_columns(reader, path)
         raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error
     finally:
         connection.close()
@@ -158,20 +161,23 @@ def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
     return series.to_numpy()
 
 
-def _explain(reader: Reader, paths: Sequence[Path], error: duckdb.Error) -> None:
-    """Find the file that a failed query stumbled on and raise a DataError that names it."""
-    expected = _nothing(reader.kind).schema
-    for path in paths:
-        name = str(path.relative_to(reader.lake.root))
-        try:
-            schema = pq.read_schema(path)
-        except (OSError, pa.ArrowException) as reason:
-            raise DataError("cannot read a file of the lake", where=name, value=str(reason).splitlines()[0],
-                            allowed="a complete Parquet file", action="import the session again") from error  # fmt: skip
-        missing = [field.name for field in expected if field.name not in (*schema.names, "day", "symbol_id")]
-        if missing or "symbol" not in schema.names:
-            raise DataError("a file of the lake lacks columns", where=name, value=", ".join(missing or ["symbol"]),
-                            action="import the session again") from error  # fmt: skip
+def _check_columns(reader: Reader, path: Path) -> None:
+    """Raise DataError that names the file where it is damaged, lacks a declared column or holds one in another type.
+
+    DuckDB takes the types of the first file for all and casts the others without a word.
+    """
+    name = str(path.relative_to(reader.lake.root))
+    try:
+        held = pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError("cannot read a file of the lake", where=name, value=str(error).splitlines()[0],
+                        allowed="a complete Parquet file", action="import the session again") from error  # fmt: skip
+    expected = {"symbol": pa.string(), **{field.name: field.type for field in _nothing(reader.kind).schema}}
+    for column, kind in expected.items():
+        found = held.field(column).type if column in held.names else None
+        if column not in ("day", "symbol_id") and found != kind:
+            raise DataError("a file of the lake lacks a declared column", where=name, allowed=f"{column} {kind}",
+                            value=None if found is None else f"{column} {found}", action="import the session again")  # fmt: skip
 
 
 def _present(path: Path) -> None:
