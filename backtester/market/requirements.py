@@ -58,7 +58,8 @@ def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, 
     if "quotes" in streams:
         reason = f"quote bars of {base} from the lake" if stored else "no quote bars in the lake: bid = ask = close of the latest bar"
         marks.append(Stream("quotes", "STREAMED" if stored else "GENERATED", reason))
-    marks += [Stream("ticks", "IGNORED", "ticks are unsupported") for stream in streams if stream == "ticks"]
+    if "ticks" in streams:
+        marks.append(Stream("ticks", "IGNORED", "ticks are unsupported"))
     return Requirements(base, tuple(interval for interval in wanted if interval != base), tuple(marks), stored)
 
 
@@ -113,5 +114,6 @@ def _mark(interval: str, base: str, needed: Mapping[str, str]) -> Stream:
     return Stream(interval, "GENERATED", f"derived from {base}{reason}")
 
 
-def _length(interval: str) -> int:
-    return Interval(interval).step_us
+def _length(interval: str) -> tuple[int, str]:
+    """Shortest first; 60m and 1h are equally long and ordered by name."""
+    return Interval(interval).step_us, interval
