@@ -1,0 +1,182 @@
+"""A scene through the engine, and the tables that the simulator says must come out.
+
+`play` turns a scene into the engine's arrays and settings, trades it in one piece or cut at sessions, and hands back tables;
+`expected` writes the slow simulator's result in the same columns. Never decides anything itself.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from backtester.trading.costs import CommissionSettings, SlippageSettings
+from backtester.trading.execution import Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
+from backtester.trading.ledger import tables
+from backtester.trading.risk import RiskSettings
+from tests.scene import Result, Rules, Scene, Signal, Slot
+from tests.simulator import money
+
+DAY = 86_400_000_000
+ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+
+
+def execution_of(rules: Rules) -> ExecutionSettings:
+    """The execution settings of the rules."""
+    return ExecutionSettings(
+        fill=rules.fill,
+        price=rules.price,
+        sizing=SizingSettings(type=rules.sizing, value=rules.value),
+        lot=rules.lot,
+        commission=CommissionSettings(per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps),
+        slippage=SlippageSettings(bps=rules.slippage_bps),
+        time_in_force=rules.time_in_force,
+        flat_at_close=rules.flat_at_close,
+        no_entry_minutes=rules.no_entry_minutes,
+        stop_loss=rules.stop_loss,
+        take_profit=rules.take_profit,
+    )
+
+
+def risk_of(rules: Rules) -> RiskSettings:
+    """The risk settings of the rules."""
+    return RiskSettings(
+        max_buying_power=rules.max_buying_power,
+        max_per_trade=rules.max_per_trade,
+        max_per_symbol=rules.max_per_symbol,
+        max_open_positions=rules.max_open_positions,
+        min_quality=rules.min_quality,
+        min_confidence=rules.min_confidence,
+    )
+
+
+def market_of(scene: Scene, slots: list[Slot]) -> Market:
+    """The market of some whole sessions of the scene, one column a slot."""
+
+    def grid(kind: str, name: str) -> Any:
+        found = [[getattr(getattr(slot, kind).get(symbol), name, np.nan) for slot in slots] for symbol in scene.symbols]
+        return np.array(found, dtype=np.float64)
+
+    sessions = sorted({slot.session for slot in slots})
+    firsts = [next(slot for slot in slots if slot.session == session) for session in sessions]
+    quotes = any(slot.quotes for slot in scene.slots)
+    return Market(
+        symbols=scene.symbols,
+        strategies=scene.strategies,
+        ts=np.array([slot.start for slot in slots], dtype=np.int64),
+        end=np.array([slot.end for slot in slots], dtype=np.int64),
+        session=np.array([sessions.index(slot.session) for slot in slots], dtype=np.int32),
+        labels=np.array([first.start // DAY for first in firsts], dtype="datetime64[D]"),
+        session_open=np.array([first.start for first in firsts], dtype=np.int64),
+        session_close=np.array([first.session_close for first in firsts], dtype=np.int64),
+        **{name: grid("bars", name) for name in ("open", "high", "low", "close", "volume")},
+        **{name: grid("quotes", name) if quotes else None for name in ("bid_open", "bid_close", "ask_open", "ask_close")},
+    )
+
+
+def events_of(scene: Scene, first: int, last: int) -> Events:
+    """The signals of slots first <= t < last, in decision order, counted from `first`."""
+    signals = [signal for signal in scene.signals if first <= signal.t < last]
+    tags = tuple(sorted({signal.tag for signal in signals}))
+
+    def column(name: str) -> Any:
+        return np.array([np.nan if getattr(s, name) is None else getattr(s, name) for s in signals], dtype=np.float64)
+
+    return Events(
+        t=np.array([signal.t - first for signal in signals], dtype=np.int64),
+        strategy=np.array([scene.strategies.index(signal.strategy) for signal in signals], dtype=np.int32),
+        symbol=np.array([scene.symbols.index(signal.symbol) for signal in signals], dtype=np.int32),
+        action=np.array([ACTIONS.index(signal.action) for signal in signals], dtype=np.int8),
+        **{
+            name: column(name)
+            for name in ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price")
+        },
+        tag=np.array([tags.index(signal.tag) for signal in signals], dtype=np.int32),
+        tags=tags,
+    ).sorted()
+
+
+def cuts_of(scene: Scene) -> list[int]:
+    """Slots at which a session begins, but for the first."""
+    return [t for t in range(1, len(scene.slots)) if scene.slots[t].session != scene.slots[t - 1].session]
+
+
+def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
+    """The engine's tables of the scene, traded in chunks that begin at the cuts."""
+    carry = Carry.start(money(scene.rules.cash), len(scene.strategies), len(scene.symbols))
+    execution, risk = execution_of(scene.rules), risk_of(scene.rules)
+    bounds, parts = [0, *cuts, len(scene.slots)], []
+    for first, last in pairwise(bounds):
+        market = market_of(scene, list(scene.slots[first:last]))
+        outcome, carry = trade(market, events_of(scene, first, last), carry, execution, risk)
+        parts.append(tables(outcome))
+    parts.append(tables(finish(carry)))
+    return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def rows_of(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows with instants as microseconds and sessions as days."""
+    return table.with_columns(pl.col(pl.Datetime).cast(pl.Int64), pl.col(pl.Date).cast(pl.Int32)).to_dicts()
+
+
+def expected(scene: Scene, result: Result) -> dict[str, list[dict[str, Any]]]:
+    """The simulator's result as the rows of the engine's tables."""
+    return {
+        "decisions": [decision_row(scene, row) for row in result.decisions],
+        "orders": [order_row(o) for o in sorted(result.orders, key=lambda o: (o.resolved is None, o.resolved or 0, o.order_id))],
+        "fills": [fill_row(scene, row) for row in result.fills],
+        "trades": [trade_row(scene, row) for row in result.trades],
+        "equity": equity_rows(scene, result),
+    }
+
+
+def decision_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
+    signal: Signal = row["signal"]
+    slot, order = scene.slots[signal.t], row["order"]
+    return {
+        "strategy": signal.strategy, "symbol": signal.symbol, "session": slot.start // DAY, "ts": slot.end, "action": signal.action,
+        "quantity": row["quantity"], "price": signal.price, "confidence": signal.confidence, "quality": signal.quality,
+        "approved": row["approved"], "reason": row["reason"], "tag": signal.tag or None,
+        "order_id": order.order_id if order else None, "flags": "size_cut" if row["cut"] else "",
+    }  # fmt: skip
+
+
+def order_row(order: Any) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": order.ts // DAY, "ts": order.ts,
+        "side": order.side, "type": order.type, "quantity": order.quantity, "limit": order.level if order.type == "target" else None,
+        "stop": order.level if order.type == "stop" else None, "status": order.status, "reason": order.reason or None,
+        "price_seen": order.seen,
+    }  # fmt: skip
+
+
+def fill_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
+    order, start = row["order"], scene.slots[row["t"]].start
+    return {
+        "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": start // DAY, "ts": start,
+        "side": order.side, "quantity": row["quantity"], "price": row["price"], "value": row["value"] / 1e6, "fee": row["fee"] / 1e6,
+        "slippage": row["slippage"] / 1e6, "type": order.type, "ambiguous": row["ambiguous"], "flags": ",".join(sorted(row["flags"])),
+    }  # fmt: skip
+
+
+def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "trade_id": row["trade_id"], "strategy": row["strategy"], "symbol": row["symbol"], "direction": "long",
+        "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
+        "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
+        "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6, "bars": row["bars"],
+        "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
+    }  # fmt: skip
+
+
+def equity_rows(scene: Scene, result: Result) -> list[dict[str, Any]]:
+    rows, peak = [], money(scene.rules.cash)
+    for row in result.equity:
+        start, peak, marks = scene.slots[row["t"]].start, max(peak, row["equity"]), row["marks"] / 1e6
+        rows.append({
+            "ts": start, "session": start // DAY, "cash": row["cash"] / 1e6, "equity": row["equity"] / 1e6,
+            "gross": marks, "net": marks, "drawdown": 1.0 - row["equity"] / peak,
+        })  # fmt: skip
+    return rows
