@@ -21,6 +21,8 @@ WALL = pl.Datetime("us")
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
 """Microseconds in a unit of a numeric time; below zero: units in a microsecond."""
 EPOCH_YEARS = (1971, 2199)
+FAR_US = 1e16
+"""More microseconds than there are until the year 2199."""
 
 _DAY = r"^\d{4}-\d{2}-\d{2}"
 _CLOCK = r"[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
@@ -120,10 +122,11 @@ def _numbers(values: pl.Series, stamps: Stamps, place: Place) -> Times:
     if unit is None:
         raise DataError("times are numbers of an undeclared unit: epoch unit?", where=str(place), value=_first(values),
                         action="declare it with --time-format s, ms, us or ns")  # fmt: skip
-    micro = values.cast(pl.Int64) * unit if unit > 0 else values.cast(pl.Int64) // -unit
-    limit = 2**63 // unit if unit > 0 else 2**63
-    if (values.abs() >= limit).any():
+    # Before the exact conversion: a number of the wrong unit may be too large for one.
+    if (values.cast(pl.Float64).abs() * (unit if unit > 0 else 1 / -unit) > FAR_US).any():
         raise _wrong_unit(values, place)
+    whole = values.cast(pl.Int64)
+    micro = whole * unit if unit > 0 else whole // -unit
     at = micro.cast(WALL).dt.replace_time_zone("UTC").cast(INSTANT)
     year = at.dt.year()
     if ((year < EPOCH_YEARS[0]) | (year > EPOCH_YEARS[1])).any():
