@@ -43,7 +43,7 @@ def picture(sessions: list[date], equity: Floats, drawdown: Floats, title: str) 
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         text(LEFT, 24, "Equity and drawdown", INK, size=16),
         text(LEFT, 42, title, QUIET),
-        *(level(TOP, EQUITY_HEIGHT, low, high, value, f"{value:,.0f}") for value in np.linspace(low, high, 4)),
+        *(level(TOP, EQUITY_HEIGHT, low, high, value, f"{value:,.0f}") for value in round_values(low, high)),
         *(level(under, DRAWDOWN_HEIGHT, floor, 0.0, value, f"{value:.1%}") for value in (0.0, floor)),
         *days(sessions),
         band(equity, TOP, EQUITY_HEIGHT, low, high, LINE),
@@ -51,6 +51,14 @@ def picture(sessions: list[date], equity: Floats, drawdown: Floats, title: str) 
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Three to eight round values from `low` to `high`: steps of 1, 2 or 5 times a power of ten."""
+    rough = max((high - low) / 4, 1e-9)
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * 0.75)
+    return [float(value) for value in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step]
 
 
 def columns(values: Floats) -> list[tuple[float, float, float]]:

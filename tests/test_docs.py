@@ -1,0 +1,134 @@
+"""What README and docs/ say is true: commands exist, Python runs, JSON is JSON, links lead somewhere, targets are there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import backtester
+from backtester.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "queries" / "README.md"]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(*languages: str) -> list[pytest.param]:
+    """Every fenced block of these languages, named by page and line."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in FENCE.finditer(text):
+            if block[1] in languages:
+                line = text.count("\n", 0, block.start()) + 1
+                found.append(pytest.param(block[2], id=f"{page.relative_to(ROOT)}:{line}"))
+    return found
+
+
+def bt_lines() -> Iterator[str]:
+    """Every command line of the pages that begins with `bt `, in a shell block or between backticks."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in FENCE.finditer(text):
+            if block[1] in ("sh", "console", "bash"):
+                yield from (line.removeprefix("$ ").strip() for line in block[2].splitlines() if line.removeprefix("$ ").startswith("bt "))
+        yield from re.findall(r"`(bt [a-z][^`\n]*)`", FENCE.sub("", text))
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets that a user calls, each with its sentence ('' where it has none)."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return {name: sentence.strip() for name, sentence in re.findall(r"^([a-z][a-z-]*):[^=\n#]*(?:## (.*))?$", text, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like a checkout after `make demo`: the configs, a simulated lake, one finished run."""
+    folder = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in re.findall(r"\$\(BIN\)/bt (.*)", makefile):
+            words = shlex.split(line.replace("$(DEMO)", "configs/quickstart.json"))
+            found = CliRunner().invoke(main, words, catch_exceptions=False)
+            assert found.exit_code == 0, found.output
+    return folder
+
+
+@pytest.mark.parametrize("line", sorted(set(bt_lines())))
+def test_a_bt_line_of_the_docs_names_a_command_and_its_options(line: str) -> None:
+    words = [word for word in shlex.split(line, comments=True)[1:] if word not in ("|", "...")]
+    command: click.Command = main
+    context = click.Context(main, info_name="bt")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words[0])
+        assert found is not None, f"no command {words[0]!r}"
+        command, context, words = found, click.Context(found, parent=context, info_name=words[0]), words[1:]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "--debug"}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_a_python_block_of_the_docs_runs(code: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    exec(compile(code, "docs", "exec"), {"__name__": "docs"})
+
+
+STRATEGIES = [block for block in blocks("python") if re.search(r"^    def signals\(", block.values[0], re.MULTILINE)]
+
+
+@pytest.mark.parametrize("code", STRATEGIES)
+def test_a_strategy_of_the_docs_trades(code: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = re.search(r"^class (\w+)\(Strategy\)", code, re.MULTILINE)
+    assert name is not None
+    file = workspace / "configs" / f"{name[1].lower()}.py"
+    file.write_text(code, encoding="utf-8")
+    monkeypatch.chdir(workspace)
+    config = json.loads((workspace / "configs" / "quickstart.json").read_text(encoding="utf-8"))
+    config["strategies"] = [{"name": "of_the_docs", "use": f"{file.name}:{name[1]}"}]
+    (workspace / "configs" / f"{file.stem}.json").write_text(json.dumps(config), encoding="utf-8")
+    run = backtester.run(f"configs/{file.stem}.json")
+    assert run.table("trades").height > 0
+
+
+@pytest.mark.parametrize("text", blocks("json"))
+def test_a_json_block_of_the_docs_is_json(text: str) -> None:
+    json.loads(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_lead_to_files_of_the_project(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_every_target_of_the_makefile_has_a_sentence() -> None:
+    assert {name: sentence for name, sentence in targets().items() if not sentence} == {}
+    assert {"help", "demo", "test", "lint", "types", "imports", "bench", "properties", "clean"} <= set(targets())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_make_commands_of_the_docs_are_targets(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)
+    assert set(named) <= set(targets())
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in text
+    assert "make test" in text
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_speaks_of_the_machine_it_was_written_on(page: Path) -> None:
+    assert re.search(r"/(home|tmp|root|work)/", page.read_text(encoding="utf-8")) is None
