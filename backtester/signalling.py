@@ -64,8 +64,9 @@ def _until_error(setup: Setup, prepared: Prepared, at: int, trader: Trader, erro
 
 def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int | None = None) -> Found:
     """One call of a strategy's `signals` over the chunk, or over one of its sessions."""
-    batches = {name: _cut(setup, prepared, at, trader, name, only) for name in trader.strategy.inputs}
-    first = next(iter(batches.values()))
+    main, *others = trader.strategy.inputs
+    first = _cut(setup, prepared, at, trader, main, only)
+    batches = {main: first} | {name: _cut(setup, prepared, at, trader, name, only, first) for name in others}
     everything = {name: made.bars for name, made in batches.items()}
     for made in batches.values():
         made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns)
@@ -107,14 +108,16 @@ def view_of(setup: Setup, prepared: Prepared, interval: str, at: int) -> View:
     return View(prepared.tapes[interval], prepared.seen[interval], prepared.first(interval), bars, last_slot, back, look_back)
 
 
-def _cut(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None) -> Batch:
+def _cut(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, like: Batch | None = None) -> Batch:
+    """One input of a strategy; those beside the first have the rows of the first."""
     view = view_of(setup, prepared, trader.strategy.inputs[name], at)
     historical = prepared.historical
     if only is not None:
         view = batch.one_session(view, only)
         historical = {key: values[only : only + 1] for key, values in historical.items()}
-    cut = batch.clock if trader.strategy.layout == "clock" else batch.rows
-    return cut(view, trader.symbols, trader.lookback[name], historical)
+    if trader.strategy.layout == "clock":
+        return batch.clock(view, trader.symbols, trader.lookback[name], historical)
+    return batch.rows(view, trader.symbols, trader.lookback[name], historical, like)
 
 
 def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:

@@ -44,7 +44,7 @@ class Bars:
         session: Column,
     ) -> None:
         self.interval, self.lookback, self.shape = interval, lookback, shape
-        self.symbol, self.session = symbol, session
+        self.symbol, self.session = _locked(symbol), _locked(session)
         self._read = read
         self._columns: dict[str, Column] = {}
         self._memo: dict[tuple[Any, ...], Column] = {}
@@ -58,9 +58,7 @@ class Bars:
     def column(self, name: str) -> Column:
         """One column by name, read once."""
         if name not in self._columns:
-            values = self._read(name)
-            values.flags.writeable = False
-            self._columns[name] = values
+            self._columns[name] = _locked(self._read(name))
         return self._columns[name]
 
     @property
@@ -126,7 +124,7 @@ class Bars:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """True where there is a bar."""
-        valid: NDArray[np.bool_] = self._once(("valid",), lambda: self.slot >= 0)
+        valid: NDArray[np.bool_] = self._once(("valid",), lambda: _locked(self.slot >= 0))
         return valid
 
     @property
@@ -172,13 +170,21 @@ class Bars:
         """These (coarser) bars aligned on `fine` by availability.
 
         A fine bar sees the latest coarse bar whose end is not after its own. With `values` (shaped like these bars) the
-        aligned array, NaN or False where nothing was available yet; without, a Bars whose columns are aligned.
+        aligned array, NaN or False (of whole numbers the smallest) where nothing was available yet; without, a Bars whose
+        columns are aligned. Raises StrategyError for bars of other rows, and values of another shape.
         """
-        pick = self._once(("onto", id(fine)), lambda: _latest(self.end, fine.end))
+        if self.shape[:-1] != fine.shape[:-1]:
+            raise StrategyError("bars of other rows cannot be aligned", value=self.shape, allowed=f"rows like those of {fine.shape}")
+        # The memo keeps `fine` too: the id of one that is gone may be given to another.
+        _, pick = self._once(("onto", id(fine)), lambda: (fine, _latest(self.end, fine.end)))
         if values is not None:
-            return _aligned(np.asarray(values), pick)
-        view = Bars(self.interval, fine.lookback, fine.shape, lambda name: _aligned(self.column(name), pick), self.symbol, self.session)
-        view._configured, view._historical = {}, self._historical
+            given = np.asarray(values)
+            if given.shape != self.shape:
+                raise StrategyError("wrong shape", where="values of onto", value=given.shape, allowed=f"{self.shape}, like its bars")
+            return _aligned(given, pick)
+        view = Bars(self.interval, fine.lookback, fine.shape, lambda name: self._aligned_column(name, pick), self.symbol, self.session)
+        width = self.shape[-1]
+        view._historical = {name: _aligned(held, pick) if held.shape[-1] == width > 1 else held for name, held in self._historical.items()}
         return view
 
     def bound(
@@ -188,8 +194,12 @@ class Bars:
         historical: Mapping[str, Column],
     ) -> Bars:
         """The same bars, knowing the strategy's other inputs and the config's indicators."""
-        self._inputs, self._configured, self._historical = inputs, configured, historical
+        self._inputs, self._configured = inputs, configured
+        self._historical = {name: _locked(values) for name, values in historical.items()}
         return self
+
+    def _aligned_column(self, name: str, pick: Ints) -> Column:
+        return _aligned(self.column(name), pick, -1 if name in ("slot", "base_slot") else NO_TIME)
 
     def _compute(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
         outputs = self._once((kind, *sorted(params.items())), lambda: self._run(kind, params))
@@ -203,10 +213,7 @@ class Bars:
         columns = {name: self.column(name) for name in OHLCV}
         if "start" in indicators.CATALOG[kind].inputs:
             columns["start"] = np.asarray(self.lookback)
-        outputs = indicators.compute(kind, columns, params)
-        for values in outputs.values():
-            values.flags.writeable = False
-        return outputs
+        return {output: _locked(values) for output, values in indicators.compute(kind, columns, params).items()}
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key not in self._memo:
@@ -227,11 +234,14 @@ def _latest(coarse_end: Ints, fine_end: Ints) -> Ints:
     return out.reshape(fine_end.shape)
 
 
-def _aligned(values: Column, pick: Ints) -> Column:
-    empty: Any = np.nan
-    if values.dtype == bool:
-        empty = False
-    elif values.dtype.kind in "iu":
-        empty = NO_TIME if values.dtype == np.int64 else -1
+def _aligned(values: Column, pick: Ints, number: int = NO_TIME) -> Column:
+    """The values at the columns of `pick`; where it is -1 NaN, False, or of whole numbers `number`."""
+    empty: Any = {"b": False, "i": number, "u": 0}.get(values.dtype.kind, np.nan)
     taken = np.take_along_axis(values, np.maximum(pick, 0), axis=-1) if values.shape[-1] else np.full(pick.shape, empty, values.dtype)
     return np.where(pick >= 0, taken, empty).astype(values.dtype)
+
+
+def _locked(values: Column) -> Column:
+    """The array, not to be written to any more."""
+    values.flags.writeable = False
+    return values

@@ -105,13 +105,19 @@ def one_session(view: View, session: int) -> View:
     return replace(view, live=live, seen=seen, first=stop - 1, bars=view.bars[:stop], last_slot=view.last_slot[:slots], back=back)
 
 
-def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floats]) -> Batch:
-    """The `bars` layout: one row a symbol-session that has bars, shape (rows, lookback + most bars of a session)."""
+def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floats], like: Batch | None = None) -> Batch:
+    """The `bars` layout: one row a symbol-session that has bars, shape (rows, lookback + most bars of a session).
+
+    With `like`, the rows of that batch (of another interval), whether or not they have bars of this one.
+    """
     live, seen, first = view.live, view.seen, view.first
-    sessions = np.arange(first, len(live.sessions))
-    session, symbol = np.tile(sessions, len(symbols)), np.repeat(symbols, len(sessions))
-    has = live.count[session, symbol] > 0
-    session, symbol = session[has], symbol[has]
+    if like is None:
+        sessions = np.arange(first, len(live.sessions))
+        session, symbol = np.tile(sessions, len(symbols)), np.repeat(symbols, len(sessions))
+        has = live.count[session, symbol] > 0
+        session, symbol = session[has], symbol[has]
+    else:
+        session, symbol = like.session + first, like.symbol
     start, count = live.start[session, symbol], live.count[session, symbol].astype(np.int64)
     high = seen.start[session, symbol]
     oldest = seen.start[np.maximum(session - view.back[session - first, symbol], 0), symbol]
