@@ -24,8 +24,8 @@ from backtester.errors import BacktesterError, OutputError, ResourceError
 FAIL_AT = "BT_FAIL_AT"
 KILLED = 137
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-_FULL_TEXTS = ("no space left", "disk quota exceeded", "input/output error")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EFBIG}
+_FULL_TEXTS = ("no space left", "disk quota exceeded", "input/output error", "file too large")
 
 
 def commit(path: Path, write: Callable[[Path], None]) -> None:

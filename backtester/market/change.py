@@ -326,6 +326,9 @@ def _held(root: Path) -> Iterator[None]:
             holder = os.pread(handle, 1000, 0).decode("utf-8", "replace") or "a process that is just starting"
             raise OutputError("the lake is being changed by another process", where=str(root), value=holder,
                               action="wait for it to end") from error  # fmt: skip
+        except OSError as error:
+            raise OutputError("the lake's file system cannot lock", where=str(root), value=error.strerror,
+                              action="keep the lake on a file system with flock") from error  # fmt: skip
         since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)

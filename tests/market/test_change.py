@@ -144,6 +144,35 @@ def test_a_lake_that_cannot_be_written_is_an_error_of_output(tmp_path: Path) -> 
         add(tmp_path / "lake", bars())
 
 
+FULL = """
+import resource, sys
+from pathlib import Path
+from tests.market.test_change import add
+from tests.market.test_lake import NEXT, bars
+add(Path(sys.argv[1]), bars(day=NEXT))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    add(Path(sys.argv[1]), bars("MSFT"))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_full_disk_is_an_error_of_resources_and_leaves_no_part_f_06(tmp_path: Path, project: Path) -> None:
+    """The limit on a file's size stands for a full disk: the writer meets it in the middle of a file."""
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.startswith("ResourceError the file could not be written")
+    assert set(content(tmp_path)) == {"catalog.parquet", "bars/1m/2025-07-03.parquet"}
+    assert verify(Lake.open(tmp_path)).damaged == {}
+
+
 def test_a_damaged_day_is_not_merged_into(tmp_path: Path) -> None:
     add(tmp_path, pl.concat([bars("AAPL"), bars("MSFT")]))
     (tmp_path / "bars/1m/2025-07-02.parquet").write_bytes(b"x")
@@ -217,3 +246,12 @@ def test_an_undisturbed_lake_and_one_repaired_after_a_kill_are_equal_to_the_byte
     subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "b")], cwd=project, env=environment, check=False)
     lake_of(tmp_path / "b", rows)
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_the_order_of_imports_does_not_show_in_the_files(tmp_path: Path, order: tuple[int, ...]) -> None:
+    parts = [bars("B"), bars("A", NEXT), pl.concat([bars("A"), bars("C")])]
+    lake_of(tmp_path / "once", *parts)
+    for number in order:
+        add(tmp_path / "apart", parts[number])
+    assert content(tmp_path / "once") == content(tmp_path / "apart")

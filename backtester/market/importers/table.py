@@ -159,7 +159,7 @@ def _symbols(column: pl.Series | None, rows: int, place: Place, layout: Layout) 
     text = column.cast(pl.String).alias("symbol")
     named = _TICKER_FILE.fullmatch(place.path.stem)
     if declared is None and named is not None and "symbol" not in layout.mapped:
-        declared = named[1] if not (text == named[1]).any() else None
+        declared = named[1] if text.n_unique() == 1 else None
     wrong = (text.fill_null("") != declared).arg_true() if declared is not None else pl.Series([], dtype=pl.UInt32)
     if len(wrong):
         raise DataError("the symbol of a row is not that of its file", where=place.at(int(wrong[0])),
