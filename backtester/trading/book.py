@@ -9,6 +9,7 @@ have to be booked the kernel stops with an error.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,8 +22,11 @@ from backtester.trading.costs import MAX_MICRO
 from backtester.trading.records import Book, Tape
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-compiled: Callable[[Function], Function] = njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Marks a part of the kernel. It is compiled into the kernel, which alone is cached; _nrt=False: nothing is counted or allocated."""
+_PART: Any = functools.partial(njit, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled: Callable[[Function], Function] = _PART(forceinline=True)
+apart: Callable[[Function], Function] = _PART()
+"""Mark a part of the kernel: merged into each place that calls it, or kept apart. Parts are compiled into the kernel, which alone
+is cached; _nrt=False: nothing is counted or allocated."""
 
 BEYOND = MAX_MICRO + 1
 
@@ -35,7 +39,7 @@ def booked(amount: float) -> int:
     """A product in 1e-6 currency as money, half to even; BEYOND where it is too large (or not a number)."""
     if not amount <= MAX_MICRO:
         return BEYOND
-    return np.int64(np.rint(amount))
+    return int(np.rint(amount))
 
 
 @compiled
@@ -66,7 +70,7 @@ def fits(rules: Any, price: float, lots: float, limit: int, with_fee: bool) -> b
 def most_lots(rules: Any, price: float, limit: int, with_fee: bool, most: float) -> float:
     """The most lots, up to `most`, that fit the limit: a guess from above, steps down until one fits, then halving."""
     guess = (limit + 1.0) / (price * rules.lot * 1e6) * (1.0 + 1e-12) + 2.0
-    high = np.floor(min(guess, most))
+    high: float = np.floor(min(guess, most))
     if not high < most:
         if fits(rules, price, most, limit, with_fee):
             return most
@@ -100,7 +104,7 @@ def stop_run(b: Book, error: int, pair: int) -> None:
 def new_order(b: Book, pair: int, side: int, kind: int, quantity: float, ts: int, day: int, seen: float) -> int:
     """A new open order; its row."""
     account = b.account[0]
-    row = account.orders
+    row: int = account.orders
     order = b.orders[row]
     order.id, order.pair, order.side, order.type = account.next_order, pair, side, kind
     order.status, order.reason, order.slot, order.decision = r.OPEN, why.NO_REASON, r.NONE, r.NONE
@@ -112,10 +116,10 @@ def new_order(b: Book, pair: int, side: int, kind: int, quantity: float, ts: int
 
 
 @compiled
-def resolve(b: Book, row: int, status: int, reason: int, t: int) -> None:
+def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
     """An order's end; a waiting market order leaves its pair."""
     account, order = b.account[0], b.orders[row]
-    order.status, order.reason, order.slot = status, reason, account.before + t
+    order.status, order.reason, order.slot = status, reason, slot.number
     if order.type == r.MARKET:
         pair = b.pairs[order.pair]
         pair.wait, pair.side = r.NONE, r.NONE_WAITS
@@ -127,19 +131,19 @@ def resolve(b: Book, row: int, status: int, reason: int, t: int) -> None:
 
 
 @compiled
-def refuse(b: Book, row: int, status: int, reason: int, t: int) -> None:
+def refuse(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
     """An order's end whose reason its decision takes over."""
-    resolve(b, row, status, reason, t)
+    resolve(b, row, status, reason, slot)
     b.verdicts[b.orders[row].decision].reason = reason
 
 
 @compiled
-def book(m: Tape, b: Book, row: int, t: int, quantity: float, price: float, seen: float, flags: int) -> Any:
+def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: float, flags: int) -> Any:
     """One execution and its cash; the fill."""
     account, order = b.account[0], b.orders[row]
     fill = b.fills[account.fills]
     fill.order, fill.pair, fill.side, fill.type = order.id, order.pair, order.side, order.type
-    fill.ts, fill.day, fill.slot = m.slots[t].ts, m.slots[t].day, account.before + t
+    fill.ts, fill.day, fill.slot = slot.ts, slot.day, slot.number
     fill.value, fill.fee = value_of(price, quantity), fee_of(b.rules[0], price, quantity)
     fill.slippage = booked(abs(price - seen) * quantity * 1e6)
     fill.flags, fill.quantity, fill.price = flags, quantity, price
@@ -219,14 +223,14 @@ def revalue(b: Book, number: int, last: float) -> None:
 def widen(m: Tape, b: Book, number: int, t: int) -> None:
     """The whole bar belongs to the prices seen, unless the position was entered at its close."""
     pair = b.pairs[number]
-    if pair.at_close != b.account[0].before + t:
+    if pair.at_close != m.slots[t].number:
         pair.low, pair.high = min(pair.low, m.low[pair.symbol, t]), max(pair.high, m.high[pair.symbol, t])
 
 
 @compiled
-def protect(m: Tape, b: Book, row: int, t: int, at: int) -> None:
+def protect(b: Book, row: int, slot: Any, at: int) -> None:
     """The stop and the target of a position just opened: a price wins over a fraction, the signal over the config."""
-    order, rules, slot = b.orders[row], b.rules[0], m.slots[t]
+    order, rules = b.orders[row], b.rules[0]
     pair = b.pairs[order.pair]
     stop, target, ts = order.stop_price, order.target_price, slot.ts if at == r.AT_OPEN else slot.end
     if np.isnan(stop):
@@ -244,54 +248,51 @@ def protect(m: Tape, b: Book, row: int, t: int, at: int) -> None:
         b.account[0].guarded += 1
 
 
-@compiled
-def open_position(m: Tape, b: Book, row: int, t: int, at: int) -> None:
-    """Fill an entry, cut to what cash pays for; or cancel it."""
+@apart
+def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int, last: float) -> None:
+    """Fill an entry at the price seen, cut to what cash pays for; or cancel it. `last`: the close that marks the position."""
     account, rules, order = b.account[0], b.rules[0], b.orders[row]
     pair, quantity = b.pairs[order.pair], order.quantity
-    seen, flags = price_at(m, b, pair.symbol, t, r.BUY, at)
     price = seen * (1.0 + rules.slippage_bps / 10000.0)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if account.positions >= rules.max_open_positions:
-        return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, t)
+        return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
     if value_of(price, quantity) + fee_of(rules, price, quantity) <= account.cash:
-        resolve(b, row, r.FILLED, why.NO_REASON, t)
+        resolve(b, row, r.FILLED, why.NO_REASON, slot)
     else:
         lots = most_lots(rules, price, account.cash, r.WITH_FEE, order.lots)
-        refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, t)
+        refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, slot)
         if lots < 1.0:
             return None
         quantity = lots * rules.lot
-    fill = book(m, b, row, t, quantity, price, seen, flags)
+    fill = book(b, row, slot, quantity, price, seen, flags)
     pair.quantity, pair.price, pair.low, pair.high = quantity, price, price, price
     pair.mark, pair.value, pair.fee, pair.trade = 0, fill.value, fill.fee, account.next_trade
-    pair.slot, pair.ts, pair.at_close = fill.slot, fill.ts, (fill.slot if at == r.AT_CLOSE else r.NONE)
+    pair.slot, pair.ts, pair.at_close = slot.number, slot.ts, (slot.number if at == r.AT_CLOSE else r.NONE)
     account.next_trade += 1
     account.positions += 1
-    revalue(b, order.pair, m.close[pair.symbol, t])
-    return protect(m, b, row, t, at)
+    revalue(b, order.pair, last)
+    return protect(b, row, slot, at)
 
 
-@compiled
-def close_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
-    """Fill an exit of any kind: the whole position goes, what else waited for it is cancelled, a trade is written."""
+@apart
+def close_position(b: Book, row: int, slot: Any, seen: float, flags: int) -> None:
+    """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
     account, order, trade = b.account[0], b.orders[row], b.trades[b.account[0].trades]
     pair, kind = b.pairs[order.pair], order.type
     price = seen if kind == r.TARGET else seen * (1.0 - b.rules[0].slippage_bps / 10000.0)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
-    resolve(b, row, r.FILLED, why.NO_REASON, t)
+    resolve(b, row, r.FILLED, why.NO_REASON, slot)
     for guard in (pair.stop, pair.target):
         if guard != r.NONE and guard != row:
-            resolve(b, guard, r.CANCELLED, why.OCO if kind == r.STOP or kind == r.TARGET else why.POSITION_CLOSED, t)
+            resolve(b, guard, r.CANCELLED, why.OCO if kind == r.STOP or kind == r.TARGET else why.POSITION_CLOSED, slot)
     if pair.wait != r.NONE:
-        resolve(b, pair.wait, r.CANCELLED, why.FLAT_AT_CLOSE if kind == r.CLOSE else why.POSITION_CLOSED, t)
-    if at == r.AT_CLOSE:
-        widen(m, b, order.pair, t)
-    fill = book(m, b, row, t, pair.quantity, price, seen, flags)
+        resolve(b, pair.wait, r.CANCELLED, why.FLAT_AT_CLOSE if kind == r.CLOSE else why.POSITION_CLOSED, slot)
+    fill = book(b, row, slot, pair.quantity, price, seen, flags)
     trade.id, trade.pair, trade.side, trade.type = pair.trade, order.pair, r.BUY, kind
-    trade.entry_ts, trade.exit_ts, trade.entry_slot, trade.exit_slot = pair.ts, fill.ts, pair.slot, fill.slot
+    trade.entry_ts, trade.exit_ts, trade.entry_slot, trade.exit_slot = pair.ts, slot.ts, pair.slot, slot.number
     trade.value, trade.pnl, trade.fees = pair.value, fill.value - pair.value - pair.fee - fill.fee, pair.fee + fill.fee
     trade.entry_price, trade.exit_price, trade.quantity = pair.price, price, pair.quantity
     trade.low, trade.high = min(pair.low, price), max(pair.high, price)

@@ -36,12 +36,12 @@ def kernel() -> Any:
 
 
 def _dispatcher() -> Any:
-    """numba's wrapper of the kernel; without a cache where no folder for it can be written."""
-    function, options = source(_stamp()), {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+    """The kernel as numba wraps it; without a cache where no folder for it can be written."""
+    function, jit = source(_stamp()), functools.partial(numba.njit, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)
     try:
-        return numba.njit(cache=True, **options)(function)
+        return jit(cache=True)(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return jit()(function)
 
 
 def _stamp() -> int:
@@ -55,10 +55,11 @@ def _stamp() -> int:
 def _signature() -> tuple[Any, ...]:
     """The types of the kernel's arguments."""
     prices = types.Array(types.float64, 2, "C", readonly=True)
-    tape = types.NamedTuple([prices] * 9 + [_array(r.SLOT, True)], r.Tape)
+    named: Any = types.NamedTuple
+    tape = named([prices] * 9 + [_array(r.SLOT, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT)]
     active = types.Array(types.int64, 1, "C")
-    book = types.NamedTuple([_array(r.RULES, True), _array(r.ACCOUNT), active, *written], r.Book)
+    book = named([_array(r.RULES, True), _array(r.ACCOUNT), active, *written], r.Book)
     return (tape, book, _array(r.SIGNAL, True), types.int64)
 
 
@@ -72,7 +73,7 @@ def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
     try:
         from numba.core.compiler_lock import global_compiler_lock
         from numba.core.registry import cpu_target
-        from numba.core.runtime import rtsys
+        from numba.core.runtime.nrt import rtsys
 
         look, context = dispatcher._cache._load_overload, cpu_target.target_context
     except (ImportError, AttributeError):

@@ -42,10 +42,10 @@ class CommissionSettings(Settings):
     """
 
     preset: Literal["zero", "ibkr_fixed"] | None = None
-    per_share: float = Field(0.0, ge=0.0, le=1000.0)
-    bps: float = Field(0.0, ge=0.0, le=1000.0)
-    minimum: float = Field(0.0, ge=0.0)
-    cap_bps: float | None = Field(None, gt=0.0, le=10000.0)
+    per_share: float = Field(default=0.0, ge=0.0, le=1000.0)
+    bps: float = Field(default=0.0, ge=0.0, le=1000.0)
+    minimum: float = Field(default=0.0, ge=0.0)
+    cap_bps: float | None = Field(default=None, gt=0.0, le=10000.0)
 
     @model_validator(mode="after")
     def _preset_stands_alone(self) -> Self:
@@ -69,7 +69,7 @@ class CommissionSettings(Settings):
 class SlippageSettings(Settings):
     """Slippage in basis points of the price, against the trader, on market, stop and close orders."""
 
-    bps: float = Field(0.0, ge=0.0, le=1000.0)
+    bps: float = Field(default=0.0, ge=0.0, le=1000.0)
 
 
 def fee_of(commission: CommissionSettings) -> Callable[[float, float], float]:

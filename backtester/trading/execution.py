@@ -36,7 +36,7 @@ class SizingSettings(Settings):
     """How much an entry buys, at the price seen: whole lots of `value` shares, currency units, or fraction of equity."""
 
     type: Literal["shares", "notional", "equity_fraction"] = "shares"
-    value: float = Field(100.0, gt=0.0)
+    value: float = Field(default=100.0, gt=0.0)
 
 
 class ExecutionSettings(Settings):
@@ -45,14 +45,14 @@ class ExecutionSettings(Settings):
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
     price: Literal["trade", "quote"] = "trade"
     sizing: SizingSettings = SizingSettings()
-    lot: float = Field(1.0, gt=0.0)
+    lot: float = Field(default=1.0, gt=0.0)
     commission: CommissionSettings = CommissionSettings()
     slippage: SlippageSettings = SlippageSettings()
     time_in_force: Literal["gtc", "day"] = "gtc"
     flat_at_close: bool = False
-    no_entry_minutes: float = Field(0.0, ge=0.0)
-    stop_loss: float | None = Field(None, gt=0.0, lt=1.0)
-    take_profit: float | None = Field(None, gt=0.0)
+    no_entry_minutes: float = Field(default=0.0, ge=0.0)
+    stop_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
+    take_profit: float | None = Field(default=None, gt=0.0)
     intrabar: Literal["pessimistic"] = "pessimistic"
 
 
@@ -60,6 +60,7 @@ class AccountSettings(Settings):
     """One cash account shared by all strategies."""
 
     cash: float = Field(gt=0.0, le=1e12)
+
 
 @dataclass(frozen=True)
 class Market:
@@ -116,8 +117,9 @@ class Events:
     @classmethod
     def none(cls) -> Events:
         """No signals."""
-        whole, small, number = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
-        return cls(whole, small, small, np.zeros(0, np.int8), *[number] * 8, small)
+        whole, small, empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
+        action = np.zeros(0, np.int8)
+        return cls(whole, small, small, action, empty, empty, empty, empty, empty, empty, empty, empty, small)
 
     def sorted(self) -> Events:
         """In the order of decision: by slot, exits first, by strategy, symbol, long before short, then as given."""
@@ -180,7 +182,7 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
     _check(market, events, carry)
     events = events.sorted()
     book, held = _book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
-    slot = compiled.kernel().entry_point(_tape(market), book, _signals(events, carry.width), held)
+    slot = compiled.kernel().entry_point(_tape(market, carry.slots), book, _signals(events, carry.width), held)
     account = book.account[0]
     if account["error"] != records.NO_ERROR:
         raise _stopped(market, int(account["error"]), int(account["pair"]), slot)
@@ -194,7 +196,7 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
         market.strategies,
         tags,
         rows.part(decisions, slice(0, ready)),
-        rows.orders(rows.resolved(made), carry.width),
+        rows.orders(made, carry.width, rows.resolved(made)),
         rows.fills(fills, carry.width),
         rows.closed_trades(trades, carry.width),
         _equity(market, carry, moments),
@@ -240,7 +242,7 @@ def _check(market: Market, events: Events, carry: Carry) -> None:
         ("symbol", events.symbol, shape[0]),
         ("action", events.action, 4),
     ):
-        if len(values) and not (0 <= values.min() and values.max() < most):
+        if len(values) and (values.min() < 0 or values.max() >= most):
             raise InternalError("a signal outside of its chunk", where=name, value=(values.min(), values.max()), allowed=f"0 to {most - 1}")
 
 
@@ -248,21 +250,24 @@ _QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 _PRICES = (*OHLCV, *_QUOTES)
 
 
-def _tape(market: Market) -> Tape:
+def _tape(market: Market, before: int) -> Tape:
     """The market as the kernel wants it: float64, contiguous in time."""
     slots = np.empty(len(market.ts), records.SLOT)
+    slots["number"] = before + np.arange(len(market.ts))
     slots["ts"], slots["end"] = market.ts, market.end
     slots["day"] = market.labels.astype("datetime64[D]").view(np.int64)[market.session]
     slots["session_close"] = market.session_close[market.session]
     absent = np.zeros((0, 0))
-    given = [getattr(market, name) for name in _PRICES]
-    return Tape(*[absent if values is None else np.ascontiguousarray(values, np.float64) for values in given], slots)
+    given = {name: getattr(market, name) for name in _PRICES}
+    prices = {name: absent if values is None else np.ascontiguousarray(values, np.float64) for name, values in given.items()}
+    return Tape(**prices, slots=slots)
 
 
 def _signals(events: Events, symbols: int) -> Records:
     """The signals as records."""
     signals = np.empty(len(events), records.SIGNAL)
-    signals["slot"], signals["pair"], signals["action"] = events.t, events.strategy.astype(np.int64) * symbols + events.symbol, events.action
+    signals["slot"], signals["action"] = events.t, events.action
+    signals["pair"] = events.strategy.astype(np.int64) * symbols + events.symbol
     for name in ("price", "quality", "size", "stop_loss", "take_profit", "stop_price", "target_price"):
         signals[name] = getattr(events, name)
     signals["confidence"] = _confidence(events)
@@ -323,7 +328,6 @@ def _book(events: Events, carry: Carry, execution: ExecutionSettings, risk: Risk
     for name, value in (
         ("cash", carry.cash),
         ("marks", carry.marks),
-        ("before", carry.slots),
         ("positions", positions),
         ("guarded", guarded),
         ("entries", entries),

@@ -42,12 +42,16 @@ MOST_LOTS = 2.0**53
 
 @compiled
 def fill_order(m: Tape, b: Book, row: int, t: int, at: int) -> None:
-    """Fill a waiting market order at the bar's open or close."""
-    if b.orders[row].side == r.BUY:
-        open_position(m, b, row, t, at)
+    """Fill a market order at the bar's open or close."""
+    side, number = b.orders[row].side, b.orders[row].pair
+    s = b.pairs[number].symbol
+    seen, flags = price_at(m, b, s, t, side, at)
+    if side == r.BUY:
+        open_position(b, row, m.slots[t], at, seen, flags, m.close[s, t])
     else:
-        seen, flags = price_at(m, b, b.pairs[b.orders[row].pair].symbol, t, r.SELL, at)
-        close_position(m, b, row, t, at, seen, flags)
+        if at == r.AT_CLOSE:
+            widen(m, b, number, t)
+        close_position(b, row, m.slots[t], seen, flags)
 
 
 @compiled
@@ -67,21 +71,20 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
         s, stop, target = pair.symbol, pair.stop_level, pair.target_level
-        if pair.quantity == 0.0 or (np.isnan(stop) and np.isnan(target)) or not fillable(m, s, t):
+        first, hit, reached = m.open[s, t], m.low[s, t] <= stop, m.high[s, t] > target
+        if not (hit or reached or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
             continue
-        first, new = m.open[s, t], pair.slot == b.account[0].before + t
-        hit, reached = m.low[s, t] <= stop, m.high[s, t] > target
         row, level, flags = r.NONE, first, r.NO_FLAGS
         if first <= stop:
             row = pair.stop
-        elif first > target or (first == target and not new):
+        elif first > target or (first == target and pair.slot != m.slots[t].number):
             row = pair.target
         elif hit:
             row, level, flags = pair.stop, stop, r.AMBIGUOUS if reached else r.NO_FLAGS
         elif reached:
             row, level = pair.target, target
         if row != r.NONE:
-            close_position(m, b, row, t, r.INSIDE, level, flags)
+            close_position(b, row, m.slots[t], level, flags)
 
 
 @compiled
@@ -104,7 +107,8 @@ def flatten(m: Tape, b: Book, t: int) -> None:
             seen, flags = price_at(m, b, s, t, r.SELL, r.AT_CLOSE)
             slot = m.slots[t]
             row = new_order(b, number, r.SELL, r.CLOSE, b.pairs[number].quantity, slot.end, slot.day, m.close[s, t])
-            close_position(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
+            widen(m, b, number, t)
+            close_position(b, row, slot, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
 
 
 @compiled
@@ -119,12 +123,12 @@ def mark(m: Tape, b: Book, t: int) -> None:
 
 
 @compiled
-def expire(b: Book, t: int) -> None:
+def expire(m: Tape, b: Book, t: int) -> None:
     """Step 7: waiting entries expire; with day orders waiting exits too."""
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
         if pair.side == r.BUY or (pair.side == r.SELL and b.rules[0].day):
-            refuse(b, pair.wait, r.EXPIRED, why.EXPIRED, t)
+            refuse(b, pair.wait, r.EXPIRED, why.EXPIRED, m.slots[t])
 
 
 # Decisions
@@ -158,7 +162,8 @@ def wanted_lots(b: Book, price: float, size: float) -> float:
     """Check 9: whole lots by the signal's own size or by the config's sizing."""
     rules, account = b.rules[0], b.account[0]
     if rules.sizing == r.SHARES or not np.isnan(size):
-        return min(np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9), MOST_LOTS)
+        lots: float = np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9)
+        return min(lots, MOST_LOTS)
     if rules.sizing == r.NOTIONAL:
         return most_lots(rules, price, rules.notional, r.WITHOUT_FEE, MOST_LOTS)
     limit = booked(max(rules.size * (account.cash + account.marks), -1.0))
@@ -253,7 +258,7 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
 
     def run_slots(m: Tape, b: Book, signals: Records, first: int) -> int:
         """All slots of a chunk; verdicts are written from row `first` on. The slot that stopped the run, or the number of slots."""
-        account, rules, e = b.account[0], b.rules[0], np.int64(0)
+        account, rules, e = b.account[0], b.rules[0], r.FIRST
         account.stamp = stamp
         at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
         for t in range(len(m.slots)):
@@ -276,10 +281,10 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     flatten(m, b, t)
             if any_bar(m, t):
                 moment = b.moments[account.equity]
-                moment.slot, moment.cash, moment.marks = account.before + t, account.cash, account.marks
+                moment.slot, moment.cash, moment.marks = m.slots[t].number, account.cash, account.marks
                 account.equity += 1
             if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
-                expire(b, t)
+                expire(m, b, t)
             if account.gone > 0:
                 delist(b)
             if account.error != r.NO_ERROR:

@@ -6,7 +6,7 @@ money is divided by a million, codes become words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -80,13 +80,13 @@ def _frame(
     table: Table,
     outcome: Outcome,
     columns: Columns,
-    words: dict[str, pl.Series | NDArray[np.bool_]] | None = None,
+    words: Mapping[str, pl.Series | NDArray[np.bool_]] | None = None,
     money: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The columns as a frame of the table."""
     owner = {name: _words(names, columns[name]) for name, names in _names(outcome).items() if name in columns}
     currency = {name: columns[name] / 1e6 for name in money}
-    return frame(table, columns | currency | owner | (words or {}))
+    return frame(table, {**columns, **currency, **owner, **(words or {})})
 
 
 def _names(outcome: Outcome) -> dict[str, tuple[str, ...]]:

@@ -34,13 +34,13 @@ SHARES, NOTIONAL, EQUITY_FRACTION = range(3)
 NO_FLAGS, AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE = 0, 1, 2, 4
 SIZE_CUT = 1
 
-# Where in a bar something fills; whether a limit is of the value alone or of value and fee; what stops the kernel.
-AT_OPEN, INSIDE, AT_CLOSE = range(3)
+# Where in a bar an order fills; whether a limit is of the value alone or of value and fee; what stops the kernel.
+AT_OPEN, AT_CLOSE = range(2)
 WITHOUT_FEE, WITH_FEE = False, True
 NO_ERROR, TOO_LARGE, BAD_PRICE = range(3)
 
-NONE = -1
-"""No row, no order, no slot."""
+FIRST, NONE = 0, -1
+"""The first row; no row, no order, no slot."""
 
 NONE_WAITS = 0
 """A pair's waiting side where no order waits."""
@@ -51,8 +51,8 @@ def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in integers.split()] + [(name, np.float64) for name in floats.split()])
 
 
-SLOT = _record("ts end day session_close")
-"""One base slot: its open and end in us UTC, the session's label, the session's close in us UTC."""
+SLOT = _record("number ts end day session_close")
+"""One base slot: its place in the run, its open and end in us UTC, its session's label, its session's close in us UTC."""
 
 SIGNAL = _record("slot pair action", "price quality confidence size stop_loss take_profit stop_price target_price")
 """One signal; NaN: not given. slot is counted from the start of the chunk."""
@@ -64,11 +64,11 @@ RULES = _record(
 """The settings as numbers; stop_loss and take_profit NaN where there is none, cap_bps inf, limits NO_LIMIT."""
 
 ACCOUNT = _record(
-    "cash marks before positions guarded entries exits next_order next_trade orders fills trades equity active gone error pair stamp"
+    "cash marks positions guarded entries exits next_order next_trade orders fills trades equity active gone error pair stamp"
 )
-"""The account and the kernel's counters: `before`: slots of the run before this chunk; guarded: positions with a stop or a
-target; entries and exits: waiting orders; orders to active: rows in use; gone: pairs may have left the active list; error and
-pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+"""The account and the kernel's counters. guarded: positions with a stop or a target; entries and exits: waiting orders; orders to
+active: rows in use; gone: pairs may have left the active list; error and pair: what stopped the kernel; stamp: the source that
+the compiled code was made from."""
 
 PAIR = _record(
     "symbol mark value fee slot ts at_close trade stop target wait side listed",

@@ -44,12 +44,12 @@ NO_LIMIT = 2**63 - 1
 class RiskSettings(Settings):
     """`trading_config`: money limits in account currency, quality in percent, confidence as a fraction; None: no limit."""
 
-    max_buying_power: float | None = Field(None, gt=0.0)
-    max_per_trade: float | None = Field(None, gt=0.0)
-    max_per_symbol: float | None = Field(None, gt=0.0)
-    max_open_positions: int | None = Field(None, ge=1)
-    min_quality: float = Field(95.0, ge=0.0, le=100.0)
-    min_confidence: float = Field(0.5, ge=0.0, le=1.0)
+    max_buying_power: float | None = Field(default=None, gt=0.0)
+    max_per_trade: float | None = Field(default=None, gt=0.0)
+    max_per_symbol: float | None = Field(default=None, gt=0.0)
+    max_open_positions: int | None = Field(default=None, ge=1)
+    min_quality: float = Field(default=95.0, ge=0.0, le=100.0)
+    min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 def limit_micro(limit: float | None) -> int:

@@ -17,6 +17,7 @@ from backtester.trading import records as r
 from backtester.trading.records import Records
 
 Columns = dict[str, NDArray[Any]]
+ALL, BLOCK = slice(None), 1024
 
 
 @dataclass(frozen=True)
@@ -38,60 +39,41 @@ class Outcome:
     equity: Columns = field(default_factory=dict)
 
 
-def orders(rows: Records, symbols: int) -> Columns:
-    """Orders as they stand."""
-    return {
-        "order_id": _column(rows, "id"),
-        **_owner(rows, symbols),
-        "ts": _column(rows, "ts"),
-        "side": _column(rows, "side"),
-        "type": _column(rows, "type"),
-        "quantity": _column(rows, "quantity"),
-        "limit": _column(rows, "limit"),
-        "stop": _column(rows, "stop"),
-        "status": _column(rows, "status"),
-        "reason": _column(rows, "reason"),
-        "price_seen": _column(rows, "seen"),
-    }
+def orders(rows: Records, width: int, which: Ints | slice = ALL) -> Columns:
+    """Some orders (all of them) as they stand; `width` is the number of symbols."""
+    found = _split(rows, "id pair day ts side type quantity limit stop status reason seen")
+    columns = {"order_id": found.pop("id"), "price_seen": found.pop("seen"), **_owner(found, width), **found}
+    return {name: values[which] for name, values in columns.items()}
 
 
-def resolved(rows: Records) -> Records:
-    """The orders that ended, by the slot that ended them, then by number."""
-    ended = rows[rows["status"] != r.OPEN]
-    return ended[np.argsort(ended["slot"], kind="stable")]
+def resolved(rows: Records) -> Ints:
+    """Which orders ended, by the slot that ended them, then by number."""
+    ended = np.flatnonzero(rows["status"] != r.OPEN)
+    return ended[np.argsort(rows["slot"][ended], kind="stable")]
 
 
-def fills(rows: Records, symbols: int) -> Columns:
+def fills(rows: Records, width: int) -> Columns:
     """Executions as they came."""
-    names = ("ts", "side", "quantity", "price", "value", "fee", "slippage", "type", "flags")
-    return {"order_id": _column(rows, "order"), **_owner(rows, symbols), **{name: _column(rows, name) for name in names}}
+    found = _split(rows, "order pair day ts side quantity price value fee slippage type flags")
+    return {"order_id": found.pop("order"), **_owner(found, width), **found}
 
 
-def closed_trades(rows: Records, symbols: int) -> Columns:
+def closed_trades(rows: Records, width: int) -> Columns:
     """Round trips as they closed."""
-    entry, value = rows["entry_price"], rows["value"]
-    return {
-        "trade_id": _column(rows, "id"),
-        "strategy": _strategy(rows, symbols),
-        "symbol": _symbol(rows, symbols),
-        "direction": _column(rows, "side"),
-        "entry_ts": _column(rows, "entry_ts"),
-        "entry_price": _column(rows, "entry_price"),
-        "exit_ts": _column(rows, "exit_ts"),
-        "exit_price": _column(rows, "exit_price"),
-        "quantity": _column(rows, "quantity"),
-        "pnl": _column(rows, "pnl"),
-        "return": _ratio(rows["pnl"], value),
-        "fees": _column(rows, "fees"),
-        "bars": rows["exit_slot"] - rows["entry_slot"],
-        "mae": rows["low"] / entry - 1.0,
-        "mfe": rows["high"] / entry - 1.0,
-        "exit_reason": _column(rows, "type"),
+    found = _split(rows, "id pair side entry_ts entry_price exit_ts exit_price quantity pnl fees type value entry_slot exit_slot low high")
+    entry, value = found["entry_price"], found.pop("value")
+    worked = {
+        "bars": found.pop("exit_slot") - found.pop("entry_slot"),
+        "mae": found.pop("low") / entry - 1.0,
+        "mfe": found.pop("high") / entry - 1.0,
+        "return": np.divide(found["pnl"], value, out=np.full(len(rows), np.nan), where=value != 0),
         "is_open": np.zeros(len(rows), bool),
     }
+    renamed = {"trade_id": found.pop("id"), "direction": found.pop("side"), "exit_reason": found.pop("type")}
+    return renamed | _owner(found, width) | found | worked
 
 
-def open_trades(pairs: Records, slots: int, symbols: int) -> Columns:
+def open_trades(pairs: Records, slots: int, width: int) -> Columns:
     """Positions still held after `slots` slots, as trades marked at the last close, by number."""
     numbers = np.flatnonzero(pairs["quantity"] != 0.0)
     numbers = numbers[np.argsort(pairs["trade"][numbers])]
@@ -102,22 +84,15 @@ def open_trades(pairs: Records, slots: int, symbols: int) -> Columns:
     trades["value"], trades["pnl"], trades["fees"] = held["value"], held["mark"] - held["value"] - held["fee"], held["fee"]
     for name, source in (("entry_price", "price"), ("exit_price", "last"), ("quantity", "quantity"), ("low", "low"), ("high", "high")):
         trades[name] = held[source]
-    return closed_trades(trades, symbols) | {"is_open": np.ones(len(held), bool)}
+    return closed_trades(trades, width) | {"is_open": np.ones(len(held), bool)}
 
 
 def equity(moments: Records, ts: Ints, session: NDArray[np.datetime64], peak: int) -> Columns:
     """The account slot by slot; `peak` is the highest equity before."""
-    total = moments["cash"] + moments["marks"]
-    highest = np.maximum.accumulate(np.concatenate(([peak], total)))[1:]
-    return {
-        "ts": ts,
-        "session": session,
-        "cash": _column(moments, "cash"),
-        "equity": total,
-        "gross": _column(moments, "marks"),
-        "net": _column(moments, "marks"),
-        "drawdown": 1.0 - total / highest,
-    }
+    found = _split(moments, "cash marks")
+    total, marks = found["cash"] + found["marks"], found["marks"]
+    drawdown = 1.0 - total / np.maximum(np.maximum.accumulate(total), peak)
+    return {"ts": ts, "session": session, "cash": found["cash"], "equity": total, "gross": marks, "net": marks, "drawdown": drawdown}
 
 
 def no_decisions() -> Columns:
@@ -133,28 +108,20 @@ def part(columns: Columns, some: slice) -> Columns:
     return {name: values[some].copy() for name, values in columns.items()}
 
 
-def _column(rows: Records, name: str) -> NDArray[Any]:
-    return np.ascontiguousarray(rows[name])
+def _split(rows: Records, names: str) -> Columns:
+    """Some fields as columns of their own, block by block, so that each record comes from memory once."""
+    columns = {name: np.empty(len(rows), rows.dtype[name]) for name in names.split()}
+    for first in range(0, len(rows), BLOCK):
+        block = rows[first : first + BLOCK]
+        for name, values in columns.items():
+            values[first : first + BLOCK] = block[name]
+    return columns
 
 
-def _strategy(rows: Records, symbols: int) -> NDArray[np.int32]:
-    return (rows["pair"] // symbols).astype(np.int32)
-
-
-def _symbol(rows: Records, symbols: int) -> NDArray[np.int32]:
-    return (rows["pair"] % symbols).astype(np.int32)
-
-
-def _owner(rows: Records, symbols: int) -> Columns:
-    """Strategy, symbol and session of orders and fills."""
-    return {
-        "strategy": _strategy(rows, symbols),
-        "symbol": _symbol(rows, symbols),
-        "session": np.ascontiguousarray(rows["day"]).view("datetime64[D]"),
-    }
-
-
-def _ratio(part: Ints, whole: Ints) -> NDArray[np.float64]:
-    """part / whole, NaN where the whole is nothing."""
-    known = whole != 0
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=known)
+def _owner(found: Columns, width: int) -> Columns:
+    """Strategy and symbol from the pair, the session from the day, which both leave the columns."""
+    strategy, symbol = np.divmod(found.pop("pair"), width)
+    owner: Columns = {"strategy": strategy.astype(np.int32), "symbol": symbol.astype(np.int32)}
+    if "day" in found:
+        owner["session"] = found.pop("day").view("datetime64[D]")
+    return owner
