@@ -14,6 +14,8 @@ from backtester.signals.indicators import CATALOG, compute
 COLUMNS = ("high", "low", "close", "volume", "prior_high", "prior_low", "prior_close")
 # Not remembering more than a window: the value is the same wherever the row begins.
 WINDOWED = sorted(name for name, spec in CATALOG.items() if not spec.recursive and name not in ("vwap", "obv"))
+# Beginning anew after a missing bar; vwap and obv go on, roc and mom look at two bars only.
+ANEW = sorted(set(CATALOG) - {"vwap", "obv", "roc", "mom"})
 EVERY = pytest.mark.parametrize("name", sorted(CATALOG))
 # 25 indicators share the examples of the profile in force.
 SHARE = settings(max_examples=max(25, settings().max_examples // 4), deadline=None)
@@ -126,6 +128,17 @@ def test_a_window_has_the_same_bits_wherever_the_row_begins(name, case, share):
     settled = cut + CATALOG[name].warmup(case.params(name))
     for output, values in late.items():
         assert bits(values[settled - cut :]) == bits(whole[output][settled:]), output
+
+
+@pytest.mark.parametrize("name", ANEW)
+@SHARE
+@given(case=cases(), share=st.floats(0.0, 1.0))
+def test_what_follows_a_missing_bar_is_as_if_the_row_began_there(name, case, share):
+    cut = int(share * (len(case.columns["close"]) - 1))
+    holed = {key: np.where(np.arange(len(values)) == cut, np.nan, values) for key, values in case.columns.items()}
+    late = case.of(name, {key: values[cut:] for key, values in holed.items()})
+    for output, values in case.of(name, holed).items():
+        assert bits(values[cut:]) == bits(late[output]), output
 
 
 @SHARE
