@@ -202,7 +202,7 @@ def load(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), 
 
 def bind_strategies(config: Config) -> list[tuple[StrategySettings, Strategy]]:
     """Each strategy of the config as its own object, parameters set, in the config's order. Raises StrategyError."""
-    from backtester.signals.strategy import resolve
+    from backtester.signals.loading import resolve
 
     return [(entry, resolve(entry.use, config.root).model_validate_json(json.dumps(entry.params))) for entry in config.strategies]
 
@@ -279,8 +279,8 @@ def _bind(document: Document, root: Path) -> list[BacktesterError]:
 
 def _strategy(use: str, root: Path, at: Parts) -> type[Strategy]:
     """The class that `use` names; errors carry the pointer of `use`."""
+    from backtester.signals.loading import resolve
     from backtester.signals.strategies import BUILT_IN
-    from backtester.signals.strategy import resolve
 
     if ":" not in use and use not in BUILT_IN:
         allowed = "a built-in name, path/to/file.py:Class or package.module:Class"

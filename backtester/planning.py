@@ -25,7 +25,7 @@ from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements
 from backtester.market.resample import buckets_of
 from backtester.signals import indicators
-from backtester.signals.strategy import Strategy
+from backtester.signals.strategy import Strategy, declared
 
 CELLS_A_PART = 400_000
 MOST_SESSIONS_A_PART = 63
@@ -193,14 +193,14 @@ def _traders(config: Config, symbols: Sequence[str]) -> Iterator[Trader]:
     for entry, strategy in bind_strategies(config):
         chosen = symbols if entry.symbols == "all" else sorted(entry.symbols)
         lookback = {}
-        for name, interval in strategy.inputs.items():
-            Interval.parse(interval, where=f"strategy {entry.name}, input {name}")
+        said = declared(strategy, entry.name)
+        for name, interval in said.inputs.items():
             configured = [
                 indicators.warmup(item.name, _params(item))
                 for item in config.session_data_config.indicators.session
                 if item.interval == interval
             ]
-            lookback[name] = max([strategy.lookback_of(name), *configured])
+            lookback[name] = max([said.lookback[name], *configured])
         yield Trader(entry, strategy, np.array([place[symbol] for symbol in chosen], np.int64), lookback)
 
 

@@ -29,7 +29,7 @@ from backtester.outcome.results import RunFolder
 from backtester.planning import Setup, Trader
 from backtester.signalling import Stopped, configured
 from backtester.signals.batch import Batch
-from backtester.signals.strategy import source_of
+from backtester.signals.loading import source_of
 from backtester.trading.execution import Events
 
 FLOW = logging.getLogger("backtester.session_flow")

@@ -23,7 +23,7 @@ def strategies(as_json: bool) -> None:
 
     A config names one as "use": "sma_crossover" and gives its settings as "params".
     """
-    from backtester.signals.strategy import built_in
+    from backtester.signals.loading import built_in
 
     facts = [_strategy(name, kind) for name, kind in sorted(built_in().items())]
     if as_json:

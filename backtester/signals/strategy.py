@@ -14,21 +14,18 @@ back. Never trades, never keeps state between calls.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import traceback
+import inspect
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
-from backtester.errors import StrategyError, did_you_mean
+from backtester.errors import ConfigError, StrategyError, did_you_mean
+from backtester.intervals import Interval
 from backtester.signals.bars import Bars
 
 BOOLEANS = ("enter_long", "exit_long", "enter_short", "exit_short")
@@ -64,27 +61,46 @@ class Signals:
     tags: Any = None
 
 
+if TYPE_CHECKING:
+    _usual = property
+else:
+
+    class _usual:
+        """What an instance has unless its class says otherwise, by a property, a plain attribute or a setting of that name.
+
+        A property would hide a setting: it goes before the values of an instance, and pydantic would take it for a default.
+        """
+
+        def __init__(self, make):
+            self._make = make
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                raise AttributeError(self._make.__name__)
+            return self._make(instance)
+
+
 class Strategy(BaseModel):
     """The base of every strategy; a subclass adds settings as typed, defaulted fields and writes `signals`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(int, dict, str), protected_namespaces=()
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(int, dict, str, _usual), protected_namespaces=()
     )
     layout: ClassVar[Literal["bars", "clock"]] = "bars"
 
-    @property
+    @_usual
     def inputs(self) -> Mapping[str, str]:
         """Name -> interval of each input; the first is the one that `signals` is shaped like."""
         return {"bars": getattr(self, "interval", "1m")}
 
-    @property
+    @_usual
     def lookback(self) -> int | Mapping[str, int]:
         """Bars of history before the session's first bar: one number, or one for each input."""
         return 0
 
     def signals(self, bars: Bars) -> Signals:
         """Wishes for each bar, from columns to columns; shape (rows, lookback + bars)."""
-        raise StrategyError("the strategy has no signals method", where=type(self).__name__, action="write signals(self, bars)")
+        raise NotImplementedError
 
     def lookback_of(self, name: str) -> int:
         """Bars of history of one input."""
@@ -93,117 +109,59 @@ class Strategy(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a strategy comes from: its entry point, the file's name, and the SHA-256 of its text."""
+class Declared:
+    """What a strategy says of itself before any data is read: interval and bars of history of each input, by its name."""
 
-    use: str
-    file: str
-    digest: str
-
-
-def built_in() -> dict[str, type[Strategy]]:
-    """The strategies that come with the program, by name."""
-    from backtester.signals.strategies import BUILT_IN
-
-    found: dict[str, type[Strategy]] = {}
-    for name, place in BUILT_IN.items():
-        module, _, attribute = place.partition(":")
-        found[name] = getattr(importlib.import_module(module), attribute)
-    return found
+    inputs: Mapping[str, str]
+    lookback: Mapping[str, int]
 
 
-def resolve(use: str, root: Path) -> type[Strategy]:
-    """The strategy class that `use` names: a built-in, `path/to/file.py:Class` (below `root`), or `package.module:Class`.
-
-    Raises StrategyError where the file, the module or the class is missing, or is not a Strategy.
-    """
-    from backtester.signals.strategies import BUILT_IN
-
-    if use in BUILT_IN:
-        module, _, attribute = BUILT_IN[use].partition(":")
-        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-    place, colon, attribute = use.rpartition(":")
-    if not colon or not place or not attribute.isidentifier():
-        raise StrategyError(
-            "unknown strategy",
-            value=repr(use),
-            allowed="a built-in name, file.py:Class or package.module:Class",
-            action=did_you_mean(use, BUILT_IN),
-        )
-    module_object = _from_file(place, root) if place.endswith(".py") else _from_package(place)
-    return _class_in(module_object, attribute, use)
-
-
-def source_of(use: str, kind: type[Strategy]) -> Source:
-    """Entry point, file name and digest of the file that defines the class."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    if file is None:
-        return Source(use, "", "")
-    path = Path(file)
-    return Source(use, path.name, sha256(path.read_bytes()).hexdigest())
-
-
-def _from_file(place: str, root: Path) -> Any:
-    path = (root / place).resolve()
-    if not any(path.is_relative_to(parent) for parent in (root.resolve(), Path.cwd().resolve())):
-        raise StrategyError(
-            "strategy file outside the config's folder", value=place, allowed="a path below the config's or the current folder"
-        )
-    if not path.is_file():
-        raise StrategyError("strategy file not found", where=place, action="paths start at the config's folder")
-    text = path.read_bytes()
-    name = f"backtester_user_{path.stem}_{sha256(text).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def declared(strategy: Strategy, name: str) -> Declared:
+    """What strategy `name` declares, checked. Raises StrategyError where inputs, lookback, layout or `signals` are not as they must be."""
+    where = f"strategy {name}"
     try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise StrategyError(
-            "strategy file cannot be loaded", where=_line_of(error, path), value=f"{type(error).__name__}: {error}"
-        ) from error
-    return module
-
-
-def _from_package(place: str) -> Any:
+        inputs, lookback = strategy.inputs, strategy.lookback
+    except Exception as error:  # both are the author's code and may raise anything
+        raise StrategyError("inputs or lookback cannot be read", where=where, value=f"{type(error).__name__}: {error}") from error
+    _check_signals(strategy, where)
+    if "layout" in type(strategy).model_fields:
+        raise StrategyError("layout is not a setting", where=where, action='write it without a type: layout = "clock"')
+    if strategy.layout not in ("bars", "clock"):
+        raise StrategyError("unknown layout", where=where, value=repr(strategy.layout), allowed="bars, clock")
+    if not isinstance(inputs, Mapping) or not inputs or not all(isinstance(word, str) for pair in inputs.items() for word in pair):
+        allowed = 'at least one name and its interval: {"bars": "5m"}'
+        raise StrategyError("inputs are not names with intervals", where=where, value=repr(inputs), allowed=allowed)
     try:
-        return importlib.import_module(place)
-    except ImportError as error:
-        raise StrategyError(
-            "strategy module cannot be imported", where=place, value=str(error), action="install it, or name a file.py:Class"
-        ) from error
+        for interval in inputs.values():
+            Interval.parse(interval)
+    except ConfigError as error:
+        raise StrategyError(error.what, where=f"{where}, inputs", value=error.value, allowed=error.allowed) from error
+    asked = lookback if isinstance(lookback, Mapping) else dict.fromkeys(inputs, lookback)
+    if unknown := [key for key in asked if key not in inputs]:
+        raise StrategyError("lookback of an input that is not declared", where=where, value=repr(unknown[0]),
+                            action=did_you_mean(str(unknown[0]), inputs))  # fmt: skip
+    return Declared(dict(inputs), {key: _bars(asked.get(key, 0), f"{where}, lookback of {key}") for key in inputs})
 
 
-def _class_in(module: Any, attribute: str, use: str) -> type[Strategy]:
-    found = getattr(module, attribute, None)
-    names = [
-        name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
-    ]
-    if found is None:
-        raise StrategyError("strategy class not found", where=use, action=did_you_mean(attribute, names))
-    if not (isinstance(found, type) and issubclass(found, Strategy)):
-        raise StrategyError(
-            "not a Strategy",
-            where=use,
-            value=type(found).__name__,
-            allowed="a subclass of backtester.Strategy",
-            action=did_you_mean(attribute, names),
-        )
-    return found
+def _bars(value: Any, where: str) -> int:
+    try:
+        count = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise StrategyError("not a number of bars", where=where, value=repr(value), allowed="a whole number from 0")
+    return count
 
 
-def _line_of(error: BaseException, path: Path) -> str:
-    """file:line of an error, in the user's own file where it passed there."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f"{path.name}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path.name}:{lines[-1]}" if lines else path.name
+def _check_signals(strategy: Strategy, where: str) -> None:
+    """Raise StrategyError unless `signals` can be called with the bars."""
+    allowed = "def signals(self, bars): ..."
+    if type(strategy).signals is Strategy.signals:
+        raise StrategyError("the strategy has no signals method", where=where, value=type(strategy).__name__, allowed=allowed)
+    try:
+        inspect.signature(strategy.signals).bind(None)
+    except TypeError as error:
+        raise StrategyError("signals cannot be called with bars", where=where, value=str(error), allowed=allowed) from error
 
 
 @dataclass(frozen=True)
@@ -226,14 +184,13 @@ def checked(signals: Any, bars: Bars, name: str) -> Wishes:
     for column in BOOLEANS:
         value = getattr(signals, column)
         if value is not None:
-            booleans[column] = _boolean(np.asarray(value), bars, name, column)[..., bars.lookback :]
+            booleans[column] = _boolean(_array(value, name, column), bars, name, column)[..., bars.lookback :]
     numbers = {}
     for column in LIMITS:
         value = getattr(signals, column)
         if value is not None:
             numbers[column] = _number(value, bars, name, column)[..., bars.lookback :]
-    tags = None if signals.tags is None else np.broadcast_to(np.asarray(signals.tags, dtype=object), bars.shape)[..., bars.lookback :]
-    return Wishes(booleans, numbers, tags)
+    return Wishes(booleans, numbers, None if signals.tags is None else _words(signals.tags, bars, name)[..., bars.lookback :])
 
 
 def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray[np.bool_]:
@@ -249,7 +206,7 @@ def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray
 
 def _number(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.float64]:
     where = f"strategy {name}, column {column}"
-    array = np.asarray(value)
+    array = _array(value, name, column)
     if array.dtype.kind not in "fiu":
         raise StrategyError("wrong dtype", where=where, value=array.dtype, allowed="numbers")
     if array.ndim and array.shape != bars.shape:
@@ -262,6 +219,24 @@ def _number(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.float6
         at = tuple(int(index[0]) for index in np.nonzero(bad))
         raise StrategyError("value out of range", where=f"{where}, {place_of(bars, at)}", value=float(wide[at]), allowed=meaning)
     return wide
+
+
+def _words(value: Any, bars: Bars, name: str) -> NDArray[Any]:
+    """Tags as a column: one text, or texts (None: no tag) shaped like the bars."""
+    where = f"strategy {name}, column tags"
+    words = _array(value, name, "tags")
+    if words.ndim and words.shape != bars.shape:
+        raise StrategyError("wrong shape", where=where, value=words.shape, allowed=f"{bars.shape} like its bars, or one text")
+    if words.dtype.kind not in "OU" or any(not isinstance(word, str | None) for word in words.ravel().tolist()):
+        raise StrategyError("wrong dtype", where=where, value=words.dtype, allowed="texts, or None")
+    return np.broadcast_to(words.astype(object), bars.shape)
+
+
+def _array(value: Any, name: str, column: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise StrategyError("wrong shape", where=f"strategy {name}, column {column}", value="rows of different lengths") from error
 
 
 def place_of(bars: Bars, at: tuple[int, ...]) -> str:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from backtester.cli.listings import indicators, strategies
 from backtester.signals.indicators import CATALOG
-from backtester.signals.strategy import built_in
+from backtester.signals.loading import built_in
 
 
 def said(command, *words: str) -> str:
