@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,13 +31,14 @@ from backtester.config import Config
 from backtester.market import load
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
+from backtester.outcome.behind import Behind
 from backtester.outcome.manifest import build
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
 from backtester.outcome.run import Run
 from backtester.outcome.run import load as load_run
 from backtester.planning import Part, Plan, Setup, check_memory, expected_memory, no_bars, plan, setup
-from backtester.recording import Benchmark, Tally
+from backtester.recording import Tally
 from backtester.signalling import Stopped, signals
 from backtester.trading import ledger
 from backtester.trading.costs import fee_of, micro
@@ -61,20 +63,25 @@ class Progress:
 class Loaded:
     """What was read of one part."""
 
-    part: Part
     bars: Chunk
     quotes: Chunk | None
     daily: Chunk | None
 
     @property
-    def files(self) -> list[pl.DataFrame]:
-        """Catalog rows of everything read."""
-        return [chunk.files for chunk in (self.bars, self.quotes, self.daily) if chunk is not None and self.part.read]
+    def chunks(self) -> list[Chunk]:
+        """Everything read."""
+        return [chunk for chunk in (self.bars, self.quotes, self.daily) if chunk is not None]
 
-    @property
-    def seconds(self) -> float:
-        """Time spent reading."""
-        return sum(chunk.seconds for chunk in (self.bars, self.quotes, self.daily) if chunk is not None)
+
+@dataclass(frozen=True)
+class Ready:
+    """A part that was read and prepared; what was read of it is counted, and forgotten."""
+
+    part: Part
+    prepared: Prepared
+    files: list[pl.DataFrame]
+    rows: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -119,29 +126,41 @@ def trade_days(made: Setup, prepared: Prepared, at: int, state: State) -> tuple[
 def _days(
     made: Setup, folder: RunFolder, tally: Tally, progress: Callable[[Progress], None] | None
 ) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
-    """All parts one after the other; returns the metrics, and the strategies that were stopped."""
+    """All parts in order, three at a time: one is prepared, one traded, one written; returns metrics and the strategies stopped."""
     cash = made.config.account.cash
-    past, state, done = Past(), State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
+    state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
     score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
-    market = Benchmark.start(len(made.symbols))
     record = recording.Record(made, folder, score, tally, cash)
-    for loaded in load.ahead(_reader(made), made.parts):
-        tally.add_read(loaded.files, loaded.bars.table.num_rows, loaded.seconds)
-        prepared, past = prepare_days(made, loaded, past)
-        if not loaded.part.trade:
-            continue
-        begun = time.perf_counter()
-        tables, events, state = trade_days(made, prepared, done, state)
-        market = market.after(prepared)
-        record.write(prepared, tables, events, done, loaded.seconds, time.perf_counter() - begun)
-        done += len(prepared.sessions)
-        if progress is not None:
-            progress(Progress(done, len(made.sessions), tally.rows))
+    with Behind() as behind:
+        for ready in load.ahead(_preparer(made), made.parts):
+            tally.add_read(ready.files, ready.rows, ready.seconds)
+            if not ready.part.trade:
+                continue
+            begun = time.perf_counter()
+            tables, events, state = trade_days(made, ready.prepared, done, state)
+            behind.do(partial(record.write, ready.prepared, tables, events, done, ready.seconds, time.perf_counter() - begun))
+            done += len(ready.part.sessions)
+            if progress is not None:
+                progress(Progress(done, len(made.sessions), tally.rows))
     if not tally.bars:
         raise no_bars(made)
     record.last(ledger.tables(finish(state.carry)))
     score.check()
-    return score.metrics(market.returns()), state.stopped
+    return score.metrics(record.benchmark.returns()), state.stopped
+
+
+def _preparer(made: Setup) -> Callable[[Part], Ready]:
+    """Reads and prepares one part after the other; what a part needs of those before it passes on inside."""
+    read, past = _reader(made), Past()
+
+    def ready(part: Part) -> Ready:
+        nonlocal past
+        loaded = read(part)
+        prepared, past = prepare_days(made, loaded, past)
+        chunks = loaded.chunks
+        return Ready(part, prepared, [chunk.files for chunk in chunks], loaded.bars.table.num_rows, sum(chunk.seconds for chunk in chunks))
+
+    return ready
 
 
 def _reader(made: Setup) -> Callable[[Part], Loaded]:
@@ -157,7 +176,6 @@ def _reader(made: Setup) -> Callable[[Part], Loaded]:
 
     def read(part: Part) -> Loaded:
         return Loaded(
-            part,
             load.read(bars, part.sessions) if part.read else load.unread(bars, part.sessions),
             load.read(quotes, part.sessions) if with_quotes and part.trade else None,
             load.read(daily, part.sessions) if made.reads_daily else None,

@@ -125,11 +125,13 @@ class Record:
     def __init__(self, setup: Setup, folder: RunFolder, score: Score, tally: Tally, cash: float) -> None:
         self._setup, self._folder, self._score, self._tally = setup, folder, score, tally
         self._equity = cash
+        self.benchmark = Benchmark.start(len(setup.symbols))
 
     def write(self, prepared: Prepared, tables: dict[str, pl.DataFrame], events: Events, at: int, loading: float, process: float) -> None:
         """Everything of one part's sessions; `loading` and `process` are the seconds spent on it."""
         begun = time.perf_counter()
         self._tally.add_prepared(prepared, self._setup.needs.base)
+        self.benchmark = self.benchmark.after(prepared)
         self._tally.signals += len(events.t)
         digests = stage_digests(self._setup, prepared, events, at)
         seconds = dict(prepared.seconds) | {"load": loading, "process": process, "end": time.perf_counter() - begun}

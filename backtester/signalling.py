@@ -85,6 +85,9 @@ def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int |
             "a strategy raised an error", where=f"strategy {name}, {days}, {_line(error)}", value=f"{type(error).__name__}: {error}",
             action="see run.log for its traceback",
         ) from error  # fmt: skip
+    finally:
+        for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
+            made.bars.bound({}, {}, {})
     return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
 
 

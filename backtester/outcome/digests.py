@@ -68,7 +68,7 @@ def array_digest(columns: Mapping[str, NDArray[Any] | Sequence[str]]) -> str:
             forms.append([name, values.dtype.newbyteorder("<").str, list(values.shape), hashlib.sha256(_bytes(values)).hexdigest()])
         else:
             forms.append([name, "words", [len(values)], json_digest(list(values))])
-    return json_digest(forms)
+    return hashlib.sha256(json.dumps(forms, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:
