@@ -118,9 +118,10 @@ def _slide(values: Floats, i: int, period: int, run: int, total: float, rest: fl
     if run < period:
         total, error = _two_sum(total, value)
         return run + 1, total, rest + error, True
-    change, first = _two_sum(value, -values[i - period])
-    total, second = _two_sum(total, change)
-    rest += first + second
+    change, error = _two_sum(value, -values[i - period])
+    rest += error
+    total, error = _two_sum(total, change)
+    rest += error
     if abs(rest) <= abs(total) * TRUSTED:
         return run, total, rest, False
     # The sum is so much smaller than those before it that the errors of their errors could show.
