@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -42,6 +43,15 @@ class Reader:
     verify: Verify = "hash"
     threads: int = 2
     max_memory: int | None = None
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """A connection that knows the wanted symbols; made at the first read, used by one thread at a time."""
+        made = connect(self.threads, self.max_memory, [self.lake.root])
+        made.execute("CREATE TEMP TABLE wanted (symbol VARCHAR, id USMALLINT)")
+        names = {"symbols": list(self.symbols), "ids": list(range(len(self.symbols)))}
+        made.execute("INSERT INTO wanted SELECT unnest($symbols), unnest($ids)", names)
+        return made
 
 
 @dataclass(frozen=True)
@@ -121,14 +131,8 @@ def unread(reader: Reader, sessions: Sessions) -> Chunk:
 
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
-    connection = connect(reader.threads, reader.max_memory, [reader.lake.root])
     try:
-        connection.execute("CREATE TEMP TABLE wanted (symbol VARCHAR, id USMALLINT)")
-        connection.execute(
-            "INSERT INTO wanted SELECT unnest($symbols), unnest($ids)",
-            {"symbols": list(reader.symbols), "ids": list(range(len(reader.symbols)))},
-        )
-        relation = connection.sql(query(QUERIES[reader.kind]), params={"files": [str(path) for path in paths]})
+        relation = reader.connection.sql(query(QUERIES[reader.kind]), params={"files": [str(path) for path in paths]})
         return _settled(relation.to_arrow_table())
     except duckdb.OutOfMemoryException as error:
         raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
@@ -137,8 +141,6 @@ def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
         for path in paths:
             _check_columns(reader, path)
         raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error
-    finally:
-        connection.close()
 
 
 def _settled(table: pa.Table) -> pa.Table:
