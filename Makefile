@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-EDITABLE := --no-build-isolation --editable
+# The variable, unlike the option, also pins what builds the package.
+PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable
 DEMO := configs/quickstart.json
 RUNS ?= 5
 WORKERS ?= 2
@@ -19,18 +19,17 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@echo "installing into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) hatchling editables
-	@$(PIP) $(EDITABLE) .
+	@$(PIP) .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/core.stamp
 	@echo "installing what the tests need ..."
-	@$(PIP) $(EDITABLE) '.[test]'
+	@$(PIP) '.[test]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp
 	@echo "installing ruff, mypy and import-linter ..."
-	@$(PIP) $(EDITABLE) '.[dev]'
+	@$(PIP) '.[dev]'
 	@touch $@
 
 demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.json over it and say where the result is
