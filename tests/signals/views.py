@@ -60,7 +60,8 @@ def bars_of(interval: str = "1m", lookback: int = 0, **columns: list[list[float]
     close = np.array(columns["close"], np.float64)
     made = {name: np.array(columns.get(name, close), np.float64) for name in OHLCV}
     there = ~np.isnan(close)
-    slot = np.where(there, np.arange(close.shape[-1]) - lookback, -1)
+    column = np.arange(close.shape[-1])
+    slot = np.where(there, np.where(column < lookback, column, column - lookback), -1)
     made |= {"slot": slot, "base_slot": slot, "minutes_from_open": np.where(there, slot + 1.0, np.nan), "complete": there.copy()}
     made |= {name: np.array(values) for name, values in columns.items() if name not in OHLCV}
     names = np.array([chr(ord("A") + row) for row in range(len(close))], dtype=object)[:, None]

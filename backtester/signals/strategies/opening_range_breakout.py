@@ -22,7 +22,7 @@ class OpeningRangeBreakout(Strategy):
 
     def signals(self, bars: Bars) -> Signals:
         """Nothing is signalled before the range is complete, so the range never holds a bar after the one that sees it."""
-        inside = bars.valid & (bars.minutes_from_open <= self.minutes)
+        inside = bars.valid & bars.in_session & (bars.minutes_from_open <= self.minutes)
         after = bars.valid & ~inside & inside.any(axis=-1, keepdims=True)
         top = np.max(bars.high, axis=-1, keepdims=True, initial=-np.inf, where=inside)
         bottom = np.min(bars.low, axis=-1, keepdims=True, initial=np.inf, where=inside)
