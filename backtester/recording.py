@@ -6,6 +6,7 @@ Place in the flow: phase 6 of a day, and the end of the run. Never changes a res
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -164,10 +165,11 @@ def stage_digests(setup: Setup, prepared: Prepared, events: Events, at: int) -> 
     labels = prepared.sessions.label
     count = len(labels)
     base = setup.needs.base
+    derived = [name for name in prepared.tapes if name != base]
     stages = {
-        "bars": _tape_digests(prepared, [base], ("slot", *OHLCV)),
-        "derived": _tape_digests(prepared, [name for name in prepared.tapes if name != base], ("slot", *OHLCV)),
-        "quality": _tape_digests(prepared, list(prepared.tapes), ("slot", "quality")),
+        "bars": _grid_digests(prepared),
+        "derived": _tape_digests(prepared, derived, ("slot", *OHLCV)),
+        "quality": _quality_digests(prepared, derived),
         "indicators": _indicator_digests(setup, prepared, at),
         "signals": _event_digests(prepared, events),
     }
@@ -177,6 +179,29 @@ def stage_digests(setup: Setup, prepared: Prepared, events: Events, at: int) -> 
         "digest": [digests[session] for session in range(count) for digests in stages.values()],
     }
     return schema.frame(schema.DIGESTS, columns)
+
+
+def _grid_digests(prepared: Prepared) -> list[str]:
+    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing."""
+    grid = prepared.grid
+    columns = [getattr(grid, name) for name in OHLCV]
+    digests = []
+    for low, high in pairwise(grid.clock.offset.tolist()):
+        hasher = hashlib.sha256(f"{len(grid.symbols)} {high - low}".encode())
+        for values in columns:
+            hasher.update(np.ascontiguousarray(values[:, low:high]).data)
+        digests.append(hasher.hexdigest())
+    return digests
+
+
+def _quality_digests(prepared: Prepared, derived: Sequence[str]) -> list[str]:
+    """One digest a session over quality in percent and the number of bars of every interval; single slots are in the bars' digest."""
+    count = prepared.grid.count
+    made = {name: prepared.tapes[name].count[prepared.first(name) :] for name in derived}
+    return [
+        array_digest({"percent": prepared.percent[day], "base": count[day], **{name: values[day] for name, values in made.items()}})
+        for day in range(len(count))
+    ]
 
 
 def _tape_digests(prepared: Prepared, intervals: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from backtester import schema
-from backtester.columns import Bools, Floats, Ints, Tape
+from backtester.columns import PRICES, Bools, Floats, Ints, Tape
 from backtester.market.grid import KINDS, Grid
 
 JUMP_RATIO = 1.5
@@ -29,14 +29,14 @@ def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
     before the chunk (NaN: none).
     """
     rows = _strays(grid)
-    line = np.repeat(np.arange(tape.count.size), tape.count.T.ravel())
-    tops = np.maximum(tape.open, tape.close)
-    bottoms = np.minimum(tape.open, tape.close)
-    rows += _counted(tape, line, (tape.high < tops) | (tape.low > bottoms), "ohlc_violation", "close or open outside [low, high]")
-    rows += _counted(tape, line, np.minimum(bottoms, tape.low) <= 0, "non_positive_price", "price at or below 0")
-    rows += _counted(tape, line, tape.volume == 0, "zero_volume", "bars without volume never fill orders")
-    rows += _jumps(tape, line, before)
-    rows += _stale(tape, line)
+    outside = (tape.high < tape.open) | (tape.high < tape.close) | (tape.low > tape.open) | (tape.low > tape.close)
+    rows += _counted(tape, outside, "ohlc_violation", "close or open outside [low, high]")
+    if any(tape.column(name).min(initial=1.0) <= 0 for name in PRICES):
+        worthless = np.logical_or.reduce([tape.column(name) <= 0 for name in PRICES])
+        rows += _counted(tape, worthless, "non_positive_price", "price at or below 0")
+    rows += _counted(tape, tape.volume == 0, "zero_volume", "bars without volume never fill orders")
+    rows += _jumps(tape, before)
+    rows += _stale(tape)
     rows.sort(key=lambda row: (row[1], row[0], row[3]))
     label = grid.clock.sessions.label
     columns = {
@@ -72,49 +72,56 @@ def _strays(grid: Grid) -> list[Row]:
     ]
 
 
-def _counted(tape: Tape, line: Ints, wrong: Bools, kind: str, detail: str) -> list[Row]:
+def _line(tape: Tape, at: Ints) -> Ints:
+    """The symbol-session (symbol * sessions + session) of bars."""
+    return np.searchsorted(tape.start.T.ravel(), at, side="right") - 1
+
+
+def _counted(tape: Tape, wrong: Bools, kind: str, detail: str) -> list[Row]:
     at = np.flatnonzero(wrong)
-    if not len(at):
-        return []
-    lines, first, number = np.unique(line[at], return_index=True, return_counts=True)
+    lines, first, number = np.unique(_line(tape, at), return_index=True, return_counts=True)
     return [
         _row(tape, int(owner), int(at[begin]), kind, float(count), detail) for owner, begin, count in zip(lines, first, number, strict=True)
     ]
 
 
-def _jumps(tape: Tape, line: Ints, before: Floats) -> list[Row]:
+def _jumps(tape: Tape, before: Floats) -> list[Row]:
     if not len(tape):
         return []
     previous = np.concatenate([[np.nan], tape.close[:-1]])
-    heads = np.unique(tape.start.T[:, 0][tape.count.sum(axis=0) > 0])
-    owners = line[heads] // len(tape.sessions)
-    previous[heads] = before[owners]
-    usable = (previous > 0) & (tape.close > 0)
-    ratio = np.divide(tape.close, previous, out=np.ones(len(tape)), where=usable)
-    size = np.maximum(ratio, np.divide(1.0, ratio, out=np.ones(len(tape)), where=ratio > 0))
+    some = tape.count.sum(axis=0) > 0
+    previous[tape.start[0][some]] = before[some]
+    far = (tape.close > JUMP_RATIO * previous) | (previous > JUMP_RATIO * tape.close)
+    at = np.flatnonzero(far & (previous > 0) & (tape.close > 0))
+    ratio = tape.close[at] / previous[at]
+    size = np.maximum(ratio, 1.0 / ratio)
+    lines = _line(tape, at)
     rows = []
-    at = np.flatnonzero(size > JUMP_RATIO)
-    for owner in np.unique(line[at]):
-        inside = at[line[at] == owner]
+    for owner in np.unique(lines):
+        inside = np.flatnonzero(lines == owner)
         worst = int(inside[np.argmax(size[inside])])
         split = any(abs(size[worst] / known - 1.0) <= SPLIT_SLACK for known in SPLIT_RATIOS)
         kind, detail = ("unadjusted_split", "a split's ratio; unadjusted split?") if split else ("jump", "close / close before")
-        rows.append(_row(tape, int(owner), worst, kind, float(ratio[worst]), detail))
+        rows.append(_row(tape, int(owner), int(at[worst]), kind, float(ratio[worst]), detail))
     return rows
 
 
-def _stale(tape: Tape, line: Ints) -> list[Row]:
+def _stale(tape: Tape) -> list[Row]:
     if len(tape) < STALE_BARS:
         return []
     same = np.zeros(len(tape), np.bool_)
-    same[1:] = (tape.close[1:] == tape.close[:-1]) & (line[1:] == line[:-1])
+    same[1:] = tape.close[1:] == tape.close[:-1]
+    heads = tape.start[tape.count > 0]
+    same[heads] = False
     at = np.flatnonzero(same)
+    if len(at) < STALE_BARS - 1:
+        return []
     same[at] = np.logical_and.reduce([column[at] == column[at - 1] for column in (tape.open, tape.high, tape.low)])
     breaks = np.flatnonzero(~same)
     length = np.diff(np.append(breaks, len(tape)))
     rows: dict[int, Row] = {}
-    for begin, size in zip(breaks[length >= STALE_BARS].tolist(), length[length >= STALE_BARS].tolist(), strict=True):
-        owner = int(line[begin])
+    long = length >= STALE_BARS
+    for begin, size, owner in zip(breaks[long].tolist(), length[long].tolist(), _line(tape, breaks[long]).tolist(), strict=True):
         if owner not in rows or rows[owner][4] < size:
             rows[owner] = _row(tape, owner, begin, "stale", float(size), "bars that repeat open, high, low and close")
     return list(rows.values())

@@ -100,9 +100,10 @@ def clock_of(sessions: Sessions, interval: str) -> Clock:
 def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     """A chunk's rows on the slots of its sessions."""
     clock = clock_of(chunk.sessions, interval)
-    position, symbol, kept, present, strays = _sort_out(chunk, clock, OHLCV)
+    stored = {name: chunk.column(name) for name in OHLCV}
+    position, symbol, kept, present, strays = _sort_out(chunk, clock, list(stored.values()))
     lines, width = len(chunk.symbols), int(clock.offset[-1])
-    columns = {name: scatter(chunk.column(name), position, kept, lines, width) for name in OHLCV}
+    columns = {name: scatter(values, position, kept, lines, width) for name, values in stored.items()}
     count = np.zeros((len(chunk.sessions), lines), np.int32)
     if len(position):
         session = clock.session[position - symbol * width]
@@ -158,17 +159,17 @@ def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:
     return quality
 
 
-def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[str]) -> tuple[Ints, Ints, Ints | None, Bools, Strays]:
+def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[Floats]) -> tuple[Ints, Ints, Ints | None, Bools, Strays]:
     """Positions on the grid of the rows that count, their symbols, their row numbers (None: all), the slots taken, the strays.
 
-    A row counts only where every column named in `whole` is a finite number.
+    A row counts only where every column of `whole` is a finite number.
     """
     session = chunk.session_of_rows()
     symbol = chunk.column("symbol_id").astype(np.int64)
     ts = chunk.column("ts")
     slot, why = _slot_of(ts, session, clock)
     if whole:
-        why[(why < 0) & ~_finite([chunk.column(name) for name in whole])] = INVALID
+        why[(why < 0) & ~_finite(whole)] = INVALID
     position = symbol * len(clock.ts) + clock.offset[session] + slot
     kept = np.flatnonzero(why < 0)
     taken = np.zeros(len(chunk.symbols) * len(clock.ts), np.bool_)

@@ -124,8 +124,7 @@ class Bars:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """True where there is a bar."""
-        valid: NDArray[np.bool_] = self._once(("valid",), lambda: _locked(self.slot >= 0))
-        return valid
+        return self.column("valid")
 
     @property
     def in_session(self) -> NDArray[np.bool_]:

@@ -57,34 +57,39 @@ class Found:
 
 @dataclass(frozen=True)
 class Batch:
-    """Bars and where its cells lie: per row the symbol, the chunk's session, and the first bar of the session on the tape."""
+    """Bars and where its cells lie: per row the symbol, the chunk's session, and the first bar of the session on the live tape.
+
+    In the clock layout symbol and session belong to axes of their own, and start is None.
+    """
 
     bars: Bars
     view: View
     symbol: Ints
     session: Ints
+    start: Ints | None
 
     def found(self, wishes: Wishes) -> Found:
         """The wishes on cells that lie in a session; cells beyond a session's end are not read."""
-        clock = len(self.bars.shape) == 3
         cells = self._cells()
-        lookback = self.bars.lookback
         hits = [(action, np.nonzero(wishes.booleans[name] & cells)) for action, name in enumerate(BOOLEANS) if name in wishes.booleans]
         actions = np.concatenate([np.full(len(at[0]), action, np.int64) for action, at in hits] or [np.zeros(0, np.int64)])
         where = tuple(np.concatenate(parts) for parts in zip(*(at for _, at in hits), strict=True)) if hits else ()
         if not len(actions):
             where = tuple(np.zeros(0, np.int64) for _ in self.bars.shape)
-        shifted = (*where[:-1], where[-1] + lookback)
-        symbol = self.symbol[where[1]] if clock else self.symbol[where[0]]
         session = self.session[where[0]]
         numbers = {name: wishes.numbers[name][where] for name in LIMITS if name in wishes.numbers}
         tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
-        base_slot = self._base_slot(session, where[-1]) if clock else self.bars.column("base_slot")[shifted]
-        return Found(symbol, session, base_slot, actions, self.bars.close[shifted], self.bars.quality[shifted], numbers, tags)
+        if self.start is None:
+            shifted = (*where[:-1], where[-1] + self.bars.lookback)
+            base_slot, price, quality = self._base_slot(session, where[-1]), self.bars.close[shifted], self.bars.quality[shifted]
+            return Found(self.symbol[where[1]], session, base_slot, actions, price, quality, numbers, tags)
+        bar, live = self.start[where[0]] + where[-1], self.view.live
+        base_slot = live.base_slot[bar].astype(np.int64)
+        return Found(self.symbol[where[0]], session, base_slot, actions, live.close[bar], live.quality[bar], numbers, tags)
 
     def _cells(self) -> Bools:
         """Cells that a signal may stand on: real bars; in the clock layout every slot of the session."""
-        if len(self.bars.shape) == 2:
+        if self.start is not None:
             return self.bars.valid[:, self.bars.lookback :]
         slots = self.view.bars[self.view.first + self.session]
         inside: Bools = np.arange(self.bars.shape[-1] - self.bars.lookback) < slots[:, None, None]
@@ -125,7 +130,7 @@ def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floa
     width = lookback + (int(count.max()) if len(count) else 0)
     read = _row_reader(view, (low, high, start, count), lookback, (len(start), width))
     bars = Bars(live.interval, lookback, (len(start), width), read, _names(live, symbol)[:, None], live.sessions.label[session][:, None])
-    batch = Batch(bars, view, symbol, session - first)
+    batch = Batch(bars, view, symbol, session - first, start)
     bars.bound({}, {}, {name: _spread(bars, values[session - first, symbol]) for name, values in historical.items()})
     return batch
 
@@ -139,7 +144,7 @@ def clock(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Flo
     read = _clock_reader(view, symbols, lookback, width)
     bars = Bars(live.interval, lookback, shape, read, _names(live, symbols)[None, :, None], live.sessions.label[first:][:, None, None])
     bars.bound({}, {}, {name: _spread(bars, values[:, symbols]) for name, values in historical.items()})
-    return Batch(bars, view, symbols, session)
+    return Batch(bars, view, symbols, session, None)
 
 
 def _spread(bars: Bars, values: Floats) -> Floats:
@@ -164,6 +169,9 @@ def _row_reader(view: View, spans: Spans, lookback: int, shape: tuple[int, int])
     together = view.live is view.seen
 
     def read(name: str) -> Column:
+        if name == "valid":
+            column = np.arange(shape[1])
+            return (column >= lookback - (spans[1] - spans[0])[:, None]) & (column < lookback + spans[3][:, None])
         source, empty = _source(view.live, name)
         past = source if together else _source(view.seen, name)[0]
         out = np.full(shape, empty, dtype=source.dtype)
@@ -222,6 +230,8 @@ def _source(tape: Tape, name: str) -> tuple[Column, Any]:
         return tape.column(name), NO_TIME
     if name in ("slot", "base_slot"):
         return tape.column(name).astype(np.int64), -1
+    if name == "valid":
+        return np.ones(len(tape), np.bool_), False
     if name == "complete":
         return tape.complete, False
     if name == "minutes_to_close":
