@@ -79,7 +79,7 @@ class Chunk:
 
     def column(self, name: str) -> NDArray[Any]:
         """One column as numpy, shape (rows,): ts as int64 us, prices float64 with NaN for null."""
-        return _numpy(self.table.column(name))
+        return _numpy(self.table, name)
 
 
 def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duckdb.DuckDBPyConnection:
@@ -109,7 +109,7 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
     place = np.searchsorted(sessions.label, files["session"].to_numpy().astype("datetime64[D]"))
     rows = np.zeros(len(sessions), np.int64)
     if paths:
-        rows[place] = np.diff(np.searchsorted(_numpy(table.column("day")), np.arange(len(paths) + 1)))
+        rows[place] = np.diff(np.searchsorted(_numpy(table, "day"), np.arange(len(paths) + 1)))
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows)])
     return Chunk(sessions, reader.symbols, table, first, files, time.perf_counter() - started)
 
@@ -148,19 +148,19 @@ def _settled(table: pa.Table) -> pa.Table:
 
     A row number in the query's ORDER BY would do the same at twice the cost, for duplicates that imports do not let in.
     """
-    keys = [_numpy(table.column(name)) for name in ("day", "ts", "symbol_id")]
+    keys = [_numpy(table, name) for name in ("day", "ts", "symbol_id")]
     same = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
     if not same.any():
         return table
-    values = [_numpy(table.column(name)) for name in table.column_names if name not in ("day", "ts", "symbol_id")]
+    values = [_numpy(table, name) for name in table.column_names if name not in ("day", "ts", "symbol_id")]
     return table.take(pa.array(np.lexsort([*values[::-1], *keys[::-1]])))
 
 
-def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
     """A column as numpy: instants as int64 us, floats with NaN for null."""
-    series = pl.from_arrow(column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column)
-    assert isinstance(series, pl.Series)
-    return series.to_numpy()
+    frame = pl.from_arrow(table.select([name]))  # not the column alone: that would import all of pyarrow.compute
+    assert isinstance(frame, pl.DataFrame)
+    return frame.to_series().to_physical().to_numpy()
 
 
 def _check_columns(reader: Reader, path: Path) -> None:

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from backtester.schema import Table
@@ -125,7 +124,7 @@ class _ColumnDigest:
             self._values.update(_bytes(number.fill_null(0).to_numpy()))
         elif len(series):
             # One Arrow array: its offsets give the lengths, its data buffer holds the text on end.
-            text = series.fill_null("").rechunk().to_arrow().cast(pa.large_string())
+            text = series.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
             offsets = np.frombuffer(text.buffers()[1], "<i8", len(text) + 1, text.offset * 8)
             self._lengths.update(np.diff(offsets).astype("<i8").tobytes())
             data = text.buffers()[2]
