@@ -195,7 +195,7 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
         market.symbols,
         market.strategies,
         tags,
-        rows.part(decisions, slice(0, ready)),
+        {name: values[:ready] for name, values in decisions.items()},
         rows.orders(made, carry.width, rows.resolved(made)),
         rows.fills(fills, carry.width),
         rows.closed_trades(trades, carry.width),
@@ -390,7 +390,7 @@ def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: t
     waits = orders["type"] == records.MARKET
     ready = int(orders["decision"][waits].min(initial=len(decisions["ts"])))
     orders["decision"][waits] -= ready
-    back = rows.part(decisions, slice(ready, None))
+    back = {name: values[ready:].copy() for name, values in decisions.items()}
     used, back["tag"] = _used(back["tag"])
     peak = int((moments["cash"] + moments["marks"]).max(initial=carry.peak))
     after = Carry(

@@ -103,11 +103,6 @@ def no_decisions() -> Columns:
     return whole | small | number | {"session": np.zeros(0, "datetime64[D]"), "action": np.zeros(0, np.int8)}
 
 
-def part(columns: Columns, some: slice) -> Columns:
-    """Some rows of a table, copied."""
-    return {name: values[some].copy() for name, values in columns.items()}
-
-
 def _split(rows: Records, names: str) -> Columns:
     """Some fields as columns of their own, block by block, so that each record comes from memory once."""
     columns = {name: np.empty(len(rows), rows.dtype[name]) for name in names.split()}
