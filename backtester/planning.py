@@ -129,7 +129,7 @@ def setup(config: Config) -> Setup:
     parts = _parts(config, required.base, needs, extended, start, len(days), lake, symbols)
     doubts = sessions.doubts(name, _day(days.label[0]), _day(days.label[-1]), lake.overrides)
     warnings = (*config.warnings, *doubts, *_partial(derived, required.base, days))
-    stored = needs.base != "1d" and bool(needs.daily or "1d" in derived) and bool(len(lake.files("bars", "1d", extended.label)))
+    stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", extended.label)))
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
 
 

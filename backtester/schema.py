@@ -366,7 +366,7 @@ GAPS = Table(
         _instant("end", "end of the last missing slot"),
         _count("bars", "missing slots", "slots"),
         _text("kind", "where in the session, or market where most symbols miss it", *GAP_KINDS),
-        _flag("reconciled", "volumes of finer or daily bars agree; empty where there are none", empty=True),
+        _flag("reconciled", "the session's volume agrees with the lake's daily bar to 1 %; empty where there is none", empty=True),
     ),
     (("RIVN", "2025-07-02", "1m", "2025-07-02T15:10Z", "2025-07-02T15:13Z", 3, "inside", None),),
 )

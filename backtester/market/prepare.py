@@ -94,7 +94,7 @@ class Prepared:
 
 
 def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Needs, past: Past) -> tuple[Prepared, Past]:
-    """Columns of one chunk; `stored` are the lake's own `1d` bars of the same sessions, where daily history is needed."""
+    """Columns of one chunk; `stored` are the lake's own `1d` bars of the same sessions, where it has them."""
     started = time.perf_counter()
     made = grid.place_on_slots(chunk, needs.base)
     base = grid.tape_of(made, needs.look)
@@ -103,9 +103,9 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
     for interval in needs.derived:
         if interval not in LONG:
             fresh[interval], dropped[interval] = resample.derive(base, interval, needs.settings)
-    table, gaps, found, percent = _assess(made, fresh, dropped, needs, past)
-    activated = time.perf_counter()
     own = _own_days(stored, needs)
+    table, gaps, found, percent = _assess(made, fresh, own, needs, past)
+    activated = time.perf_counter()
     kept = dict(fresh)
     if "1d" in fresh and own is not None:
         kept["1d"] = _preferred_tape(own, fresh["1d"], needs.base)
@@ -139,7 +139,7 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
 
 
 def _assess(
-    made: Grid, fresh: Mapping[str, Tape], dropped: Mapping[str, NDArray[np.int32]], needs: Needs, past: Past
+    made: Grid, fresh: Mapping[str, Tape], own: Tape | None, needs: Needs, past: Past
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Floats]:
     """Tables quality, gaps and findings of the chunk, and each symbol-session's quality in percent."""
     clock, symbols = made.clock, made.symbols
@@ -154,7 +154,8 @@ def _assess(
             frames.append(quality.quality_frame(slots, symbols, tape, holes, percent, np.zeros((2, *percent.shape))))
     rows = pl.concat(frames).with_columns(rank=pl.col("interval").replace_strict({name: n for n, name in enumerate(fresh)}))
     table = rows.sort("session", "rank", "symbol", maintain_order=True).drop("rank")
-    gaps = quality.gaps_frame(found, clock, symbols) if found is not None else quality.no_gaps()
+    agrees = quality.reconciled(made, own) if own is not None and found is not None and len(found.symbol) else None
+    gaps = quality.gaps_frame(found, clock, symbols, agrees) if found is not None else quality.no_gaps()
     before = past.close if past.close is not None else np.full(len(symbols), np.nan)
     seen = findings.findings_frame(made, fresh[needs.base], before) if needs.look else findings.no_findings()
     return table, gaps, seen, percent

@@ -9,6 +9,7 @@ that some are missing. Never repairs anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,8 @@ from backtester.settings import Settings
 
 MOST = 0.5
 FEWEST_FOR_MARKET = 3
+RECONCILED = 0.01
+"""Auctions and late prints make a daily bar's volume differ a little from the sum of its minutes."""
 
 
 class GapFillerSettings(Settings):
@@ -97,8 +100,12 @@ def quality_frame(clock: Clock, symbols: tuple[str, ...], tape: Tape, gaps: Gaps
     return schema.frame(schema.QUALITY, columns)
 
 
-def gaps_frame(gaps: Gaps, clock: Clock, symbols: tuple[str, ...]) -> pl.DataFrame:
-    """Rows of the table `gaps` of one interval; end is the time from which the bar after the gap's last slot could be open."""
+def gaps_frame(gaps: Gaps, clock: Clock, symbols: tuple[str, ...], agrees: Floats | None = None) -> pl.DataFrame:
+    """Rows of the table `gaps` of one interval; end is the time from which the bar after the gap's last slot could be open.
+
+    `agrees`, shape (sessions, symbols), is what `reconciled` made; None where there is nothing to compare with.
+    """
+    known = np.full(len(gaps.symbol), np.nan) if agrees is None else agrees[gaps.session, gaps.symbol]
     columns = {
         "symbol": pl.Series(list(symbols), dtype=pl.String).gather(gaps.symbol),
         "session": clock.sessions.label[gaps.session],
@@ -107,8 +114,23 @@ def gaps_frame(gaps: Gaps, clock: Clock, symbols: tuple[str, ...]) -> pl.DataFra
         "end": clock.end[gaps.last],
         "bars": gaps.bars,
         "kind": pl.Series(list(schema.GAP_KINDS)).gather(gaps.kind),
+        "reconciled": pl.Series([None if np.isnan(value) else bool(value) for value in known], dtype=pl.Boolean),
     }
     return schema.frame(schema.GAPS, columns)
+
+
+def reconciled(grid: Grid, daily: Tape) -> Floats:
+    """Does the volume of a session's bars agree with the lake's own daily bar, to RECONCILED of it? Shape (sessions, symbols).
+
+    1 yes, 0 no, NaN where there is no daily bar.
+    """
+    offset = grid.clock.offset
+    volume = np.where(grid.present, grid.volume, 0.0)
+    held = np.stack([volume[:, low:high].sum(axis=1) for low, high in pairwise(offset.tolist())])
+    whole = np.full(held.shape, np.nan)
+    has = daily.count > 0
+    whole[has] = daily.volume[daily.start[has]]
+    return np.where(np.isnan(whole), np.nan, np.abs(held - whole) <= RECONCILED * whole)
 
 
 def no_gaps() -> pl.DataFrame:

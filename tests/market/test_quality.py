@@ -15,8 +15,8 @@ from backtester.columns import Sessions
 from backtester.market.findings import findings_frame
 from backtester.market.grid import Grid, place_on_slots, tape_of
 from backtester.market.prepare import Past, Prepared, prepare
-from backtester.market.quality import gaps_frame, gaps_of, percent_of
-from tests.market.days import MINUTE, Row, chunk, flat, grid, needs, sessions
+from backtester.market.quality import gaps_frame, gaps_of, percent_of, reconciled
+from tests.market.days import MINUTE, Row, chunk, flat, grid, needs, sessions, tape
 
 NAN = float("nan")
 
@@ -323,3 +323,16 @@ def test_findings_are_ordered_by_session_symbol_and_kind() -> None:
     assert [(str(session)[-1], symbol, kind) for session, symbol, kind in table.select("session", "symbol", "kind").iter_rows()] == [
         ("1", "A", "non_positive_price"), ("1", "A", "zero_volume"), ("1", "B", "zero_volume"), ("2", "A", "zero_volume"),
     ]  # fmt: skip
+
+
+def test_a_gap_is_reconciled_where_the_days_own_volume_is_there() -> None:
+    """SPEC 7: 300 of a daily 300 agree, 200 of 300 do not, and a symbol without a daily bar is not known."""
+    days = sessions([4])
+    close = np.array([[5.0, np.nan, 5, 5], [5, np.nan, np.nan, 5], [5, 5, np.nan, 5]])
+    volume = np.where(np.isnan(close), np.nan, 100.0)
+    found = grid(days, close, volume=volume)
+    daily = tape(days, np.array([[5.0], [5.0], [np.nan]]), "1d")
+    object.__setattr__(daily, "volume", np.array([300.0, 300.0]))
+    gaps = gaps_of(found.present, found.count, found.clock)
+    rows = gaps_frame(gaps, found.clock, found.symbols, reconciled(found, daily))
+    assert dict(zip(rows["symbol"], rows["reconciled"], strict=True)) == {"A": True, "B": False, "C": None}
