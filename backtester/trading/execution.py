@@ -11,7 +11,6 @@ The same sessions in one chunk or in many give the same outcome to the last bit.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -19,17 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from backtester.columns import OHLCV, Floats, Ints
+from backtester.columns import Floats, Ints
 from backtester.errors import DataError, InternalError
 from backtester.settings import Settings
-from backtester.trading import accounting, records, rows
-from backtester.trading.costs import MAX_MICRO, CommissionSettings, SlippageSettings, micro
-from backtester.trading.records import Book, Records, Tape
-from backtester.trading.risk import NO_BAR_TO_FILL, NO_REASON, RiskSettings, limit_count, limit_micro
+from backtester.trading import accounting, inputs, records, rows
+from backtester.trading.costs import MAX_MICRO, CommissionSettings, SlippageSettings
+from backtester.trading.records import Book, Records
+from backtester.trading.risk import NO_BAR_TO_FILL, NO_REASON, RiskSettings
 from backtester.trading.rows import Columns, Outcome
-
-FILLS = ("next_open", "next_close", "same_close")
-SIZINGS = ("shares", "notional", "equity_fraction")
 
 
 class SizingSettings(Settings):
@@ -181,8 +177,8 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
 
     _check(market, events, carry)
     events = events.sorted()
-    book, held = _book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
-    slot = compiled.kernel().entry_point(_tape(market, carry.slots), book, _signals(events, carry.width), held)
+    book, held = inputs.book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
+    slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
     account = book.account[0]
     if account["error"] != records.NO_ERROR:
         raise _stopped(market, int(account["error"]), int(account["pair"]), slot)
@@ -231,7 +227,7 @@ def _check(market: Market, events: Events, carry: Carry) -> None:
     if list(market.symbols) != sorted(market.symbols):
         raise InternalError("symbols are not sorted by name", value=market.symbols)
     arrays = {field.name: getattr(market, field.name) for field in fields(market)}
-    for name in _PRICES:
+    for name in inputs.PRICES:
         if arrays[name] is not None and arrays[name].shape != shape:
             raise InternalError("prices of another shape", where=name, value=arrays[name].shape, allowed=str(shape))
     if not len(market.ts) == len(market.end) == len(market.session):
@@ -246,119 +242,6 @@ def _check(market: Market, events: Events, carry: Carry) -> None:
             raise InternalError("a signal outside of its chunk", where=name, value=(values.min(), values.max()), allowed=f"0 to {most - 1}")
 
 
-_QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
-_PRICES = (*OHLCV, *_QUOTES)
-
-
-def _tape(market: Market, before: int) -> Tape:
-    """The market as the kernel wants it: float64, contiguous in time."""
-    slots = np.empty(len(market.ts), records.SLOT)
-    slots["number"] = before + np.arange(len(market.ts))
-    slots["ts"], slots["end"] = market.ts, market.end
-    slots["day"] = market.labels.astype("datetime64[D]").view(np.int64)[market.session]
-    slots["session_close"] = market.session_close[market.session]
-    absent = np.zeros((0, 0))
-    given = {name: getattr(market, name) for name in _PRICES}
-    prices = {name: absent if values is None else np.ascontiguousarray(values, np.float64) for name, values in given.items()}
-    return Tape(**prices, slots=slots)
-
-
-def _signals(events: Events, symbols: int) -> Records:
-    """The signals as records."""
-    signals = np.empty(len(events), records.SIGNAL)
-    signals["slot"], signals["action"] = events.t, events.action
-    signals["pair"] = events.strategy.astype(np.int64) * symbols + events.symbol
-    for name in ("price", "quality", "size", "stop_loss", "take_profit", "stop_price", "target_price"):
-        signals[name] = getattr(events, name)
-    signals["confidence"] = _confidence(events)
-    return signals
-
-
-def _confidence(events: Events) -> Floats:
-    """Confidence, 1 where none is given."""
-    return np.where(np.isnan(events.confidence), 1.0, events.confidence)
-
-
-def _rules(execution: ExecutionSettings, risk: RiskSettings) -> Records:
-    """The settings as numbers."""
-    rules = np.zeros(1, records.RULES)
-    fees, sizing = execution.commission.figures, execution.sizing
-    for name, value in (
-        ("fill", FILLS.index(execution.fill)),
-        ("quote", execution.price == "quote"),
-        ("sizing", SIZINGS.index(sizing.type)),
-        ("day", execution.time_in_force == "day"),
-        ("flat", execution.flat_at_close),
-        ("no_entry_us", round(execution.no_entry_minutes * 60e6)),
-        ("max_buying_power", limit_micro(risk.max_buying_power)),
-        ("max_per_trade", limit_micro(risk.max_per_trade)),
-        ("max_per_symbol", limit_micro(risk.max_per_symbol)),
-        ("max_open_positions", limit_count(risk.max_open_positions)),
-        ("notional", min(micro(sizing.value), MAX_MICRO)),
-        ("slippage_bps", execution.slippage.bps),
-        ("per_share", fees.per_share),
-        ("fee_bps", fees.bps),
-        ("minimum", fees.minimum),
-        ("cap_bps", fees.cap_bps),
-        ("lot", execution.lot),
-        ("size", sizing.value),
-        ("stop_loss", math.nan if execution.stop_loss is None else execution.stop_loss),
-        ("take_profit", math.nan if execution.take_profit is None else execution.take_profit),
-        ("min_quality", risk.min_quality),
-        ("min_confidence", risk.min_confidence),
-    ):
-        rules[name] = value
-    return rules
-
-
-def _book(events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings, slots: int) -> Book:
-    """The account as carried, with room for all that the chunk can bring.
-
-    Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill.
-    """
-    pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
-    active = np.flatnonzero((pairs["quantity"] != 0.0) | (pairs["side"] != records.NONE_WAITS))
-    pairs["listed"] = 0
-    pairs["listed"][active] = 1
-    positions, exits = int((pairs["quantity"] != 0.0).sum()), int((pairs["side"] == records.SELL).sum())
-    entries = int((pairs["side"] == records.BUY).sum())
-    entering = entries + int((events.action == records.ENTER_LONG).sum())
-    guarded = int(((pairs["quantity"] != 0.0) & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))).sum())
-    account = np.zeros(1, records.ACCOUNT)
-    for name, value in (
-        ("cash", carry.cash),
-        ("marks", carry.marks),
-        ("positions", positions),
-        ("guarded", guarded),
-        ("entries", entries),
-        ("exits", exits),
-        ("next_order", carry.next_order),
-        ("next_trade", carry.next_trade),
-        ("orders", live),
-        ("active", len(active)),
-    ):
-        account[name] = value
-    orders = np.empty(live + len(events) + 3 * entering + positions, records.ORDER)
-    orders[:live] = carry.orders
-    verdicts = np.empty(held + len(events), records.VERDICT)
-    for name, column in _VERDICT.items():
-        verdicts[name][:held] = carry.decisions[column]
-    return Book(
-        _rules(execution, risk),
-        account,
-        np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
-        pairs,
-        orders,
-        np.empty(2 * entering + positions, records.FILL),
-        np.empty(entering + positions, records.TRADE),
-        verdicts,
-        np.empty(slots, records.MOMENT),
-    )
-
-
-_VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
-
-
 def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) -> Columns:
     """All decisions not yet written: those held back before, then those of the chunk."""
     new = {
@@ -368,12 +251,12 @@ def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) 
         "ts": market.end[events.t],
         "action": events.action,
         "price": events.price,
-        "confidence": _confidence(events),
+        "confidence": inputs.confidence(events),
         "quality": events.quality,
         "tag": np.where(events.tag < 0, records.NONE, events.tag + len(carry.tags)).astype(np.int32),
     }
     columns = {name: np.concatenate((carry.decisions[name], values)) for name, values in new.items()}
-    for name, column in _VERDICT.items():
+    for name, column in inputs.VERDICT.items():
         columns[column] = np.ascontiguousarray(verdicts[name])
     return columns
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtester.errors import InternalError
-from backtester.trading import accounting, compiled, execution
+from backtester.trading import accounting, compiled, execution, inputs
 from backtester.trading.execution import Carry, ExecutionSettings, finish, trade
 from backtester.trading.risk import RiskSettings
 from tests.trading.tiny import buy, events, market, play, sell
@@ -77,8 +77,8 @@ def test_a_symbol_without_bars_in_a_chunk_keeps_its_carried_mark():
 
 
 def test_the_kernel_that_runs_is_the_one_of_these_sources():
-    book = execution._book(events(MARKET, []), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings(), 6)
-    compiled.kernel().entry_point(execution._tape(MARKET, 0), book, execution._signals(events(MARKET, []), 2), 0)
+    book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings(), 6)
+    compiled.kernel().entry_point(inputs.tape(MARKET, 0), book, inputs.signals(events(MARKET, []), 2), 0)
     assert book.account[0]["stamp"] == compiled._stamp()
     assert book.account[0]["cash"] == 1
     assert np.array_equal(book.moments["slot"][: book.account[0]["equity"]], np.arange(6))
