@@ -126,4 +126,4 @@ def _temporary(path: Path) -> Path:
     except OSError as error:
         raise write_error(path, error) from error
     os.close(handle)
-    return Path(name)
+    return path.with_name(Path(name).name)  # beside `path` as it was given: what mkstemp returns is absolute
