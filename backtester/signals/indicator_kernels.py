@@ -1,8 +1,8 @@
-"""The compiled loops beneath the indicators: one row in, one row out, from left to right.
+"""The compiled loops beneath the indicators: rows in, rows out, each row from left to right.
 
 Place in the flow: `indicators.py` asks for a loop by name when an indicator is first used; numba compiles it then, or reads it
-from its cache on disk, as a gufunc over the last axis. All loops stay in this one file: numba notices a change only in the file
-that holds the loop. Never checks a parameter, never lets an element to the right change the one it writes.
+from its cache on disk. All loops stay in this one file: numba notices a change only in the file that holds the loop. Never checks
+a parameter, never lets an element to the right change the one it writes.
 
 A missing value (NaN, infinite, or beyond LARGEST) ends a run; the next value begins a new one, which warms up anew.
 
@@ -24,7 +24,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from backtester.columns import Floats
+from backtester.columns import Floats, Ints
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,37 +32,69 @@ LARGEST = 1e100
 TRUSTED = 2.0**-20
 BLOCK = 256
 
-_loops: dict[str, tuple[Callable[..., None], str, str]] = {}
+ROWS = types.Array(types.float64, 2, "C", readonly=True)
+STARTS = types.Array(types.int64, 1, "C", readonly=True)
+SCRATCH = types.Array(types.float64, 1, "C")
+OUTS = types.Array(types.float64, 2, "C")
+WHOLE, NUMBER = types.int64, types.float64
+
+# Nothing is allocated in a loop, so numba's memory need not be prepared; working space is handed in.
+_LEAN = {"_nrt": False, "no_cfunc_wrapper": True}
+_loops: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
 _building = threading.Lock()
 
 
 @cache
-def kernel(name: str) -> Callable[..., Any]:
-    """The gufunc of one loop, compiled or read from disk at its first use.
+def kernel(name: str) -> Any:
+    """The machine code of one loop, compiled or read from disk at its first use.
+
+    Its `entry_point` is called with exactly the types that the loop declares; nothing is converted.
 
     numba keeps its cache in `__pycache__` beside this file, or in the user's cache folder where that is not writable, or where
-    NUMBA_CACHE_DIR says. Where no such place can be written the loop is compiled for this process alone.
+    NUMBA_CACHE_DIR says. Where no such place can be written the loop is compiled for this process alone. Of several processes
+    that compile at once each writes a whole file, and any of them serves all. (As gufuncs the loops would be in two files that
+    know each other by a number of the process: those of two processes together crash.)
     """
-    function, arguments, layout = _loops[name]
+    function, signature = _loops[name]
     with _building:
         try:
-            return _built(function, arguments, layout, on_disk=True)
+            return _built(function, signature, on_disk=True)
         except (OSError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "no locator available" not in str(error):
                 raise
-            return _built(function, arguments, layout, on_disk=False)
+            return _built(function, signature, on_disk=False)
 
 
-def _built(function: Callable[..., None], arguments: str, layout: str, *, on_disk: bool) -> Callable[..., Any]:
-    build = numba.guvectorize([f"void({arguments})"], layout, cache=on_disk)  # type: ignore[no-untyped-call]
-    return cast(Callable[..., Any], build(function))
+def _built(function: Callable[..., None], signature: tuple[Any, ...], *, on_disk: bool) -> Any:
+    dispatcher = numba.njit(error_model="numpy", nogil=True, cache=on_disk, **_LEAN)(function)
+    found = _from_disk(dispatcher, signature) if on_disk else None
+    if found is not None:
+        return found
+    dispatcher.compile(signature)
+    return dispatcher.overloads[signature]
 
 
-def _loop(arguments: str, layout: str) -> Callable[[Function], Function]:
-    """Marks a function as a loop over one row: its argument types and its gufunc layout."""
+def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
+    """What numba's cache holds, or None; also None where this numba keeps its cache differently.
+
+    numba prepares its whole compiler, a quarter of a second, before it looks into its cache; this looks first.
+    """
+    try:
+        from numba.core.compiler_lock import global_compiler_lock
+        from numba.core.registry import cpu_target
+
+        look, context = dispatcher._cache._load_overload, cpu_target.target_context
+    except (ImportError, AttributeError):
+        return None
+    with global_compiler_lock:
+        return look(signature, context)
+
+
+def _loop(*signature: Any) -> Callable[[Function], Function]:
+    """Marks a function as a loop over rows, with the types of its arguments."""
 
     def mark(function: Function) -> Function:
-        _loops[function.__name__] = (function, arguments, layout)
+        _loops[function.__name__] = (function, signature)
         return function
 
     return mark
@@ -70,7 +102,8 @@ def _loop(arguments: str, layout: str) -> Callable[[Function], Function]:
 
 def _inline(function: Function) -> Function:
     """Compiles a part of a loop into the loops that call it; division by zero gives inf or NaN."""
-    return cast(Function, numba.njit(error_model="numpy", forceinline=True)(function))
+    options = {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True}
+    return cast(Function, numba.njit(**options, **_LEAN)(function))
 
 
 def _fused_code(context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -150,36 +183,40 @@ def _means(values: Floats, period: int, mean: Floats, left: Floats) -> None:
             mean[i], left[i] = _divided(total, rest, divisor, inverse)
 
 
-@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
-def mean(values: Floats, period: int, out: Floats) -> None:
+@_loop(ROWS, WHOLE, OUTS)
+def mean(rows: Floats, period: int, outs: Floats) -> None:
     """The mean of each window."""
     divisor, inverse = float(period), 1.0 / period
-    run, total, rest = 0, 0.0, 0.0
-    for i in range(values.size):
-        run, total, rest, _ = _slide(values, i, period, run, total, rest)
-        out[i] = _divided(total, rest, divisor, inverse)[0] if run == period else np.nan
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        run, total, rest = 0, 0.0, 0.0
+        for i in range(values.size):
+            run, total, rest, _ = _slide(values, i, period, run, total, rest)
+            out[i] = _divided(total, rest, divisor, inverse)[0] if run == period else np.nan
 
 
-@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
-def weighted(values: Floats, period: int, out: Floats) -> None:
+@_loop(ROWS, WHOLE, OUTS)
+def weighted(rows: Floats, period: int, outs: Floats) -> None:
     """The mean of each window with weights 1, 2, ... period from its oldest to its newest value."""
     most, divisor = float(period), 0.5 * period * (period + 1.0)
-    run, total, rest, top, low = 0, 0.0, 0.0, 0.0, 0.0
-    for i in range(values.size):
-        before, before_rest = total, rest
-        run, total, rest, anew = _slide(values, i, period, run, total, rest)
-        out[i] = np.nan
-        if run < period:
-            continue
-        if anew:
-            top, low = _ramp_sum(values, i, period)
-        else:
-            # Every weight falls by one, so the old sum goes; the new value comes in with the full weight.
-            share = most * values[i]
-            top, first = _two_sum(top, share)
-            top, second = _two_sum(top, -before)
-            low += (first + second) + (_fused(most, values[i], -share) - before_rest)
-        out[i] = _divided(top, low, divisor, 1.0 / divisor)[0]
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        run, total, rest, top, low = 0, 0.0, 0.0, 0.0, 0.0
+        for i in range(values.size):
+            before, before_rest = total, rest
+            run, total, rest, anew = _slide(values, i, period, run, total, rest)
+            out[i] = np.nan
+            if run < period:
+                continue
+            if anew:
+                top, low = _ramp_sum(values, i, period)
+            else:
+                # Every weight falls by one, so the old sum goes; the new value comes in with the full weight.
+                share = most * values[i]
+                top, first = _two_sum(top, share)
+                top, second = _two_sum(top, -before)
+                low += (first + second) + (_fused(most, values[i], -share) - before_rest)
+            out[i] = _divided(top, low, divisor, 1.0 / divisor)[0]
 
 
 @_inline
@@ -194,179 +231,189 @@ def _ramp_sum(values: Floats, i: int, period: int) -> tuple[float, float]:
     return total, rest
 
 
-@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
-def smooth(values: Floats, period: int, weight: float, out: Floats) -> None:
+@_loop(ROWS, WHOLE, NUMBER, OUTS)
+def smooth(rows: Floats, period: int, weight: float, outs: Floats) -> None:
     """Exponential smoothing with `weight` for the newest value, begun with the mean of the first `period` values."""
     divisor, inverse = float(period), 1.0 / period
-    run, total, rest, average = 0, 0.0, 0.0, 0.0
-    for i in range(values.size):
-        value = values[i]
-        out[i] = np.nan
-        if not _finite(value):
-            run, total, rest = 0, 0.0, 0.0
-        elif run < period:
-            total, error = _two_sum(total, value)
-            rest += error
-            run += 1
-            if run == period:
-                average = _divided(total, rest, divisor, inverse)[0]
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        run, total, rest, average = 0, 0.0, 0.0, 0.0
+        for i in range(values.size):
+            value = values[i]
+            out[i] = np.nan
+            if not _finite(value):
+                run, total, rest = 0, 0.0, 0.0
+            elif run < period:
+                total, error = _two_sum(total, value)
+                rest += error
+                run += 1
+                if run == period:
+                    average = _divided(total, rest, divisor, inverse)[0]
+                    out[i] = average
+            else:
+                average += weight * (value - average)
                 out[i] = average
-        else:
-            average += weight * (value - average)
-            out[i] = average
 
 
-@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
-def strength(values: Floats, period: int, out: Floats) -> None:
+@_loop(ROWS, WHOLE, OUTS)
+def strength(rows: Floats, period: int, outs: Floats) -> None:
     """Wilder's relative strength: 100 x rises / (rises + falls), both smoothed; 50 where nothing moved."""
     inverse = 1.0 / period
-    run, up, down = 0, 0.0, 0.0
-    for i in range(values.size):
-        out[i] = np.nan
-        if not _finite(values[i]):
-            run, up, down = 0, 0.0, 0.0
-            continue
-        change = values[i] - values[i - 1] if run > 0 else 0.0
-        rise, fall = max(change, 0.0), max(-change, 0.0)
-        if run <= period:
-            up, down = up + rise, down + fall
-            if run == period:
-                up, down = up / period, down / period
-            run += 1
-        else:
-            up, down = up + (rise - up) * inverse, down + (fall - down) * inverse
-        if run > period:
-            out[i] = 100.0 * (up / (up + down)) if up + down > 0.0 else 50.0
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        run, up, down = 0, 0.0, 0.0
+        for i in range(values.size):
+            out[i] = np.nan
+            if not _finite(values[i]):
+                run, up, down = 0, 0.0, 0.0
+                continue
+            change = values[i] - values[i - 1] if run > 0 else 0.0
+            rise, fall = max(change, 0.0), max(-change, 0.0)
+            if run <= period:
+                up, down = up + rise, down + fall
+                if run == period:
+                    up, down = up / period, down / period
+                run += 1
+            else:
+                up, down = up + (rise - up) * inverse, down + (fall - down) * inverse
+            if run > period:
+                out[i] = 100.0 * (up / (up + down)) if up + down > 0.0 else 50.0
 
 
-@_loop("float64[:],int64,float64[:],float64[:]", "(n),()->(n),(n)")
-def deviation(values: Floats, period: int, centre: Floats, out: Floats) -> None:
+@_loop(ROWS, WHOLE, SCRATCH, OUTS, OUTS)
+def deviation(rows: Floats, period: int, left: Floats, means: Floats, outs: Floats) -> None:
     """The mean of each window, and its population standard deviation from squares around that mean, so never below zero."""
-    row, mean, left, part = values.copy(), np.empty(values.size), np.empty(values.size), np.empty(BLOCK)
-    _means(row, period, mean, left)
-    for first in range(0, values.size, BLOCK):
-        last = min(first + BLOCK, values.size)
-        part[:] = 0.0
-        for back in range(min(period, last)):
-            _add_gaps(row, mean, left, part, first, last, back, True)
-        for i in range(first, last):
-            centre[i], out[i] = mean[i], np.sqrt(part[i - first] / period)
+    for row in range(len(rows)):
+        values, mean, out = rows[row], means[row], outs[row]
+        _means(values, period, mean, left)
+        for first in range(0, values.size, BLOCK):
+            last = min(first + BLOCK, values.size)
+            out[first:last] = 0.0
+            for back in range(min(period, last)):
+                _add_gaps(values, mean, left, out, first, last, back, True)
+            for i in range(first, last):
+                out[i] = np.sqrt(out[i] / period)
 
 
-@_loop("float64[:],int64,float64[:]", "(n),()->(n)")
-def cci(values: Floats, period: int, out: Floats) -> None:
+@_loop(ROWS, WHOLE, SCRATCH, SCRATCH, OUTS)
+def cci(rows: Floats, period: int, mean: Floats, left: Floats, outs: Floats) -> None:
     """The value's distance from its window's mean in 0.015 mean absolute deviations; 0 where all are equal."""
-    row, mean, left, part = values.copy(), np.empty(values.size), np.empty(values.size), np.empty(BLOCK)
-    _means(row, period, mean, left)
-    for first in range(0, values.size, BLOCK):
-        last = min(first + BLOCK, values.size)
-        part[:] = 0.0
-        for back in range(min(period, last)):
-            _add_gaps(row, mean, left, part, first, last, back, False)
-        for i in range(first, last):
-            gap, scale = (row[i] - mean[i]) - left[i], 0.015 * (part[i - first] / period)
-            out[i] = gap / scale if scale != 0.0 else 0.0
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        _means(values, period, mean, left)
+        for first in range(0, values.size, BLOCK):
+            last = min(first + BLOCK, values.size)
+            out[first:last] = 0.0
+            for back in range(min(period, last)):
+                _add_gaps(values, mean, left, out, first, last, back, False)
+            for i in range(first, last):
+                gap, scale = (values[i] - mean[i]) - left[i], 0.015 * (out[i] / period)
+                out[i] = gap / scale if scale != 0.0 else 0.0
 
 
 @_inline
-def _add_gaps(row: Floats, mean: Floats, left: Floats, part: Floats, first: int, last: int, back: int, squared: bool) -> None:
-    """For each i in [first, last) adds to `part` the distance (squared or not) of the value `back` steps before from i's mean.
+def _add_gaps(values: Floats, mean: Floats, left: Floats, sums: Floats, first: int, last: int, back: int, squared: bool) -> None:
+    """For each i in [first, last) adds to `sums` the distance (squared or not) of the value `back` steps before from i's mean.
 
     Elements side by side rather than windows one by one: the processor takes several at once, and each sum keeps its order.
     """
-    skip = max(back - first, 0)
-    old = row[first + skip - back : last - back]
-    centre, rest, sums = mean[first + skip : last], left[first + skip : last], part[skip : last - first]
+    begin = max(first, back)
+    old = values[begin - back : last - back]
+    centre, rest, part = mean[begin:last], left[begin:last], sums[begin:last]
     for j in range(old.size):
         gap = (old[j] - centre[j]) - rest[j]
-        sums[j] += gap * gap if squared else abs(gap)
+        part[j] += gap * gap if squared else abs(gap)
 
 
-@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
-def extreme(values: Floats, period: int, sign: float, out: Floats) -> None:
+@_loop(ROWS, WHOLE, NUMBER, SCRATCH, OUTS)
+def extreme(rows: Floats, period: int, sign: float, tail: Floats, outs: Floats) -> None:
     """The highest (sign 1) or lowest (sign -1) value of each window.
 
     Rows are cut into blocks of `period` (van Herk): a window is the tail of one block and the head of the next.
     """
-    if period > values.size:
-        out[:] = np.nan
-        return
-    tail = np.empty(period)
-    whole, place, best = False, 0, 0.0
-    for i in range(values.size):
-        out[i] = np.nan
-        value = sign * values[i]
-        if not _finite(value):
-            whole, place = False, 0
-            continue
-        best = value if place == 0 or value > best else best
-        place += 1
-        if place == period:
-            out[i] = sign * best
-            whole, place = True, 0
-            for k in range(period):
-                other = sign * values[i - k]
-                value = other if other > value else value
-                tail[period - 1 - k] = value
-        elif whole:
-            out[i] = sign * (tail[place] if tail[place] > best else best)
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        whole, place, best = False, 0, 0.0
+        for i in range(values.size):
+            out[i] = np.nan
+            value = sign * values[i]
+            if not _finite(value):
+                whole, place = False, 0
+                continue
+            best = value if place == 0 or value > best else best
+            place += 1
+            if place == period:
+                out[i] = sign * best
+                whole, place = True, 0
+                for k in range(period):
+                    other = sign * values[i - k]
+                    value = other if other > value else value
+                    tail[period - 1 - k] = value
+            elif whole:
+                out[i] = sign * (tail[place] if tail[place] > best else best)
 
 
-@_loop("float64[:],int64,float64,float64[:]", "(n),(),()->(n)")
-def swing(values: Floats, period: int, sign: float, out: Floats) -> None:
+@_loop(ROWS, WHOLE, NUMBER, OUTS)
+def swing(rows: Floats, period: int, sign: float, outs: Floats) -> None:
     """A high (sign 1) or low (sign -1) that stands out from `period` values on each side, written where the last of them stands.
 
     It is beyond every value on its left and not short of any on its right, so that equal highs count once.
     """
-    run = 0
-    for i in range(values.size):
-        out[i] = np.nan
-        run = run + 1 if _finite(values[i]) else 0
-        if run <= 2 * period:
-            continue
-        middle = i - period
-        peak = sign * values[middle]
-        stands = True
-        for k in range(1, period + 1):
-            stands = sign * values[middle - k] < peak and sign * values[middle + k] <= peak
-            if not stands:
-                break
-        if stands:
-            out[i] = values[middle]
+    for row in range(len(rows)):
+        values, out = rows[row], outs[row]
+        run = 0
+        for i in range(values.size):
+            out[i] = np.nan
+            run = run + 1 if _finite(values[i]) else 0
+            if run <= 2 * period:
+                continue
+            middle = i - period
+            peak = sign * values[middle]
+            stands = True
+            for k in range(1, period + 1):
+                stands = sign * values[middle - k] < peak and sign * values[middle + k] <= peak
+                if not stands:
+                    break
+            if stands:
+                out[i] = values[middle]
 
 
-@_loop("float64[:],float64[:],float64[:],float64[:],int64,float64[:]", "(n),(n),(n),(n),()->(n)")
-def vwap(high: Floats, low: Floats, close: Floats, volume: Floats, start: int, out: Floats) -> None:
+@_loop(ROWS, ROWS, ROWS, ROWS, STARTS, OUTS)
+def vwap(highs: Floats, lows: Floats, closes: Floats, volumes: Floats, starts: Ints, outs: Floats) -> None:
     """The mean typical price since column `start`, weighted by volume; bars that miss a value, or of negative volume, are left out.
 
     Prices are summed as distances from the first one, which keeps a constant price exact.
     """
-    seen, anchor, value, value_rest, weight, weight_rest = False, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(close.size):
-        out[i] = np.nan
-        price = close[i] + ((high[i] - close[i]) + (low[i] - close[i])) / 3.0
-        if i < start or not (_finite(price) and _finite(volume[i]) and volume[i] >= 0.0):
-            continue
-        if not seen:
-            seen, anchor = True, price
-        value, error = _two_sum(value, (price - anchor) * volume[i])
-        value_rest += error
-        weight, error = _two_sum(weight, volume[i])
-        weight_rest += error
-        if weight > 0.0:
-            out[i] = anchor + (value + value_rest) / (weight + weight_rest)
+    for row in range(len(highs)):
+        high, low, close, volume, out, start = highs[row], lows[row], closes[row], volumes[row], outs[row], starts[row]
+        seen, anchor, value, value_rest, weight, weight_rest = False, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(close.size):
+            out[i] = np.nan
+            price = close[i] + ((high[i] - close[i]) + (low[i] - close[i])) / 3.0
+            if i < start or not (_finite(price) and _finite(volume[i]) and volume[i] >= 0.0):
+                continue
+            if not seen:
+                seen, anchor = True, price
+            value, error = _two_sum(value, (price - anchor) * volume[i])
+            value_rest += error
+            weight, error = _two_sum(weight, volume[i])
+            weight_rest += error
+            if weight > 0.0:
+                out[i] = anchor + (value + value_rest) / (weight + weight_rest)
 
 
-@_loop("float64[:],float64[:],float64[:]", "(n),(n)->(n)")
-def obv(close: Floats, volume: Floats, out: Floats) -> None:
+@_loop(ROWS, ROWS, OUTS)
+def obv(closes: Floats, volumes: Floats, outs: Floats) -> None:
     """Volume added where the close rose and subtracted where it fell; begins with the first volume, leaves out what is missing."""
-    seen, before, total, rest = False, 0.0, 0.0, 0.0
-    for i in range(close.size):
-        out[i] = np.nan
-        if not (_finite(close[i]) and _finite(volume[i])):
-            continue
-        if not seen or close[i] != before:
-            total, error = _two_sum(total, volume[i] if not seen or close[i] > before else -volume[i])
-            rest += error
-        seen, before = True, close[i]
-        out[i] = total + rest
+    for row in range(len(closes)):
+        close, volume, out = closes[row], volumes[row], outs[row]
+        seen, before, total, rest = False, 0.0, 0.0, 0.0
+        for i in range(close.size):
+            out[i] = np.nan
+            if not (_finite(close[i]) and _finite(volume[i])):
+                continue
+            if not seen or close[i] != before:
+                total, error = _two_sum(total, volume[i] if not seen or close[i] > before else -volume[i])
+                rest += error
+            seen, before = True, close[i]
+            out[i] = total + rest

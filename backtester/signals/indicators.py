@@ -16,6 +16,8 @@ Bad arguments raise StrategyError. A period longer than the row is not one: it g
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from math import isqrt
 from typing import Any
 
@@ -38,7 +40,7 @@ _NIL = 1e-200
 @indicator(first=lambda period: period - 1)
 def sma(close: ArrayLike, period: int = 20) -> Floats:
     """Simple moving average: the mean of the last `period` values, rounded once."""
-    return _loop("mean", _series(close), _whole("sma", "period", period))
+    return _loop("mean", [_series(close)], _whole("sma", "period", period))
 
 
 @indicator(first=lambda period: period - 1, recursive=True)
@@ -50,7 +52,7 @@ def ema(close: ArrayLike, period: int = 20) -> Floats:
 @indicator(first=lambda period: period - 1)
 def wma(close: ArrayLike, period: int = 20) -> Floats:
     """Weighted moving average: weights 1, 2, ... period from the oldest to the newest of the last `period` values."""
-    return _loop("weighted", _series(close), _whole("wma", "period", period))
+    return _loop("weighted", [_series(close)], _whole("wma", "period", period))
 
 
 @indicator(first=lambda period: 2 * (period - 1), recursive=True)
@@ -72,8 +74,8 @@ def tema(close: ArrayLike, period: int = 20) -> Floats:
 def hma(close: ArrayLike, period: int = 20) -> Floats:
     """Hull moving average: WMA over sqrt(period) of 2 WMA(period / 2) - WMA(period), both rounded down (Hull 2005)."""
     values, period = _series(close), _whole("hma", "period", period)
-    ahead = 2.0 * _loop("weighted", values, max(period // 2, 1)) - _loop("weighted", values, period)
-    return _loop("weighted", ahead, isqrt(period))
+    ahead = 2.0 * _loop("weighted", [values], max(period // 2, 1)) - _loop("weighted", [values], period)
+    return _loop("weighted", [ahead], isqrt(period))
 
 
 @indicator(first=lambda: 0, optional=("start",))
@@ -83,18 +85,18 @@ def vwap(high: ArrayLike, low: ArrayLike, close: ArrayLike, volume: ArrayLike, s
     `start` is one whole number, or one for each row (shape of the rows, without the bars). NaN before it and while no volume
     has traded.
     """
-    columns = [_series(column) for column in (high, low, close, volume)]
-    starts = np.asarray(start)
-    if starts.dtype.kind not in "iu" or starts.ndim >= columns[2].ndim or bool((starts < 0).any()):
-        allowed = "columns from 0 on: one whole number, or one for each row"
+    columns = _same(*(_series(column) for column in (high, low, close, volume)))
+    rows, starts = columns[0].shape[:-1], np.asarray(start)
+    if starts.dtype.kind not in "iu" or starts.shape not in ((), rows) or bool((starts < 0).any()):
+        allowed = f"columns from 0 on: one whole number, or one for each row, shape {rows}"
         raise StrategyError("bad start", where="indicator vwap", value=f"{starts.dtype} of shape {starts.shape}", allowed=allowed)
-    return _loop("vwap", *columns, starts.astype(np.int64))
+    return _loop("vwap", columns, np.full(rows, starts, dtype=np.int64).ravel())
 
 
 @indicator(first=lambda period: period, recursive=True)
 def rsi(close: ArrayLike, period: int = 14) -> Floats:
     """Relative strength index, 0 to 100, with Wilder's smoothing (Wilder 1978); 50 where nothing moved."""
-    return _loop("strength", _series(close), _whole("rsi", "period", period))
+    return _loop("strength", [_series(close)], _whole("rsi", "period", period))
 
 
 @indicator("macd", "signal", "histogram", first=lambda fast, slow, signal: max(fast, slow) - 1 + signal - 1, recursive=True)
@@ -114,14 +116,15 @@ def stochastic(
     50 where the range is nil (Lane). With smooth=1 this is the fast stochastic.
     """
     place = 100.0 * _place("stochastic", high, low, close, period)
-    slow = _loop("mean", place, _whole("stochastic", "smooth", smooth))
-    return slow, _loop("mean", slow, _whole("stochastic", "signal", signal))
+    slow = _loop("mean", [place], _whole("stochastic", "smooth", smooth))
+    return slow, _loop("mean", [slow], _whole("stochastic", "signal", signal))
 
 
 @indicator(first=lambda period: period - 1)
 def cci(high: ArrayLike, low: ArrayLike, close: ArrayLike, period: int = 20) -> Floats:
     """Commodity channel index: distance of the typical price from its mean in 0.015 mean deviations (Lambert 1980); 0 where flat."""
-    return _loop("cci", _typical(high, low, close), _whole("cci", "period", period))
+    typical = _typical(high, low, close)
+    return _loop("cci", [typical], _whole("cci", "period", period), scratch=[typical.shape[-1]] * 2)
 
 
 @indicator(first=lambda period: period)
@@ -180,20 +183,20 @@ def donchian(high: ArrayLike, low: ArrayLike, period: int = 20) -> tuple[Floats,
 @indicator(first=lambda: 0)
 def obv(close: ArrayLike, volume: ArrayLike) -> Floats:
     """On-balance volume: volume added where the close rose, subtracted where it fell; begins with the row's first volume (Granville)."""
-    return _loop("obv", _series(close), _series(volume))
+    return _loop("obv", [_series(close), _series(volume)])
 
 
 @indicator(first=lambda period: period - 1)
 def volume_sma(volume: ArrayLike, period: int = 20) -> Floats:
     """Mean volume of the last `period` bars."""
-    return _loop("mean", _series(volume), _whole("volume_sma", "period", period))
+    return _loop("mean", [_series(volume)], _whole("volume_sma", "period", period))
 
 
 @indicator(first=lambda period: period - 1)
 def volume_ratio(volume: ArrayLike, period: int = 20) -> Floats:
     """Volume in multiples of its mean over the last `period` bars, this one included; NaN where none traded."""
     values = _known(volume)
-    return _ratio(values, _loop("mean", values, _whole("volume_ratio", "period", period)))
+    return _ratio(values, _loop("mean", [values], _whole("volume_ratio", "period", period)))
 
 
 @indicator("high", "low", first=lambda period: period - 1)
@@ -205,13 +208,13 @@ def high_low(high: ArrayLike, low: ArrayLike, period: int = 20) -> tuple[Floats,
 @indicator(first=lambda period: 2 * period)
 def swing_high(high: ArrayLike, period: int = 5) -> Floats:
     """A high above the `period` highs before it and not below the `period` after it, at the bar that confirms it, else NaN."""
-    return _loop("swing", _series(high), _whole("swing_high", "period", period), 1.0)
+    return _loop("swing", [_series(high)], _whole("swing_high", "period", period), 1.0)
 
 
 @indicator(first=lambda period: 2 * period)
 def swing_low(low: ArrayLike, period: int = 5) -> Floats:
     """A low below the `period` lows before it and not above the `period` after it, at the bar that confirms it, else NaN."""
-    return _loop("swing", _series(low), _whole("swing_low", "period", period), -1.0)
+    return _loop("swing", [_series(low)], _whole("swing_low", "period", period), -1.0)
 
 
 @indicator("pivot", "r1", "s1", "r2", "s2", "r3", "s3", first=lambda: 0)
@@ -228,12 +231,12 @@ def pivot_points(prior_high: ArrayLike, prior_low: ArrayLike, prior_close: Array
 
 def rolling_max(values: ArrayLike, period: int) -> Floats:
     """The highest of the last `period` values."""
-    return _loop("extreme", _series(values), _whole("rolling_max", "period", period), 1.0)
+    return _extreme("rolling_max", values, period, 1.0)
 
 
 def rolling_min(values: ArrayLike, period: int) -> Floats:
     """The lowest of the last `period` values."""
-    return _loop("extreme", _series(values), _whole("rolling_min", "period", period), -1.0)
+    return _extreme("rolling_min", values, period, -1.0)
 
 
 def rolling_std(values: ArrayLike, period: int) -> Floats:
@@ -324,24 +327,27 @@ def _number(where: str, name: str, value: Any) -> float:
     return float(value)
 
 
-def _loop(name: str, *arguments: Any) -> Floats:
+def _loop(name: str, columns: Sequence[Floats], *settings: Any, scratch: Sequence[int] = ()) -> Floats:
     """What a compiled loop with one output makes of every row."""
-    return _float(_run(name, *arguments))
+    return _loops(name, columns, *settings, scratch=scratch, outputs=1)[0]
 
 
-def _run(name: str, *arguments: Any) -> Any:
-    """Runs a compiled loop over every row."""
+def _loops(name: str, columns: Sequence[Floats], *settings: Any, scratch: Sequence[int], outputs: int) -> list[Floats]:
+    """Runs a compiled loop over the rows of columns, which are brought into one shape: (rows, bars), side by side in memory.
+
+    `scratch` are the lengths of its working space.
+    """
     from backtester.signals.indicator_kernels import kernel
 
-    loop = kernel(name)
-    try:
-        # The processor may compute both sides of a choice, so its flags say nothing.
-        with np.errstate(all="ignore"):
-            return loop(*arguments)
-    except ValueError as error:
-        shapes = ", ".join(str(np.shape(argument)) for argument in arguments if np.ndim(argument))
-        allowed = "the same number of bars, and rows that broadcast"
-        raise StrategyError("columns do not fit together", value=f"shapes {shapes}", allowed=allowed) from error
+    if len({column.shape[-1] for column in columns}) > 1:
+        raise _misfit(columns)
+    wide = _same(*columns)
+    shape = wide[0].shape
+    flat = (math.prod(shape[:-1]), shape[-1])
+    rows = [np.require(column, np.float64, ["C", "A"]).reshape(flat) for column in wide]
+    made = [np.empty(flat) for _ in range(outputs)]
+    kernel(name).entry_point(*rows, *settings, *map(np.empty, scratch), *made)
+    return [values.reshape(shape) for values in made]
 
 
 def _same(*arrays: Floats) -> tuple[Floats, ...]:
@@ -349,27 +355,38 @@ def _same(*arrays: Floats) -> tuple[Floats, ...]:
     try:
         return tuple(np.broadcast_arrays(*arrays))
     except ValueError as error:
-        shapes = ", ".join(str(array.shape) for array in arrays)
-        raise StrategyError("columns do not fit together", value=f"shapes {shapes}", allowed="shapes that broadcast") from error
+        raise _misfit(arrays) from error
+
+
+def _misfit(columns: Sequence[Floats]) -> StrategyError:
+    shapes = ", ".join(str(column.shape) for column in columns)
+    allowed = "the same number of bars, and rows that broadcast"
+    return StrategyError("columns do not fit together", value=f"shapes {shapes}", allowed=allowed)
 
 
 def _smooth(where: str, values: ArrayLike, period: Any, *, exponential: bool, name: str = "period") -> Floats:
     """Smoothing with weight 2 / (period + 1), or Wilder's 1 / period."""
     bars = _whole(where, name, period)
-    return _loop("smooth", _series(values), bars, 2.0 / (bars + 1.0) if exponential else 1.0 / bars)
+    return _loop("smooth", [_series(values)], bars, 2.0 / (bars + 1.0) if exponential else 1.0 / bars)
 
 
 def _deviation(where: str, values: ArrayLike, period: Any) -> tuple[Floats, Floats]:
     """Mean and population standard deviation of the last `period` values."""
-    mean, deviation = _run("deviation", _series(values), _whole(where, "period", period))
+    row = _series(values)
+    mean, deviation = _loops("deviation", [row], _whole(where, "period", period), scratch=row.shape[-1:], outputs=2)
     return mean, deviation
+
+
+def _extreme(where: str, values: ArrayLike, period: Any, sign: float) -> Floats:
+    """Highest (sign 1) or lowest (sign -1) of the last `period` values."""
+    row, bars = _series(values), _whole(where, "period", period)
+    return _loop("extreme", [row], bars, sign, scratch=[min(bars, row.shape[-1])])
 
 
 def _extremes(where: str, high: ArrayLike, low: ArrayLike, period: Any) -> tuple[Floats, Floats]:
     """Highest high and lowest low of the last `period` bars."""
-    bars = _whole(where, "period", period)
     top, bottom = _same(_series(high), _series(low))
-    return _loop("extreme", top, bars, 1.0), _loop("extreme", bottom, bars, -1.0)
+    return _extreme(where, top, period, 1.0), _extreme(where, bottom, period, -1.0)
 
 
 def _place(where: str, high: ArrayLike, low: ArrayLike, close: ArrayLike, period: Any) -> Floats:

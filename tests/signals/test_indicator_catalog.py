@@ -180,5 +180,6 @@ def test_loops_are_compiled_for_the_process_where_no_folder_can_hold_the_cache(m
     from backtester.signals import indicator_kernels
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    smooth = indicator_kernels.kernel.__wrapped__("smooth")
-    equal(smooth(np.array([1.0, 3.0, 5.0]), 2, 0.5), [NAN, 2.0, 3.5])
+    smooth, row, out = indicator_kernels.kernel.__wrapped__("smooth"), np.array([[1.0, 3.0, 5.0]]), np.empty((1, 3))
+    smooth.entry_point(row, 2, 0.5, out)
+    equal(out, [[NAN, 2.0, 3.5]])
