@@ -4,7 +4,7 @@
     read          one query a part, the next part read meanwhile            market.load
     prepare_days  slots, derived bars, quality, history: pure               market.prepare
     trade_days    signals, decisions, fills, equity: in order               signalling, trading
-    record        digests, sessions, tables, metrics, manifest              recording, outcome
+    record        digests, sessions, tables, metrics, manifest              recording, digesting, keeping, facts, outcome
 
 Results never depend on how the run is cut into parts, nor on threads. Never computes a figure itself.
 """
@@ -28,6 +28,7 @@ import polars as pl
 
 from backtester import recording
 from backtester.config import Config
+from backtester.facts import facts
 from backtester.market import load
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
@@ -103,8 +104,8 @@ def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[P
             tally.seconds["initialize"] = time.perf_counter() - clock
             metrics, stopped = _days(made, folder, tally, progress)
             tally.finish(time.perf_counter() - clock)
-        facts = recording.facts(made, tally, stopped, started)
-        folder.publish(build(facts, folder.seal(), metrics), metrics, config.resolved())
+        described = facts(made, tally, stopped, started)
+        folder.publish(build(described, folder.seal(), metrics), metrics, config.resolved())
     return load_run(out)
 
 

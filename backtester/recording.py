@@ -1,52 +1,29 @@
-"""Recording: what a run writes of each chunk beside its trades: digests of the stages, rows of sessions, log lines, facts.
+"""Recording: what a run writes of each chunk beside its trades: rows of sessions, log lines, counts, the benchmark.
 
-Place in the flow: phase 6 of a day, and the end of the run. Never changes a result: everything here is derived from one.
+Place in the flow: phase 6 of a day. Never changes a result: everything here is derived from one.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from backtester import schema
-from backtester.columns import OHLCV, Floats, Sessions
+from backtester.columns import Floats
+from backtester.digesting import stage_digests
 from backtester.keeping import kept
-from backtester.market import sessions as calendars
-from backtester.market import tapes
 from backtester.market.prepare import Prepared
-from backtester.outcome.digests import array_digest
-from backtester.outcome.manifest import Facts
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
-from backtester.planning import Setup, Trader
-from backtester.signalling import Stopped, configured
-from backtester.signals.batch import Batch
-from backtester.signals.loading import source_of
+from backtester.planning import Setup
 from backtester.trading.execution import Events
 
 FLOW = logging.getLogger("backtester.session_flow")
-EVENT_COLUMNS = (
-    "strategy",
-    "symbol",
-    "action",
-    "price",
-    "quality",
-    "confidence",
-    "size",
-    "stop_loss",
-    "take_profit",
-    "stop_price",
-    "target_price",
-)
 
 
 @dataclass
@@ -160,94 +137,6 @@ class Record:
         self._score.add(tables)
 
 
-def stage_digests(setup: Setup, prepared: Prepared, events: Events, at: int) -> pl.DataFrame:
-    """Rows of the table `digests`: every stage of every session of the chunk, whatever chunk it stands in."""
-    labels = prepared.sessions.label
-    count = len(labels)
-    base = setup.needs.base
-    derived = [name for name in prepared.tapes if name != base]
-    stages = {
-        "bars": _grid_digests(prepared),
-        "derived": _tape_digests(prepared, derived, ("slot", *OHLCV)),
-        "quality": _quality_digests(prepared, derived),
-        "indicators": _indicator_digests(setup, prepared, at),
-        "signals": _event_digests(prepared, events),
-    }
-    columns = {
-        "session": np.repeat(labels, len(stages)),
-        "stage": list(stages) * count,
-        "digest": [digests[session] for session in range(count) for digests in stages.values()],
-    }
-    return schema.frame(schema.DIGESTS, columns)
-
-
-def _grid_digests(prepared: Prepared) -> list[str]:
-    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing."""
-    grid = prepared.grid
-    columns = [getattr(grid, name) for name in OHLCV]
-    digests = []
-    for low, high in pairwise(grid.clock.offset.tolist()):
-        hasher = hashlib.sha256(f"{len(grid.symbols)} {high - low}".encode())
-        for values in columns:
-            hasher.update(np.ascontiguousarray(values[:, low:high]).data)
-        digests.append(hasher.hexdigest())
-    return digests
-
-
-def _quality_digests(prepared: Prepared, derived: Sequence[str]) -> list[str]:
-    """One digest a session over quality in percent and the number of bars of every interval; single slots are in the bars' digest."""
-    count = prepared.grid.count
-    made = {name: prepared.tapes[name].count[prepared.first(name) :] for name in derived}
-    return [
-        array_digest({"percent": prepared.percent[day], "base": count[day], **{name: values[day] for name, values in made.items()}})
-        for day in range(len(count))
-    ]
-
-
-def _tape_digests(prepared: Prepared, intervals: Sequence[str], names: Sequence[str]) -> list[str]:
-    """One digest a session over the bars of some intervals: symbols, counts, and columns in the order (symbol, ts)."""
-    parts: list[dict[str, Any]] = [{} for _ in prepared.sessions.label]
-    for interval in intervals:
-        tape, first = prepared.tapes[interval], prepared.first(interval)
-        order, begin = tapes.by_session(tape, first)
-        whole = bool(begin[0] == 0 and len(prepared.sessions) == 1)
-        columns = {name: tape.column(name) if whole else tape.column(name)[order[begin[0] :]] for name in names}
-        for session, (low, high) in enumerate(zip(begin[:-1] - begin[0], begin[1:] - begin[0], strict=True)):
-            parts[session][f"{interval}/count"] = tape.count[first + session]
-            parts[session] |= {f"{interval}/{name}": values[low:high] for name, values in columns.items()}
-    return [array_digest(part) for part in parts]
-
-
-def _indicator_digests(setup: Setup, prepared: Prepared, at: int) -> list[str]:
-    own = configured(setup, prepared, at)
-    digests = []
-    for session in range(len(prepared.sessions)):
-        parts: dict[str, Any] = {name: values[session] for name, values in prepared.historical.items()}
-        parts |= {name: _of_session(batch, values, session) for name, (batch, values) in own.items()}
-        digests.append(array_digest(parts))
-    return digests
-
-
-def _of_session(batch: Batch, values: Floats, session: int) -> Floats:
-    """An indicator on the bars of one session, symbols in order."""
-    rows = batch.session == session
-    own: Floats = values[rows][:, batch.bars.lookback :][batch.bars.valid[rows][:, batch.bars.lookback :]]
-    return own
-
-
-def _event_digests(prepared: Prepared, events: Events) -> list[str]:
-    offset = prepared.grid.clock.offset
-    bounds = np.searchsorted(events.t, offset)
-    tags = [*events.tags, None]
-    digests = []
-    for session, (low, high) in enumerate(pairwise(bounds.tolist())):
-        parts: dict[str, Any] = {"slot": events.t[low:high] - offset[session]}
-        parts |= {name: getattr(events, name)[low:high] for name in EVENT_COLUMNS}
-        parts["tag"] = [tags[number] for number in events.tag[low:high].tolist()] if events.tags else []
-        digests.append(array_digest(parts))
-    return digests
-
-
 def session_rows(
     prepared: Prepared, fills: pl.DataFrame, equity: pl.DataFrame, before: float, seconds: Mapping[str, float]
 ) -> pl.DataFrame:
@@ -301,83 +190,3 @@ def log_flow(prepared: Prepared, seconds: Mapping[str, float], fills: pl.DataFra
                 more,
                 share,
             )
-
-
-def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.datetime) -> Facts:
-    """Everything that the manifest says of the run beside its results."""
-    config = setup.config
-    strategies = [_strategy(setup, trader) for trader in setup.traders]
-    files = pl.concat(tally.files).unique(subset=["path"], maintain_order=True) if tally.files else pl.DataFrame()
-    calendar = {
-        "name": setup.calendar,
-        "timezone": setup.sessions.timezone,
-        "version": calendars.library_version(),
-        "digest": calendars.rows_digest(setup.sessions),
-        "sessions_per_year": setup.sessions.per_year,
-        "rows": _rows(setup.sessions),
-    }
-    return Facts(
-        config=config.resolved(),
-        config_digest=config.digest,
-        strategies=strategies,
-        files=files.drop("symbols", strict=False).to_dicts(),
-        calendar=calendar,
-        policies=_policies(setup),
-        started=started,
-        finished=dt.datetime.now(dt.UTC),
-        status=5 if stopped else 0,
-        streams=[asdict(stream) for stream in setup.requirements.streams],
-        execution={"prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts)},
-        counts={
-            "stored_rows": tally.rows, "bars": tally.bars, "derived_bars": tally.derived, "signals": tally.signals,
-            "daily_bars_from_lake": tally.stored_days,
-            **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
-        },
-        timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
-        warnings=[*setup.warnings, *_left_out(tally), *_stops(setup, stopped)],
-    )  # fmt: skip
-
-
-def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
-    source = source_of(trader.entry.use, type(trader.strategy))
-    return {
-        "name": trader.entry.name,
-        "use": trader.entry.use,
-        "params": trader.strategy.model_dump(mode="json"),
-        "symbols": [setup.symbols[place] for place in trader.symbols],
-        "lookback": dict(trader.lookback),
-        "inputs": dict(trader.strategy.inputs),
-        "sources": [{"path": source.file, "sha256": source.digest}],
-        "seed": None,
-    }
-
-
-def _left_out(tally: Tally) -> list[str]:
-    return [f"{number} bars of {name} were not made because slots were missing" for name, number in tally.dropped.items() if number]
-
-
-def _stops(setup: Setup, stopped: Sequence[Stopped]) -> list[str]:
-    return [f"strategy {setup.names[one.strategy]} was stopped on {one.session}: {one.error}" for one in stopped]
-
-
-def _rows(days: Sessions) -> list[list[str]]:
-    instants = [np.datetime_as_string(column.astype("datetime64[us]"), unit="s") for column in (days.open, days.close)]
-    return [[str(label), f"{opened}Z", f"{closed}Z"] for label, opened, closed in zip(days.label, *instants, strict=True)]
-
-
-def _policies(setup: Setup) -> dict[str, Any]:
-    execution = setup.config.execution
-    return {
-        "fill": execution.fill,
-        "optimistic": execution.fill == "same_close",
-        "price": execution.price,
-        "intrabar": execution.intrabar,
-        "duplicates": "the first row of a slot counts",
-        "missing": "a bar with a value that is not a number is missing; nothing is filled forward",
-        "rounding": "each product once, half to even, to 1e-6",
-        "money_scale": 1_000_000,
-        "annualization": setup.sessions.per_year,
-        "min_completeness": setup.needs.settings.min_completeness,
-        "quality": setup.needs.look,
-        "historical_quality": setup.config.session_data_config.historical.enable_quality,
-    }

@@ -1,0 +1,130 @@
+"""Digesting: every stage of every session hashed, so that two runs can be compared without their columns.
+
+Place in the flow: phase 6 of a day, on the thread that writes. Whatever chunk a session stands in, its digests are the same.
+
+    bars        base bars on their slots          derived     bars of every derived interval
+    quality     percent and counts                indicators  those of the config, historical ones too
+    signals     every signal with its numbers
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from backtester import schema
+from backtester.columns import OHLCV, Floats
+from backtester.market import tapes
+from backtester.market.prepare import Prepared
+from backtester.outcome.digests import array_digest
+from backtester.planning import Setup
+from backtester.signalling import configured
+from backtester.signals.batch import Batch
+from backtester.trading.execution import Events
+
+EVENT_COLUMNS = (
+    "strategy",
+    "symbol",
+    "action",
+    "price",
+    "quality",
+    "confidence",
+    "size",
+    "stop_loss",
+    "take_profit",
+    "stop_price",
+    "target_price",
+)
+
+
+def stage_digests(setup: Setup, prepared: Prepared, events: Events, at: int) -> pl.DataFrame:
+    """Rows of the table `digests`: every stage of every session of the chunk, whatever chunk it stands in."""
+    labels = prepared.sessions.label
+    count = len(labels)
+    base = setup.needs.base
+    derived = [name for name in prepared.tapes if name != base]
+    stages = {
+        "bars": _grid_digests(prepared),
+        "derived": _tape_digests(prepared, derived, ("slot", *OHLCV)),
+        "quality": _quality_digests(prepared, derived),
+        "indicators": _indicator_digests(setup, prepared, at),
+        "signals": _event_digests(prepared, events),
+    }
+    columns = {
+        "session": np.repeat(labels, len(stages)),
+        "stage": list(stages) * count,
+        "digest": [digests[session] for session in range(count) for digests in stages.values()],
+    }
+    return schema.frame(schema.DIGESTS, columns)
+
+
+def _grid_digests(prepared: Prepared) -> list[str]:
+    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing."""
+    grid = prepared.grid
+    columns = [getattr(grid, name) for name in OHLCV]
+    digests = []
+    for low, high in pairwise(grid.clock.offset.tolist()):
+        hasher = hashlib.sha256(f"{len(grid.symbols)} {high - low}".encode())
+        for values in columns:
+            hasher.update(np.ascontiguousarray(values[:, low:high]).data)
+        digests.append(hasher.hexdigest())
+    return digests
+
+
+def _quality_digests(prepared: Prepared, derived: Sequence[str]) -> list[str]:
+    """One digest a session over quality in percent and the number of bars of every interval; single slots are in the bars' digest."""
+    count = prepared.grid.count
+    made = {name: prepared.tapes[name].count[prepared.first(name) :] for name in derived}
+    return [
+        array_digest({"percent": prepared.percent[day], "base": count[day], **{name: values[day] for name, values in made.items()}})
+        for day in range(len(count))
+    ]
+
+
+def _tape_digests(prepared: Prepared, intervals: Sequence[str], names: Sequence[str]) -> list[str]:
+    """One digest a session over the bars of some intervals: symbols, counts, and columns in the order (symbol, ts)."""
+    parts: list[dict[str, Any]] = [{} for _ in prepared.sessions.label]
+    for interval in intervals:
+        tape, first = prepared.tapes[interval], prepared.first(interval)
+        order, begin = tapes.by_session(tape, first)
+        whole = bool(begin[0] == 0 and len(prepared.sessions) == 1)
+        columns = {name: tape.column(name) if whole else tape.column(name)[order[begin[0] :]] for name in names}
+        for session, (low, high) in enumerate(zip(begin[:-1] - begin[0], begin[1:] - begin[0], strict=True)):
+            parts[session][f"{interval}/count"] = tape.count[first + session]
+            parts[session] |= {f"{interval}/{name}": values[low:high] for name, values in columns.items()}
+    return [array_digest(part) for part in parts]
+
+
+def _indicator_digests(setup: Setup, prepared: Prepared, at: int) -> list[str]:
+    own = configured(setup, prepared, at)
+    digests = []
+    for session in range(len(prepared.sessions)):
+        parts: dict[str, Any] = {name: values[session] for name, values in prepared.historical.items()}
+        parts |= {name: _of_session(batch, values, session) for name, (batch, values) in own.items()}
+        digests.append(array_digest(parts))
+    return digests
+
+
+def _of_session(batch: Batch, values: Floats, session: int) -> Floats:
+    """An indicator on the bars of one session, symbols in order."""
+    rows = batch.session == session
+    own: Floats = values[rows][:, batch.bars.lookback :][batch.bars.valid[rows][:, batch.bars.lookback :]]
+    return own
+
+
+def _event_digests(prepared: Prepared, events: Events) -> list[str]:
+    offset = prepared.grid.clock.offset
+    bounds = np.searchsorted(events.t, offset)
+    tags = [*events.tags, None]
+    digests = []
+    for session, (low, high) in enumerate(pairwise(bounds.tolist())):
+        parts: dict[str, Any] = {"slot": events.t[low:high] - offset[session]}
+        parts |= {name: getattr(events, name)[low:high] for name in EVENT_COLUMNS}
+        parts["tag"] = [tags[number] for number in events.tag[low:high].tolist()] if events.tags else []
+        digests.append(array_digest(parts))
+    return digests

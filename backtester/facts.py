@@ -1,0 +1,102 @@
+"""Facts: everything that the manifest says of a run beside its results.
+
+Place in the flow: the end of the run. Never measures anything: the tally was kept while the run went.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from backtester.columns import Sessions
+from backtester.market import sessions as calendars
+from backtester.outcome.manifest import Facts
+from backtester.planning import Setup, Trader
+from backtester.recording import Tally
+from backtester.signalling import Stopped
+from backtester.signals.loading import source_of
+
+
+def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.datetime) -> Facts:
+    """Everything that the manifest says of the run beside its results."""
+    config = setup.config
+    strategies = [_strategy(setup, trader) for trader in setup.traders]
+    files = pl.concat(tally.files).unique(subset=["path"], maintain_order=True) if tally.files else pl.DataFrame()
+    calendar = {
+        "name": setup.calendar,
+        "timezone": setup.sessions.timezone,
+        "version": calendars.library_version(),
+        "digest": calendars.rows_digest(setup.sessions),
+        "sessions_per_year": setup.sessions.per_year,
+        "rows": _rows(setup.sessions),
+    }
+    return Facts(
+        config=config.resolved(),
+        config_digest=config.digest,
+        strategies=strategies,
+        files=files.drop("symbols", strict=False).to_dicts(),
+        calendar=calendar,
+        policies=_policies(setup),
+        started=started,
+        finished=dt.datetime.now(dt.UTC),
+        status=5 if stopped else 0,
+        streams=[asdict(stream) for stream in setup.requirements.streams],
+        execution={"prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts)},
+        counts={
+            "stored_rows": tally.rows, "bars": tally.bars, "derived_bars": tally.derived, "signals": tally.signals,
+            "daily_bars_from_lake": tally.stored_days,
+            **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
+        },
+        timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
+        warnings=[*setup.warnings, *_left_out(tally), *_stops(setup, stopped)],
+    )  # fmt: skip
+
+
+def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
+    source = source_of(trader.entry.use, type(trader.strategy))
+    return {
+        "name": trader.entry.name,
+        "use": trader.entry.use,
+        "params": trader.strategy.model_dump(mode="json"),
+        "symbols": [setup.symbols[place] for place in trader.symbols],
+        "lookback": dict(trader.lookback),
+        "inputs": dict(trader.strategy.inputs),
+        "sources": [{"path": source.file, "sha256": source.digest}],
+        "seed": None,
+    }
+
+
+def _left_out(tally: Tally) -> list[str]:
+    return [f"{number} bars of {name} were not made because slots were missing" for name, number in tally.dropped.items() if number]
+
+
+def _stops(setup: Setup, stopped: Sequence[Stopped]) -> list[str]:
+    return [f"strategy {setup.names[one.strategy]} was stopped on {one.session}: {one.error}" for one in stopped]
+
+
+def _rows(days: Sessions) -> list[list[str]]:
+    instants = [np.datetime_as_string(column.astype("datetime64[us]"), unit="s") for column in (days.open, days.close)]
+    return [[str(label), f"{opened}Z", f"{closed}Z"] for label, opened, closed in zip(days.label, *instants, strict=True)]
+
+
+def _policies(setup: Setup) -> dict[str, Any]:
+    execution = setup.config.execution
+    return {
+        "fill": execution.fill,
+        "optimistic": execution.fill == "same_close",
+        "price": execution.price,
+        "intrabar": execution.intrabar,
+        "duplicates": "the first row of a slot counts",
+        "missing": "a bar with a value that is not a number is missing; nothing is filled forward",
+        "rounding": "each product once, half to even, to 1e-6",
+        "money_scale": 1_000_000,
+        "annualization": setup.sessions.per_year,
+        "min_completeness": setup.needs.settings.min_completeness,
+        "quality": setup.needs.look,
+        "historical_quality": setup.config.session_data_config.historical.enable_quality,
+    }
