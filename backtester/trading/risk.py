@@ -8,30 +8,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from backtester import schema
 from backtester.settings import Settings
 from backtester.trading.costs import MAX_MICRO, micro
 
-REASONS = (
-    "approved",
-    "low_quality",
-    "low_confidence",
-    "max_open_positions",
-    "max_per_symbol",
-    "max_per_trade",
-    "max_buying_power",
-    "insufficient_cash",
-    "short_not_allowed",
-    "already_in_position",
-    "no_position",
-    "below_lot",
-    "after_last_entry",
-    "session_closed",
-    "no_bar_to_fill",
-    "expired",
-    "oco",
-    "position_closed",
-    "flat_at_close",
-)
+REASONS = (*schema.REASONS, "oco", "position_closed", "flat_at_close")
 """Why a decision is as it is and why an order ended as it did (the last three of orders only); a code is a place in here."""
 
 (APPROVED, LOW_QUALITY, LOW_CONFIDENCE, MAX_OPEN_POSITIONS, MAX_PER_SYMBOL, MAX_PER_TRADE, MAX_BUYING_POWER) = range(7)
