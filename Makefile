@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable
 DEMO := configs/quickstart.json
 RUNS ?= 5
+CASES ?= 3000
 WORKERS ?= 2
 
 .PHONY: help demo test lint types imports bench bench-short properties lock clean
@@ -50,7 +51,7 @@ imports: $(VENV)/dev.stamp ## check with import-linter that imports point one wa
 	@$(BIN)/lint-imports
 
 properties: $(VENV)/test.stamp ## run the property tests with many examples (about half an hour)
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
+	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
 
 bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md
 	@$(BIN)/python -m tests.bench --runs $(RUNS)
