@@ -16,7 +16,8 @@ import polars as pl
 from backtester.columns import Sessions
 from backtester.market import sessions as calendars
 from backtester.outcome.manifest import Facts
-from backtester.planning import Setup, Trader
+from backtester.planning import Setup
+from backtester.reach import Trader
 from backtester.recording import Tally
 from backtester.signalling import Stopped
 from backtester.signals.loading import source_of

@@ -7,17 +7,22 @@ signalled before does not depend on how the run is cut; then it is stopped for t
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from backtester.columns import Floats, Ints
 from backtester.errors import StrategyError
 from backtester.market.prepare import Prepared
-from backtester.planning import Setup, Trader, indicator_columns
+from backtester.planning import Setup
+from backtester.reach import Trader, indicator_columns
 from backtester.signals import batch, indicators
+from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.strategy import checked
 from backtester.trading.execution import Events
@@ -47,7 +52,7 @@ def signals(setup: Setup, prepared: Prepared, at: int, stopped: Sequence[Stopped
             pieces, session, cause = _until_error(setup, prepared, at, trader, error)
             found += [(place, piece) for piece in pieces]
             out[place] = Stopped(place, prepared.sessions.label[session], cause)
-            LOG.error("%s\n%s", cause, "".join(traceback.format_exception(cause)))
+            LOG.error("%s\n%s", cause, _traceback(cause, trader))
     return _events(setup, prepared, found), list(out.values())
 
 
@@ -58,8 +63,20 @@ def _until_error(setup: Setup, prepared: Prepared, at: int, trader: Trader, erro
         try:
             pieces.append(_call(setup, prepared, at, trader, session))
         except StrategyError as single:
-            return pieces, session, single
+            return pieces, session, _of_one_symbol(setup, prepared, at, trader, session, single)
     return [], 0, error
+
+
+def _of_one_symbol(setup: Setup, prepared: Prepared, at: int, trader: Trader, session: int, error: StrategyError) -> StrategyError:
+    """The same error of the first symbol that alone brings it about in the session, which then names it; else the error itself."""
+    if trader.strategy.layout == "bars" and "symbol " not in (error.where or ""):
+        for symbol in trader.symbols:
+            try:
+                _call(setup, prepared, at, replace(trader, symbols=np.array([symbol])), session)
+            except StrategyError as alone:
+                if (alone.what, alone.value) == (error.what, error.value):
+                    return alone
+    return error
 
 
 def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int | None = None) -> Found:
@@ -68,59 +85,81 @@ def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int |
     first = _cut(setup, prepared, at, trader, main, only)
     batches = {main: first} | {name: _cut(setup, prepared, at, trader, name, only, first) for name in others}
     everything = {name: made.bars for name, made in batches.items()}
-    for made in batches.values():
-        made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns)
+    for key, made in batches.items():
+        longer = partial(_longer, setup, prepared, at, trader, key, only, first)
+        made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns, longer)
     name = trader.entry.name
     try:
         wishes = checked(trader.strategy.signals(first.bars), first.bars, name)
     except KeyboardInterrupt:
         raise
     except StrategyError as error:
-        raise StrategyError(
-            error.what, where=_where(name, error.where), value=error.value, allowed=error.allowed, action=error.action
-        ) from error
+        where = _where(trader, first, error, error.where)
+        raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
     except BaseException as error:
-        days = f"{first.bars.session.min()} to {first.bars.session.max()}" if first.bars.session.size else "no session"
-        raise StrategyError(
-            "a strategy raised an error", where=f"strategy {name}, {days}, {_line(error)}", value=f"{type(error).__name__}: {error}",
-            action="see run.log for its traceback",
-        ) from error  # fmt: skip
+        value = f"{type(error).__name__}: {error}".splitlines()[0]
+        action = "see run.log for its traceback"
+        raise StrategyError("a strategy raised an error", where=_where(trader, first, error), value=value, action=action) from error
     finally:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
             made.bars.bound({}, {}, {})
     return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
 
 
-def _where(name: str, where: str | None) -> str:
-    if where is None:
-        return f"strategy {name}"
-    return where if where.startswith("strategy ") else f"strategy {name}, {where}"
+def _where(trader: Trader, first: Batch, error: BaseException, told: str | None = None) -> str:
+    """The strategy, the line of its file, what the error itself says of the place, else the sessions and the symbol of the call."""
+    head = f"strategy {trader.entry.name}"
+    place = (told or "").removeprefix(head).lstrip(", ")
+    if "session " not in place:
+        days = sorted({str(day) for day in first.bars.session.ravel()})
+        symbols = {str(symbol) for symbol in first.bars.symbol.ravel()}
+        place += f", session {days[0]}" if len(days) == 1 else f", sessions {days[0]} to {days[-1]}" if days else ", no session"
+        place += f", symbol {symbols.pop()}" if len(symbols) == 1 else ""
+    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file(trader)]
+    line = f"{Path(_file(trader)).name}:{lines[-1]}" if lines else ""
+    return ", ".join(word for word in (head, line, place.strip(", ")) if word)
 
 
-def _line(error: BaseException) -> str:
-    """file:line of the last frame of the user's code."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/site-packages/" not in frame.filename]
-    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown line"
+def _traceback(error: StrategyError, trader: Trader) -> str:
+    """What the strategy itself raised, from its own file on; frames of the program before it say nothing to its author."""
+    cause = error.__cause__ or error
+    frame = cause.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != _file(trader):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(cause), cause, frame, chain=False)) if frame is not None else ""
 
 
-def view_of(setup: Setup, prepared: Prepared, interval: str, at: int) -> View:
-    """The tapes of an interval with what each session of the chunk may look into."""
+def _file(trader: Trader) -> str:
+    """The file that the strategy's class stands in."""
+    return str(getattr(sys.modules.get(type(trader.strategy).__module__), "__file__", ""))
+
+
+def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: int) -> View:
+    """The tapes of an interval with what each session of the chunk may look into for so many bars."""
     bars, last_slot = prepared.last_slots[interval]
-    back = setup.back[interval][at : at + len(prepared.sessions)]
+    back = setup.back[interval, lookback][at : at + len(prepared.sessions)]
     look_back = setup.config.session_data_config.historical.enable_quality
     return View(prepared.tapes[interval], prepared.seen[interval], prepared.first(interval), bars, last_slot, back, look_back)
 
 
-def _cut(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, like: Batch | None = None) -> Batch:
-    """One input of a strategy; those beside the first have the rows of the first."""
-    view = view_of(setup, prepared, trader.strategy.inputs[name], at)
-    historical = prepared.historical
+def _cut(
+    setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, like: Batch | None = None, more: int = 0
+) -> Batch:
+    """One input of a strategy, with `more` bars of history than it asks for; those beside the first have the rows of the first."""
+    lookback = trader.lookback[name] + more
+    view = view_of(setup, prepared, trader.strategy.inputs[name], at, lookback)
+    historical = prepared.historical if not more else {}
     if only is not None:
         view = batch.one_session(view, only)
         historical = {key: values[only : only + 1] for key, values in historical.items()}
     if trader.strategy.layout == "clock":
-        return batch.clock(view, trader.symbols, trader.lookback[name], historical)
-    return batch.rows(view, trader.symbols, trader.lookback[name], historical, like)
+        return batch.clock(view, trader.symbols, lookback, historical)
+    return batch.rows(view, trader.symbols, lookback, historical, like)
+
+
+def _longer(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, first: Batch, more: int) -> Bars:
+    """The bars of an input with more history, for an indicator's warm-up."""
+    return _cut(setup, prepared, at, trader, name, only, first, more).bars
 
 
 def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:
@@ -174,9 +213,11 @@ def configured(setup: Setup, prepared: Prepared, at: int) -> dict[str, tuple[Bat
     everyone = np.arange(len(setup.symbols))
     made: dict[str, tuple[Batch, Floats]] = {}
     for interval in sorted({item.interval for item in setup.config.session_data_config.indicators.session}):
-        columns = indicator_columns(setup.config, interval)
-        lookback = max(indicators.warmup(kind, params) for kind, params, _ in columns.values())
-        cut = batch.rows(view_of(setup, prepared, interval, at), everyone, lookback, {})
-        cut.bars.bound({}, columns, {})
-        made |= {f"{interval}/{name}": (cut, cut.bars.indicator(name)) for name in columns}
+        cuts: dict[int, Batch] = {}
+        for name, (kind, params, output) in indicator_columns(setup.config, interval).items():
+            lookback = indicators.warmup(kind, params)
+            if lookback not in cuts:
+                cuts[lookback] = batch.rows(view_of(setup, prepared, interval, at, lookback), everyone, lookback, {})
+            cut = cuts[lookback]
+            made[f"{interval}/{name}"] = cut, cut.bars.indicator(f"{kind}.{output}", **params)
     return made

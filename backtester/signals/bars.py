@@ -50,6 +50,7 @@ class Bars:
         self._memo: dict[tuple[Any, ...], Column] = {}
         self._inputs: Mapping[str, Bars] = {}
         self._configured: Mapping[str, tuple[str, Mapping[str, float], str]] = {}
+        self._longer: Callable[[int], Bars] | None = None
         self._historical: Mapping[str, Column] = {}
 
     def __repr__(self) -> str:
@@ -141,13 +142,13 @@ class Bars:
     def indicator(self, name: str, **params: float) -> Floats:
         """An indicator of these bars, computed once a batch.
 
-        Either a configured column (`sma_20`, `bbands_20.upper`) or a built-in name with its parameters
-        (`indicator("sma", period=20)`, outputs of several as `indicator("bbands.upper", period=20)`).
-        Raises StrategyError for an unknown name.
+        Either a configured column (`sma_20`, `bbands_20.upper`), whose warm-up is read beyond these bars' own history, or a
+        built-in name with its parameters (`indicator("sma", period=20)`, outputs of several as
+        `indicator("bbands.upper", period=20)`). Raises StrategyError for an unknown name.
         """
         if not params and name in self._configured:
             kind, settings, output = self._configured[name]
-            return self._compute(kind, settings, output)
+            return self._with_warmup(kind, settings, output)
         kind, _, output = name.partition(".")
         if kind not in indicators.CATALOG:
             known = [*self._configured, *indicators.CATALOG]
@@ -191,14 +192,26 @@ class Bars:
         inputs: Mapping[str, Bars],
         configured: Mapping[str, tuple[str, Mapping[str, float], str]],
         historical: Mapping[str, Column],
+        longer: Callable[[int], Bars] | None = None,
     ) -> Bars:
-        """The same bars, knowing the strategy's other inputs and the config's indicators."""
-        self._inputs, self._configured = inputs, configured
+        """The same bars, knowing the strategy's other inputs and the config's indicators.
+
+        `longer` gives the same rows with so many bars more of history.
+        """
+        self._inputs, self._configured, self._longer = inputs, configured, longer
         self._historical = {name: _locked(values) for name, values in historical.items()}
         return self
 
     def _aligned_column(self, name: str, pick: Ints) -> Column:
         return _aligned(self.column(name), pick, -1 if name in ("slot", "base_slot") else NO_TIME)
+
+    def _with_warmup(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
+        more = indicators.warmup(kind, params)
+        if self._longer is None or more == 0:
+            return self._compute(kind, params, output)
+        make = self._longer
+        wide: Bars = self._once(("longer", more), lambda: make(more))
+        return wide._compute(kind, params, output)[..., more:]
 
     def _compute(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
         outputs = self._once((kind, *sorted(params.items())), lambda: self._run(kind, params))

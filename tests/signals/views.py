@@ -62,7 +62,13 @@ def bars_of(interval: str = "1m", lookback: int = 0, **columns: list[list[float]
     there = ~np.isnan(close)
     column = np.arange(close.shape[-1])
     slot = np.where(there, np.where(column < lookback, column, column - lookback), -1)
-    made |= {"slot": slot, "base_slot": slot, "minutes_from_open": np.where(there, slot + 1.0, np.nan), "complete": there.copy(), "valid": there.copy()}
+    made |= {
+        "slot": slot,
+        "base_slot": slot,
+        "minutes_from_open": np.where(there, slot + 1.0, np.nan),
+        "complete": there.copy(),
+        "valid": there.copy(),
+    }
     made |= {name: np.array(values) for name, values in columns.items() if name not in OHLCV}
     names = np.array([chr(ord("A") + row) for row in range(len(close))], dtype=object)[:, None]
     labels = np.full((len(close), 1), np.datetime64("2024-01-01", "D"))
