@@ -14,7 +14,6 @@ begins. Where `rest` is no longer tiny beside `total`, as after a value that dwa
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -25,6 +24,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from backtester.columns import Floats, Ints
+from backtester.machine_code import LEAN, machine_code
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,10 +38,7 @@ SCRATCH = types.Array(types.float64, 1, "C")
 OUTS = types.Array(types.float64, 2, "C")
 WHOLE, NUMBER = types.int64, types.float64
 
-# Nothing is allocated in a loop, so numba's memory need not be prepared; working space is handed in.
-_LEAN = {"_nrt": False, "no_cfunc_wrapper": True}
 _loops: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
-_building = threading.Lock()
 
 
 @cache
@@ -50,44 +47,10 @@ def kernel(name: str) -> Any:
 
     Its `entry_point` is called with exactly the types that the loop declares; nothing is converted.
 
-    numba keeps its cache in `__pycache__` beside this file, or in the user's cache folder where that is not writable, or where
-    NUMBA_CACHE_DIR says. Where no such place can be written the loop is compiled for this process alone. Of several processes
-    that compile at once each writes a whole file, and any of them serves all. (As gufuncs the loops would be in two files that
-    know each other by a number of the process: those of two processes together crash.)
+    Of several processes that compile at once each writes a whole file, and any of them serves all. (As gufuncs the loops would be
+    in two files that know each other by a number of the process: those of two processes together crash.)
     """
-    function, signature = _loops[name]
-    with _building:
-        try:
-            return _built(function, signature, on_disk=True)
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "no locator available" not in str(error):
-                raise
-            return _built(function, signature, on_disk=False)
-
-
-def _built(function: Callable[..., None], signature: tuple[Any, ...], *, on_disk: bool) -> Any:
-    dispatcher = numba.njit(error_model="numpy", nogil=True, cache=on_disk, **_LEAN)(function)
-    found = _from_disk(dispatcher, signature) if on_disk else None
-    if found is not None:
-        return found
-    dispatcher.compile(signature)
-    return dispatcher.overloads[signature]
-
-
-def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
-    """What numba's cache holds, or None; also None where this numba keeps its cache differently.
-
-    numba prepares its whole compiler, a quarter of a second, before it looks into its cache; this looks first.
-    """
-    try:
-        from numba.core.compiler_lock import global_compiler_lock
-        from numba.core.registry import cpu_target
-
-        look, context = dispatcher._cache._load_overload, cpu_target.target_context
-    except (ImportError, AttributeError):
-        return None
-    with global_compiler_lock:
-        return look(signature, context)
+    return machine_code(*_loops[name])
 
 
 def _loop(*signature: Any) -> Callable[[Function], Function]:
@@ -102,8 +65,8 @@ def _loop(*signature: Any) -> Callable[[Function], Function]:
 
 def _inline(function: Function) -> Function:
     """Compiles a part of a loop into the loops that call it; division by zero gives inf or NaN."""
-    options = {"error_model": "numpy", "forceinline": True, "no_cpython_wrapper": True}
-    return cast(Function, numba.njit(**options, **_LEAN)(function))
+    jit: Any = numba.njit
+    return cast(Function, jit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, **LEAN)(function))
 
 
 def _fused_code(context: Any, a: Any, b: Any, c: Any) -> Any:

@@ -1,9 +1,6 @@
-"""The kernel as machine code: compiled once, kept on disk by numba, loaded without numba's compiler.
+"""The kernel as machine code: its sources, its types, its stamp.
 
 Place in the flow: `execution.trade` calls `kernel()` at its first chunk. Never imported before that: numba is heavy.
-
-numba prepares its whole compiler (a quarter of a second) before it looks into its cache. `_from_disk` looks first, which takes
-some hundredths; where that is not possible the ordinary way serves, with the same machine code.
 """
 
 from __future__ import annotations
@@ -13,9 +10,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numba
 from numba import from_dtype, types
 
+from backtester.machine_code import machine_code
 from backtester.trading import records as r
 from backtester.trading.kernel import kernel as source
 
@@ -26,22 +23,7 @@ SOURCES = ("book.py", "costs.py", "kernel.py", "records.py", "risk.py")
 @functools.cache
 def kernel() -> Any:
     """The compiled kernel; call its `entry_point(tape, book, signals, first)` with C-contiguous arrays of exactly these types."""
-    dispatcher = _dispatcher()
-    signature = _signature()
-    found = _from_disk(dispatcher, signature)
-    if found is not None:
-        return found
-    dispatcher.compile(signature)
-    return dispatcher.overloads[signature]
-
-
-def _dispatcher() -> Any:
-    """The kernel as numba wraps it; without a cache where no folder for it can be written."""
-    function, jit = source(_stamp()), functools.partial(numba.njit, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)
-    try:
-        return jit(cache=True)(function)
-    except RuntimeError:
-        return jit()(function)
+    return machine_code(source(_stamp()), _signature())
 
 
 def _stamp() -> int:
@@ -66,18 +48,3 @@ def _signature() -> tuple[Any, ...]:
 def _array(record: Any, readonly: bool = False) -> Any:
     """An array of one record type, as numba names it."""
     return types.Array(from_dtype(record), 1, "C", readonly=readonly)
-
-
-def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
-    """What numba's cache holds for the signature, or None; also None where this numba keeps its cache differently."""
-    try:
-        from numba.core.compiler_lock import global_compiler_lock
-        from numba.core.registry import cpu_target
-        from numba.core.runtime.nrt import rtsys
-
-        look, context = dispatcher._cache._load_overload, cpu_target.target_context
-    except (ImportError, AttributeError):
-        return None
-    with global_compiler_lock:
-        rtsys.initialize(context)
-        return look(signature, context)

@@ -1,4 +1,4 @@
-"""The compiled kernel: kept on disk, loaded quickly or in the ordinary way, with the same bits."""
+"""The compiled kernel: kept on disk, loaded without the compiler, made anew with its sources."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -30,25 +29,6 @@ def loaded(cache: Path, project: Path) -> bool:
 def test_the_second_process_loads_the_kernel_without_the_compiler(tmp_path: Path, project: Path):
     assert loaded(tmp_path, project)
     assert not loaded(tmp_path, project)
-
-
-def test_a_numba_that_keeps_its_cache_differently_compiles_in_the_ordinary_way():
-    assert compiled._from_disk(SimpleNamespace(), ()) is None
-
-
-def test_without_a_folder_for_the_cache_the_kernel_is_compiled_anew(monkeypatch: pytest.MonkeyPatch):
-    """CLI-14: no home, nothing writable."""
-    real, asked = compiled.numba.njit, []
-
-    def refusing(*given, **options):
-        asked.append(options.get("cache", False))
-        if options.pop("cache", False):
-            return lambda function: (_ for _ in ()).throw(RuntimeError("cannot cache function: no locator available"))
-        return real(*given, **options)
-
-    monkeypatch.setattr(compiled.numba, "njit", refusing)
-    assert compiled._dispatcher().py_func.__name__ == "run_slots"
-    assert asked == [True, False]
 
 
 def test_the_stamp_tells_sources_apart(monkeypatch: pytest.MonkeyPatch):
