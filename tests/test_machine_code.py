@@ -37,7 +37,8 @@ def test_without_a_folder_for_the_cache_the_function_is_compiled_for_this_proces
     values = np.array([1.0, 2.0])
     machine_code.machine_code(add, SIGNATURE).entry_point(values, 0.5)
     assert values.tolist() == [1.5, 2.5]
-    assert asked == [True, False]
+    assert asked[:2] == [True, False]
+    assert not any(asked[1:])
 
 
 def test_another_error_of_the_compiler_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def quality(run: bt.Run, symbol: str) -> pl.DataFrame:
 
 
 def test_a_week_of_four_symbols_is_five_sessions_and_counts_every_missing_minute(lean_2013: Path, tmp_path: Path) -> None:
-    """SPY has 1950 regular bars and quality 100; AIG and IBM miss one minute each (IBM one more on the 4th); what lies outside the session is counted."""
+    """SPY has 1950 regular bars and quality 100; AIG and IBM miss one minute each; bars outside the session are counted."""
     run = bt.run(config(lean_2013, {"session_data_config.symbols": ["SPY", "AIG", "BAC", "IBM"]}), out=tmp_path / "run")
     assert run.table("sessions").height == 5
     assert quality(run, "SPY")["actual"].sum() == 1950
