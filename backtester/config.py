@@ -180,6 +180,8 @@ class Config(Settings):
         document = self.model_dump(mode="json")
         if self.execution.commission.preset is not None:
             document["execution"]["commission"] = {"preset": self.execution.commission.preset}
+        for entry in document["strategies"]:
+            entry["use"] = _placed(entry["use"], self._root)
         for free in ("api_config", "metadata"):
             document[free] = _without_secrets(document[free])
         return document
@@ -305,18 +307,32 @@ def _completed(kind: type[Strategy], params: Document, at: Parts) -> Document:
 
 def _result_part(config: Config) -> Document:
     """The config without what cannot influence a result, and without the order of what has none."""
+    from backtester.outcome.manifest import without_folder
+
     document = config.model_dump(mode="json")
     for *parents, key in _OUTSIDE_THE_RESULT:
         holder = document
         for parent in parents:
             holder = holder[parent]
         holder.pop(key)
+    for entry in document["strategies"]:
+        entry["use"] = without_folder(entry["use"])
     data = document["session_data_config"]
     data["streams"] = sorted(set(data["streams"]))
     for item in data["historical"]["data"]:
         if isinstance(item["apply_to"], list):
             item["apply_to"] = sorted(item["apply_to"])
     return document
+
+
+def _placed(use: str, root: Path) -> str:
+    """`path/to/file.py:Class` with its absolute path, so that it is found from any folder; other words as they are.
+
+    >>> _placed("mine/cross.py:Cross", Path("/home/me")), _placed("package.module:Cross", Path("/home/me"))
+    ('/home/me/mine/cross.py:Cross', 'package.module:Cross')
+    """
+    place, _, attribute = use.rpartition(":")
+    return f"{os.path.abspath(root / place)}:{attribute}" if place.endswith(".py") else use
 
 
 def _without_secrets(value: Any) -> Any:

@@ -113,13 +113,13 @@ def _strategy_key(strategy: Mapping[str, Any]) -> dict[str, Any]:
     """A strategy without the places of its files: name, use, parameters and the digests of its sources."""
     kept = {name: value for name, value in strategy.items() if name not in ("sources", "use", "entry")}
     sources = sorted(str(source["sha256"]) for source in strategy.get("sources", ()))
-    return kept | {"use": _file_name(str(strategy.get("use"))), "sources": sources}
+    return kept | {"use": without_folder(str(strategy.get("use"))), "sources": sources}
 
 
-def _file_name(use: str) -> str:
-    """`folder/file.py:Class` without its folder.
+def without_folder(use: str) -> str:
+    """`folder/file.py:Class` without its folder: where a strategy's file lies says nothing about it, its own digest does.
 
-    >>> _file_name("../mine/cross.py:Cross"), _file_name("sma_crossover")
+    >>> without_folder("../mine/cross.py:Cross"), without_folder("sma_crossover")
     ('cross.py:Cross', 'sma_crossover')
     """
     return re.split(r"[/\\]", use)[-1]
