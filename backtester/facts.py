@@ -54,7 +54,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
             **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
-        warnings=[*setup.warnings, *_left_out(tally), *_stops(setup, stopped)],
+        warnings=[*setup.warnings, *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
     )  # fmt: skip
 
 
@@ -74,6 +74,10 @@ def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
 
 def _left_out(tally: Tally) -> list[str]:
     return [f"{number} bars of {name} were not made because slots were missing" for name, number in tally.dropped.items() if number]
+
+
+def _blind(tally: Tally) -> list[str]:
+    return [f"{name} has no value in {number} symbol-sessions for lack of history" for name, number in tally.blind.items() if number]
 
 
 def _stops(setup: Setup, stopped: Sequence[Stopped]) -> list[str]:

@@ -22,7 +22,8 @@ from backtester.market import sessions
 from backtester.market.lake import Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements
-from backtester.reach import Trader, back_of, day_of, extended, needs_of, params_of
+from backtester.market.resample import buckets_of
+from backtester.reach import Trader, back_of, day_of, extended, historical_of, indicator_columns, needs_of
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
 
@@ -118,7 +119,7 @@ def setup(config: Config) -> Setup:
     needs = needs_of(config, required.base, derived, span, start, len(days), back, lake, name)
     parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols)
     doubts = sessions.doubts(name, day_of(days.label[0]), day_of(days.label[-1]), lake.overrides)
-    warnings = (*config.warnings, *doubts, *_partial(derived, required.base, days))
+    warnings = (*config.warnings, *doubts, *_partial(derived, required.base, days), *_too_short(lake, required.base, span, start, back))
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
 
@@ -190,8 +191,7 @@ def _needed(config: Config, traders: Sequence[Trader]) -> Iterator[tuple[str, st
     """Intervals that are wanted beside `streams`, and who needs them."""
     for item in config.session_data_config.indicators.session:
         yield item.interval, f"indicator {item.name}"
-    named = config.session_data_config.historical.named(config.session_data_config.indicators.historical)
-    for name, settings in named.items():
+    for name, settings in historical_of(config).items():
         if settings.granularity == "minute":
             yield "1m", f"historical indicator {name}"
     for entry in config.session_data_config.historical.data:
@@ -214,9 +214,10 @@ def _lookbacks(config: Config, traders: Sequence[Trader]) -> dict[str, set[int]]
     """Interval -> every number of bars of history that somebody asks for: a strategy for itself, a configured indicator for its
     warm-up, and one that a strategy looks at for both.
     """
-    configured: dict[str, set[int]] = {}
-    for item in config.session_data_config.indicators.session:
-        configured.setdefault(item.interval, set()).add(indicators.warmup(item.name, params_of(item)))
+    configured = {
+        interval: {indicators.warmup(kind, params) for kind, params, _ in indicator_columns(config, interval).values()}
+        for interval in dict.fromkeys(item.interval for item in config.session_data_config.indicators.session)
+    }
     asked = {interval: {0, *warmups} for interval, warmups in configured.items()}
     for trader in traders:
         for name, interval in trader.strategy.inputs.items():
@@ -241,9 +242,20 @@ def _parts(
     return tuple(parts)
 
 
+def _too_short(lake: Lake, base: str, span: Sessions, start: int, back: Mapping[tuple[str, int], Ints]) -> Iterator[str]:
+    """A sentence for every interval of which the run's first session would look further back than the lake reaches."""
+    for interval in dict.fromkeys(interval for interval, _ in back):
+        wanted = span.label[start - min(start, max(int(looked[0].max()) for (name, _), looked in back.items() if name == interval))]
+        stored = [base] if Interval(interval).is_intraday else [base, "1d"]
+        held = min(str(first) for name in stored if (first := lake.files("bars", name)["session"].min()) is not None)
+        if held > str(wanted):
+            yield f"history of {interval} is wanted from {wanted} on, the lake begins on {held}: the first sessions have less of it"
+
+
 def _partial(derived: Sequence[str], base: str, days: Sessions) -> Iterator[str]:
-    """A sentence for every interval that does not divide the sessions."""
+    """A sentence for every interval that does not divide the sessions, or their parts before and after a break."""
     for interval in derived:
-        step = Interval(interval).step_us
-        if Interval(interval).is_intraday and ((days.close - days.open) % step != 0).all():
-            yield f"{interval} does not divide the session: its last bar is shorter"
+        if Interval(interval).is_intraday:
+            buckets = buckets_of(days, interval, base)
+            if (buckets.end - buckets.ts != Interval(interval).step_us).any():
+                yield f"{interval} does not divide every session: the last bar is shorter there"

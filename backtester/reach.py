@@ -14,6 +14,7 @@ import numpy as np
 
 from backtester.columns import Ints, Sessions
 from backtester.config import Config, StrategySettings
+from backtester.errors import ConfigError
 from backtester.intervals import Interval
 from backtester.market import history, sessions
 from backtester.market.lake import Lake
@@ -41,16 +42,34 @@ def params_of(item: Any) -> dict[str, float | int]:
 
 
 def indicator_columns(config: Config, interval: str) -> dict[str, tuple[str, dict[str, float | int], str]]:
-    """Configured session indicators of an interval: column name -> (indicator, parameters, output)."""
+    """Configured session indicators of an interval: column name -> (indicator, parameters, output).
+
+    Raises ConfigError where one name would mean two columns.
+    """
     found: dict[str, tuple[str, dict[str, float | int], str]] = {}
     for item in config.session_data_config.indicators.session:
         if item.interval != interval:
             continue
         stem = item.name if item.period is None else f"{item.name}_{item.period}"
         outputs = indicators.CATALOG[item.name].outputs
-        found[stem] = (item.name, params_of(item), outputs[0])
+        if found.setdefault(stem, (item.name, params_of(item), outputs[0]))[1] != params_of(item):
+            raise ConfigError("two session indicators of one name", where="/session_data_config/indicators/session",
+                              value=f"{stem} of {interval}", action="tell them apart by period, or compute one in a strategy")  # fmt: skip
         found |= {f"{stem}.{output}": (item.name, params_of(item), output) for output in outputs if len(outputs) > 1}
     return found
+
+
+def historical_of(config: Config) -> dict[str, history.HistoricalIndicatorSettings]:
+    """Historical indicators by name: the config's, and the session before where a configured indicator looks at it."""
+    data = config.session_data_config
+    named = data.historical.named(data.indicators.historical)
+    prior = history.prior_session()
+    looked = {name for item in data.indicators.session for name in indicators.CATALOG[item.name].inputs if name in prior}
+    for name in sorted(looked):
+        if named.setdefault(name, prior[name]) != prior[name]:
+            raise ConfigError("a historical indicator's name is taken", where="/session_data_config/historical/indicators", value=name,
+                              allowed="any name but those of the session before: " + ", ".join(prior))  # fmt: skip
+    return named
 
 
 def extended(config: Config, name: str, lake: Lake, days: Sessions, asked: Mapping[str, set[int]]) -> tuple[Sessions, int]:
@@ -58,8 +77,7 @@ def extended(config: Config, name: str, lake: Lake, days: Sessions, asked: Mappi
     wanted = [30, *(_most_sessions(interval, max(lookbacks)) for interval, lookbacks in asked.items())]
     for entry in config.session_data_config.historical.data:
         wanted.append(entry.trailing_days * SESSIONS_A_WEEK if any(item in LONG for item in entry.intervals) else entry.trailing_days)
-    named = config.session_data_config.historical.named(config.session_data_config.indicators.historical)
-    wanted += [history.days_back(settings.period) for settings in named.values()]
+    wanted += [history.days_back(settings.period) for settings in historical_of(config).values()]
     before = sessions.sessions_before(name, day_of(days.label[0]), max(wanted) + 10, lake.overrides)
     first = day_of(before.label[0]) if len(before) else day_of(days.label[0])
     last = day_of(days.label[-1] + np.timedelta64(14, "D"))
@@ -99,7 +117,7 @@ def needs_of(
     back: Mapping[tuple[str, int], Ints], lake: Lake, name: str,
 ) -> Needs:  # fmt: skip
     """What the run asks of every chunk; `start` and `count` say which of the extended sessions are the run's."""
-    named = config.session_data_config.historical.named(config.session_data_config.indicators.historical)
+    named = historical_of(config)
     depth = dict.fromkeys((base, *derived), 0)
     for (interval, _), sessions_back in back.items():
         depth[interval] = max(depth[interval], int(sessions_back.max(initial=0)))

@@ -28,7 +28,9 @@ FLOW = logging.getLogger("backtester.session_flow")
 
 @dataclass
 class Tally:
-    """What a run counts while it goes: rows after each stage, seconds of each phase, files read, bars left out for holes."""
+    """What a run counts while it goes: rows after each stage, seconds of each phase, files read, bars left out for holes,
+    symbol-sessions for which a historical indicator has no value.
+    """
 
     rows: int = 0
     bars: int = 0
@@ -36,6 +38,7 @@ class Tally:
     signals: int = 0
     stored_days: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    blind: dict[str, int] = field(default_factory=dict)
     files: list[pl.DataFrame] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(schema.PHASES, 0.0))
     rates: dict[str, float] = field(default_factory=dict)
@@ -53,6 +56,9 @@ class Tally:
         self.stored_days += prepared.stored_days
         for name, left_out in prepared.dropped.items():
             self.dropped[name] = self.dropped.get(name, 0) + int(left_out.sum())
+        for name, values in prepared.historical.items():
+            missing = np.isnan(values) if values.ndim == 2 else np.isnan(values).all(axis=-1)
+            self.blind[name] = self.blind.get(name, 0) + int(missing.sum())
 
     def finish(self, wall: float) -> None:
         """Rates over the whole run: bars a second of each phase, and of all of it."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from backtester.columns import Floats, Ints
 from backtester.errors import StrategyError
+from backtester.market.history import prior_session
 from backtester.market.prepare import Prepared
 from backtester.planning import Setup
 from backtester.reach import Trader, indicator_columns
@@ -212,12 +213,13 @@ def configured(setup: Setup, prepared: Prepared, at: int) -> dict[str, tuple[Bat
     """The config's session indicators over all symbols: `interval/column` -> the batch and its values."""
     everyone = np.arange(len(setup.symbols))
     made: dict[str, tuple[Batch, Floats]] = {}
+    before = {name: prepared.historical[name] for name in prior_session() if name in prepared.historical}
     for interval in sorted({item.interval for item in setup.config.session_data_config.indicators.session}):
         cuts: dict[int, Batch] = {}
         for name, (kind, params, output) in indicator_columns(setup.config, interval).items():
             lookback = indicators.warmup(kind, params)
             if lookback not in cuts:
-                cuts[lookback] = batch.rows(view_of(setup, prepared, interval, at, lookback), everyone, lookback, {})
+                cuts[lookback] = batch.rows(view_of(setup, prepared, interval, at, lookback), everyone, lookback, before)
             cut = cuts[lookback]
             made[f"{interval}/{name}"] = cut, cut.bars.indicator(f"{kind}.{output}", **params)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,37 @@ def test_a_symbol_that_is_not_to_blame_is_not_named(simulated: Path, tmp_path: P
     run = bt.run(config(simulated, {**WINDOW, "strategies": [{"name": "both", "use": "both.py:Both"}]}), out=tmp_path / "run")
     said = run.manifest["execution"]["warnings"][-1]
     assert "(strategy both, both.py:5, session 2024-11-25): got RuntimeError: crowded" in said
+
+
+def test_pivot_points_are_those_of_the_session_before(simulated: Path, tmp_path: Path) -> None:
+    """SPEC 9: (high + low + close) / 3 of all minutes of the session before; also of the window's first session, and by the list form."""
+    changes = {
+        **WINDOW,
+        "backtest_config.start_date": "2024-11-27",
+        "backtest_config.end_date": "2024-12-03",
+        "keep": ["indicators", "bars"],
+        "session_data_config.indicators": {"session": [{"name": "pivot_points", "interval": "1h"}]},
+        "session_data_config.derived": {"min_completeness": 0.1},
+    }
+    run = bt.run(config(simulated, changes), out=tmp_path / "run")
+    found = run.table("indicators").filter(pl.col("name") == "pivot_points.pivot")
+    assert found["session"].n_unique() == 4
+    days = ["2024-11-26", "2024-11-27", "2024-11-29", "2024-12-02", "2024-12-03"]
+    for symbol in ("AAA", "BBB"):
+        for before, day in pairwise(days):
+            stored = pl.read_parquet(simulated / "bars" / "1m" / f"{before}.parquet").filter(pl.col("symbol") == symbol).sort("ts")
+            expected = (stored["high"].max() + stored["low"].min() + stored["close"][-1]) / 3  # type: ignore[operator]
+            seen = found.filter((pl.col("symbol") == symbol) & (pl.col("session").cast(pl.String) == day))["value"]
+            assert seen.len() > 0
+            assert seen.to_list() == pytest.approx([expected] * seen.len(), rel=1e-14)
+
+
+def test_too_little_history_is_said_once(simulated: Path, tmp_path: Path) -> None:
+    """SPEC 8: NaN and one warning, not a wrong number; the lake begins on 2024-10-01."""
+    indicators = {"year": {"type": "trailing_max", "period": "52w"}, "week": {"type": "trailing_max", "period": "1w"}}
+    changes = {**WINDOW, "keep": ["indicators"], "session_data_config.historical": {"indicators": indicators}}
+    run = bt.run(config(simulated, changes), out=tmp_path / "run")
+    assert run.manifest["execution"]["warnings"] == ["year has no value in 18 symbol-sessions for lack of history"]
+    values = run.table("indicators")
+    assert values.filter(pl.col("name") == "year")["value"].is_null().all()
+    assert values.filter(pl.col("name") == "week")["value"].is_not_null().all()

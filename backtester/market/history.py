@@ -87,6 +87,15 @@ class HistorySettings(Settings):
         return found
 
 
+def prior_session() -> dict[str, HistoricalIndicatorSettings]:
+    """The inputs of indicators that look at the session before, as historical indicators."""
+    return {
+        "prior_high": HistoricalIndicatorSettings(type="trailing_max", period="1d", field="high"),
+        "prior_low": HistoricalIndicatorSettings(type="trailing_min", period="1d", field="low"),
+        "prior_close": HistoricalIndicatorSettings(type="trailing_average", period="1d", field="close"),
+    }
+
+
 @dataclass(frozen=True)
 class Daily:
     """One value a session: columns of shape (sessions, symbols), NaN where a symbol has no bar; stored: from the lake's 1d."""

@@ -102,7 +102,7 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
     dropped = {}
     for interval in needs.derived:
         if interval not in LONG:
-            fresh[interval], dropped[interval] = resample.derive(base, interval, needs.settings)
+            fresh[interval], dropped[interval] = resample.derive(base, interval, needs.settings, needs.look)
     own = _own_days(stored, needs)
     table, gaps, found, percent = _assess(made, fresh, own, needs, past)
     activated = time.perf_counter()
@@ -234,7 +234,7 @@ def _long(daily: Tape, interval: str, needs: Needs) -> Tape:
     spans = resample.spans_of(interval, needs.calendar.label, needs.ordinal)
     own = resample.Spans(spans.bucket[where], spans.expected[where], spans.last[where])
     last_slot = np.zeros(len(where), np.int64) if needs.base == "1d" else daily.sessions.slots(Interval(needs.base).step_us) - 1
-    return resample.derive_long(daily, interval, own, last_slot, needs.settings)
+    return resample.derive_long(daily, interval, own, last_slot, needs.settings, needs.look)
 
 
 def _historical(minutes: Tape | None, daily: Daily | None, needs: Needs, sessions: int) -> dict[str, Floats]:

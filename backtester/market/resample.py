@@ -76,8 +76,11 @@ def buckets_of(sessions: Sessions, interval: str, base: str) -> Buckets:
     return Buckets(offset, ts, end, expected, _base_slots(sessions, owner, end, base_step) - 1)
 
 
-def derive(base: Tape, interval: str, settings: DerivedSettings) -> tuple[Tape, NDArray[np.int32]]:
-    """The tape of an intraday interval or `1d`, and the bars left out for holes, shape (sessions, symbols)."""
+def derive(base: Tape, interval: str, settings: DerivedSettings, look: bool = True) -> tuple[Tape, NDArray[np.int32]]:
+    """The tape of an intraday interval or `1d`, and the bars left out for holes, shape (sessions, symbols).
+
+    Without `look` quality is 100 everywhere.
+    """
     sessions, symbols = base.sessions, len(base.symbols)
     buckets = buckets_of(sessions, interval, base.interval)
     made = _grouped(base, interval)
@@ -92,8 +95,7 @@ def derive(base: Tape, interval: str, settings: DerivedSettings) -> tuple[Tape, 
     count = np.bincount(line[kept], minlength=len(sessions) * symbols).reshape(symbols, len(sessions)).T.astype(np.int32)
     chosen = bucket[kept]
     last = buckets.base_slot[chosen]
-    looked = not bool((base.quality == 100.0).all())
-    quality = 100.0 * so_far[kept] / (last + 1) if looked else np.full(len(chosen), 100.0)
+    quality = 100.0 * so_far[kept] / (last + 1) if look else np.full(len(chosen), 100.0)
     columns = {name: made[name].to_numpy()[kept] for name in OHLCV}
     tape = Tape(
         interval=interval, symbols=base.symbols, sessions=sessions, start=place(count), count=np.ascontiguousarray(count),
@@ -127,7 +129,7 @@ def spans_of(interval: str, labels: NDArray[np.datetime64], ordinal: Ints) -> Sp
     return Spans(bucket, counts[index].astype(np.int64), last)
 
 
-def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, settings: DerivedSettings) -> Tape:
+def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, settings: DerivedSettings, look: bool = True) -> Tape:
     """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, and ends with it.
 
     last_slot, shape (sessions,): the last base slot of each session.
@@ -151,7 +153,7 @@ def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, setti
     session, symbol, first = session[kept], (index // width)[kept], opening[index % width][kept]
     count = np.zeros((len(sessions), symbols), np.int32)
     count[session, symbol] = 1
-    quality = np.full(len(session), 100.0) * bars[kept] / expected[kept]
+    quality = 100.0 * bars[kept] / expected[kept] if look else np.full(len(session), 100.0)
     return Tape(
         interval=interval, symbols=daily.symbols, sessions=sessions, start=place(count), count=count, ts=sessions.open[first],
         end=sessions.close[session], slot=np.zeros(len(session), np.int32), base_slot=last_slot[session].astype(np.int32),

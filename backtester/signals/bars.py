@@ -222,9 +222,17 @@ class Bars:
         return values
 
     def _run(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
-        columns = {name: self.column(name) for name in OHLCV}
-        if "start" in indicators.CATALOG[kind].inputs:
-            columns["start"] = np.asarray(self.lookback)
+        columns = {}
+        for name in indicators.CATALOG[kind].inputs:
+            if name == "start":
+                columns[name] = np.asarray(self.lookback)
+            elif name in OHLCV:
+                columns[name] = self.column(name)
+            elif name in self._historical:
+                columns[name] = np.broadcast_to(self._historical[name], self.shape)
+            else:
+                action = f"list {kind} in session_data_config.indicators.session"
+                raise StrategyError("the session before is not known", where=f"indicator {kind}", value=name, action=action)
         return {output: _locked(values) for output, values in indicators.compute(kind, columns, params).items()}
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:

@@ -205,3 +205,22 @@ def test_a_week_belongs_to_its_last_session_and_needs_all_of_them() -> None:
     daily, _ = derive(tape(days, close), "1d", EXACT)
     holed = derive_long(daily, "1w", spans, days.slots(MINUTE) - 1, EXACT)
     assert holed.count[:7, 0].tolist() == [0] * 7
+
+
+def test_the_quality_of_a_bar_whose_last_slot_alone_is_missing_counts_that_slot() -> None:
+    """I-15: every base bar that is there has quality 100, and yet five of six slots by the bucket's end are fewer; in any chunk."""
+    close = np.array([[1.0, 2, 3, 4, 5, np.nan]])
+    half = DerivedSettings(min_completeness=0.5)
+    made, _ = derive(tape(sessions([6]), close), "2m", half)
+    assert made.quality.tolist() == [100, 100, 100.0 * 5 / 6]
+    assert derive(tape(sessions([6]), close), "2m", half, look=False)[0].quality.tolist() == [100, 100, 100]
+
+
+def test_without_looking_the_quality_of_weeks_is_100_too() -> None:
+    """2024-01-01 is a Monday: six of seven days."""
+    days = sessions([10] * 7)
+    daily, _ = derive(tape(days, np.where(np.arange(70) == 35, np.nan, 1.0)[None, :]), "1d", EXACT)
+    spans = spans_of("1w", days.label, np.arange(7))
+    for look, expected in ((True, 100.0 * 6 / 7), (False, 100.0)):
+        made = derive_long(daily, "1w", spans, days.slots(MINUTE) - 1, DerivedSettings(min_completeness=0.5), look)
+        assert made.quality.tolist() == [expected]

@@ -1,0 +1,131 @@
+"""What a config asks for, said before the first bar is read: sessions, history, parts, warnings, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import backtester as bt
+from backtester.config import load
+from backtester.errors import ConfigError, ResourceError, StrategyError
+from backtester.planning import Setup, plan, setup
+from tests.configs import config, strategy
+
+WINDOW: dict[str, Any] = {
+    "backtest_config.start_date": "2024-11-25",
+    "backtest_config.end_date": "2024-12-06",
+    "session_data_config.symbols": ["CCC", "AAA"],
+}
+
+
+def made(lake: Path, **changes: Any) -> Setup:
+    return setup(load(config(lake, {**WINDOW, **changes})))
+
+
+def sma(interval: str, slow: int) -> list[dict[str, Any]]:
+    return strategy("sma_crossover", interval=interval, fast=2, slow=slow)
+
+
+def test_the_runs_sessions_are_those_of_the_calendar(simulated: Path) -> None:
+    """Thanksgiving is none, the Friday after it closes early."""
+    found = made(simulated)
+    assert [str(day)[5:] for day in found.sessions.label] == [
+        *(f"11-{day}" for day in (25, 26, 27, 29)), *(f"12-0{day}" for day in (2, 3, 4, 5, 6)),
+    ]  # fmt: skip
+    assert found.sessions.early.tolist() == [False] * 3 + [True] + [False] * 5
+    assert found.symbols == ("AAA", "CCC")
+
+
+def test_without_a_wish_for_history_none_is_read(simulated: Path) -> None:
+    found = made(simulated)
+    assert all(part.trade for part in found.parts)
+    assert sum(len(part.sessions) for part in found.parts) == 9
+
+
+@pytest.mark.parametrize(
+    ("slow", "sessions"),
+    [(2, 1), (78, 1), (79, 2), (156, 2), (157, 3)],
+)
+def test_as_many_sessions_are_read_before_the_run_as_hold_the_lookback(slow: int, sessions: int, simulated: Path) -> None:
+    """5m bars: 78 in each of the sessions before 2024-11-25."""
+    found = made(simulated, **{"backtest_config.end_date": "2024-11-27", "strategies": sma("5m", slow)})
+    before = [part for part in found.parts if not part.trade]
+    assert sum(len(part.sessions) for part in before) == sessions
+    assert found.back["5m", slow].tolist() == [[sessions, sessions]] * 3
+
+
+def test_an_early_close_before_a_session_makes_it_look_further_back(simulated: Path) -> None:
+    """Of 60 bars of 5m, 2024-11-29 has 42: the Monday after it looks into the Wednesday before, the Tuesday into the Monday alone."""
+    back = made(simulated, strategies=sma("5m", 60)).back["5m", 60][:, 0]
+    assert back.tolist() == [1, 1, 1, 1, 2, 1, 1, 1, 1]
+
+
+def test_history_that_is_asked_for_some_symbols_is_theirs_alone(simulated: Path) -> None:
+    data = [{"trailing_days": 4, "intervals": ["5m"], "apply_to": ["CCC"]}]
+    found = made(simulated, **{"session_data_config.historical": {"data": data}, "strategies": sma("5m", 10)})
+    assert found.back["5m", 10][0].tolist() == [1, 4]
+    assert found.needs.depth == {"1m": 0, "5m": 4}
+
+
+def test_parts_cover_each_session_once_and_in_order(simulated: Path) -> None:
+    for days in (1, 2, 4, 100):
+        found = made(simulated, **{"backtest_config.prefetch_days": days, "strategies": sma("1h", 30)})
+        labels = np.concatenate([part.sessions.label for part in found.parts])
+        assert (np.diff(labels) > np.timedelta64(0)).all()
+        assert max(len(part.sessions) for part in found.parts) <= days
+        traded = np.concatenate([part.sessions.label for part in found.parts if part.trade])
+        assert traded.tolist() == found.sessions.label.tolist()
+
+
+def test_history_that_the_lake_does_not_reach_is_a_warning(simulated: Path) -> None:
+    """The lake begins on 2024-10-01, 39 sessions before; the 60th is 2024-08-30."""
+    assert made(simulated, strategies=sma("1d", 38)).warnings == ()
+    [said] = made(simulated, strategies=sma("1d", 60)).warnings
+    assert said.startswith("history of 1d is wanted from 2024-08-30 on, the lake begins on 2024-10-01")
+
+
+def test_an_interval_that_does_not_divide_the_session_is_a_warning(simulated: Path) -> None:
+    """CFG-26: 7m leaves a rest of 390 minutes, 65m of the 210 of an early close, 30m of neither."""
+    said = made(simulated, **{"session_data_config.streams": ["1m", "7m", "30m", "65m"]}).warnings
+    assert said == tuple(f"{interval} does not divide every session: the last bar is shorter there" for interval in ("7m", "65m"))
+
+
+def test_two_columns_of_one_name_are_refused(simulated: Path) -> None:
+    """One of them would silently win."""
+    listed = [{"name": "macd", "interval": "5m", "params": {"fast": fast}} for fast in (3, 5)]
+    with pytest.raises(ConfigError, match="macd of 5m"):
+        made(simulated, **{"session_data_config.indicators": {"session": listed}})
+    listed[1]["interval"] = "15m"
+    made(simulated, **{"session_data_config.indicators": {"session": [*listed, listed[0]]}})
+
+
+def test_a_strategy_that_declares_nonsense_stops_before_data_is_read(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STR-03."""
+    monkeypatch.chdir(tmp_path)
+    text = "from backtester import Strategy\nclass Odd(Strategy):\n    lookback = -5\n    def signals(self, bars): ...\n"
+    (tmp_path / "odd.py").write_text(text, encoding="utf-8")
+    with pytest.raises(StrategyError, match=r"not a number of bars \(strategy only, lookback of bars\): got -5"):
+        made(simulated, strategies=strategy("odd.py:Odd"))
+
+
+def test_a_plan_says_what_a_run_will_read(simulated: Path, tmp_path: Path) -> None:
+    asked = {**WINDOW, "strategies": sma("5m", 79), "session_data_config.streams": ["1m", "5m", "quotes"]}
+    said, run = plan(load(config(simulated, asked))), bt.run(config(simulated, asked), out=tmp_path / "run")
+    assert (said.sessions, said.history_sessions, said.files, said.symbols, said.base) == (9, 2, 11, 2, "1m")
+    assert (said.first_session, said.last_session) == ("2024-11-25", "2024-12-06")
+    assert {row["stream"]: row["mark"] for row in said.streams} == {"1m": "STREAMED", "5m": "GENERATED", "quotes": "GENERATED"}
+    assert said.strategies == [{"name": "only", "use": "sma_crossover", "inputs": {"bars": "5m"}, "lookback": {"bars": 79}}]
+    assert len(run.manifest["data"]["files"]) == said.files
+    read = run.manifest["data"]["counts"]["stored_rows"] if "counts" in run.manifest["data"] else run.manifest["counts"]["stored_rows"]
+    assert abs(said.rows - read) <= 0.02 * read
+
+
+def test_a_limit_of_memory_that_is_too_low_is_said_before_anything_is_read(simulated: Path) -> None:
+    asked = config(simulated, {**WINDOW, "resources": {"max_memory": "1MB"}})
+    with pytest.raises(ResourceError, match="/resources/max_memory"):
+        plan(load(asked))
