@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.scene import Bar, Quote, Rules, Scene, Signal, Slot
+from tests.simulator import fee_of
 
 MINUTE = 60_000_000
 DAY = 1440 * MINUTE
 SYMBOLS = ("A", "AB", "B", "TRUE", "Z")
 STRATEGIES = ("second", "first", "Third")
 GAPS = (0, 0, 0, 0, 0, 1, -1, 2, -2, 3, -3, 5, -5, 12, -12, 30)
+WICKS = (0, 0, 0, 1, 2, 4, 8, 12)
 ACTIONS = (*["enter_long"] * 10, *["exit_long"] * 4, "enter_short", "exit_short")
 
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
@@ -53,12 +55,13 @@ def codes(draw: st.DrawFn, count: int) -> list[int]:
     return [int.from_bytes(packed[3 * k : 3 * k + 3], "little") for k in range(count)]
 
 
-def bar_of(code: int, before: int, tick: float, holes: int) -> tuple[Bar | None, Quote | None, int]:
-    """A bar and a quote bar that follow a close of `before` ticks, and the close in ticks; `holes` in 16 have no bar."""
+def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple[Bar | None, Quote | None, int]:
+    """A bar and a quote bar that follow a close of `before` ticks, and the close in ticks; `holes` in 16 have no bar; calm: no move."""
     digits = Digits(code)
     kind = digits.pick(*["bar"] * (15 - holes), *["hole"] * holes, "zero")
-    opened = max(1, before + digits.pick(*GAPS))
-    high, low = opened + digits.take(8), max(1, opened - digits.take(8))
+    gap, up, down = digits.pick(*GAPS), digits.pick(*WICKS), digits.pick(*WICKS)
+    opened = before if calm else max(1, before + gap)
+    high, low = (opened, opened) if calm else (opened + up, max(1, opened - down))
     closed = low + digits.take(16) * (high - low) // 15
     spread = digits.pick(0, 1, 2, None)
     skew = digits.pick(0, 0, 1, -1)
@@ -88,21 +91,21 @@ def clocks(draw: st.DrawFn) -> list[Slot]:
 
 
 @st.composite
-def tapes(draw: st.DrawFn, clock: list[Slot], symbols: tuple[str, ...], with_quotes: bool) -> tuple[list[Slot], float]:
-    """The clock's slots with bars and quotes, and a price that is typical of them."""
+def tapes(draw: st.DrawFn, clock: list[Slot], symbols: tuple[str, ...], with_quotes: bool) -> tuple[list[Slot], float, float]:
+    """The clock's slots with bars and quotes, their tick, and a price that is typical of them."""
     tick = draw(st.sampled_from([1.0, 0.01, 0.25]))
-    first = draw(st.sampled_from([100, 40, 2000]))
+    first, calm = draw(st.sampled_from([100, 40, 2000])), draw(st.sampled_from([False, False, False, True]))
     slots = [Slot(s.start, s.end, s.session, s.session_close, {}, {}) for s in clock]
     for symbol in symbols:
         halted, holes = draw(st.sampled_from([None, None, None, None, 0, 1, 2, 3])), draw(st.sampled_from([0, 1, 4, 8]))
         before = first
         for slot, code in zip(slots, codes(draw, len(slots)), strict=True):
-            bar, quote, before = bar_of(code, before, tick, holes)
+            bar, quote, before = bar_of(code, before, tick, holes, calm)
             if bar is not None and slot.session != halted:
                 slot.bars[symbol] = bar
             if quote is not None and with_quotes:
                 slot.quotes[symbol] = quote
-    return slots, first * tick
+    return slots, tick, first * tick
 
 
 def seen_price(slots: list[Slot], t: int, symbol: str) -> float | None:
@@ -111,7 +114,7 @@ def seen_price(slots: list[Slot], t: int, symbol: str) -> float | None:
     return closes[-1] if closes else None
 
 
-def signal_of(code: int, slots: list[Slot], t: int, strategy: str, symbol: str) -> Signal:
+def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, symbol: str) -> Signal:
     """One signal at `t`; most stand on the latest close with full quality and no size or levels of their own."""
     digits = Digits(code)
     price = seen_price(slots, t, symbol)
@@ -119,19 +122,19 @@ def signal_of(code: int, slots: list[Slot], t: int, strategy: str, symbol: str) 
     action = digits.pick(*ACTIONS)
     price = digits.pick(*[price] * 13, None, around * 0.75, around * 1.5)
     quality, confidence = digits.pick(*[100.0] * 14, 95.0, 94.875), digits.pick(*[1.0] * 14, 0.5, 0.4375)
-    size = digits.pick(*[None] * 11, 1.0, 7.5, 20.0, 0.25, 1e18)
+    size = digits.pick(*[None] * 11, 1.0, 7.5, 20.0, 0.7, 1e18)
     levels = {
-        "stop_loss": digits.pick(None, None, None, 0.02),
-        "take_profit": digits.pick(None, None, None, 0.03),
-        "stop_price": digits.pick(None, None, None, around * 0.97),
-        "target_price": digits.pick(None, None, None, around * 1.04),
+        "stop_loss": digits.pick(None, None, None, None, 0.02),
+        "take_profit": digits.pick(None, None, None, None, 0.03),
+        "stop_price": digits.pick(None, None, around - tick, around - 2 * tick, around - 4 * tick, around * 0.97),
+        "target_price": digits.pick(None, None, around, around + tick, around + 3 * tick, around * 1.04),
     }
-    levels = {name: level for name, level in levels.items() if level is not None and digits.take(2) == 0}
+    levels = {name: level for name, level in levels.items() if level is not None}
     return Signal(t, strategy, symbol, action, price, quality, confidence, size, **levels, tag=f"tag{code % 3}")
 
 
 @st.composite
-def wishes(draw: st.DrawFn, slots: list[Slot], strategies: tuple[str, ...], symbols: tuple[str, ...]) -> list[Signal]:
+def wishes(draw: st.DrawFn, slots: list[Slot], tick: float, strategies: tuple[str, ...], symbols: tuple[str, ...]) -> list[Signal]:
     """Up to four signals a slot, in no particular order."""
     density = draw(st.integers(2, 12))
     signals = []
@@ -140,13 +143,13 @@ def wishes(draw: st.DrawFn, slots: list[Slot], strategies: tuple[str, ...], symb
             digits = Digits(code)
             if digits.take(16) > 16 - density:
                 strategy, symbol = digits.pick(*strategies), digits.pick(*symbols)
-                signals.append(signal_of(digits.code * 7919 + code, slots, t, strategy, symbol))
+                signals.append(signal_of(digits.code * 7919 + code, slots, tick, t, strategy, symbol))
     return signals
 
 
 def amounts(price: float) -> st.SearchStrategy[float | None]:
     """A money limit, or none, that bites at a few or at many units of the price."""
-    return st.sampled_from([None, None, None, None, 1000 * price, 120.5 * price, 30 * price, 8.25 * price, 2.4 * price])
+    return st.sampled_from([None, None, None, None, 1000 * price, 40 * price, 20 * price, 10 * price, 8.25 * price])
 
 
 @st.composite
@@ -178,7 +181,8 @@ def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
     if mood == "crowded":
         return replace(free, cash=1e6 * price, max_open_positions=1)
     if mood == "all in":
-        return replace(free, cash=10.5 * price, sizing="shares", value=10.0, lot=one(1.0, 10.0))
+        fee = fee_of(free, price, 10.0) / 1e6
+        return replace(free, sizing="shares", value=10.0, lot=one(1.0, 10.0), cash=one(10, 10.5, 20) * price + one(0, 1, 2, 3) * fee)
     return replace(
         free,
         max_buying_power=draw(amounts(price)),
@@ -194,6 +198,20 @@ def scenes(draw: st.DrawFn) -> Scene:
     symbols = SYMBOLS[: draw(st.sampled_from([1, 2, 2, 3, 5]))]
     strategies = STRATEGIES[: draw(st.sampled_from([1, 1, 2, 3]))]
     prices = draw(st.sampled_from(["trade", "trade", "quote"]))
-    slots, price = draw(tapes(draw(clocks()), symbols, prices == "quote" or draw(st.booleans())))
-    signals = draw(wishes(slots, strategies, symbols))
+    slots, tick, price = draw(tapes(draw(clocks()), symbols, prices == "quote" or draw(st.booleans())))
+    signals = draw(wishes(slots, tick, strategies, symbols))
     return Scene(symbols, strategies, tuple(slots), tuple(signals), draw(rules(price, prices)))
+
+
+@st.composite
+def edges(draw: st.DrawFn) -> Scene:
+    """A random run at one price, 10 shares a signal, with cash and limits that it meets to the last unit, or misses by one fee."""
+    scene, one = draw(scenes()), lambda *choices: draw(st.sampled_from(choices))
+    flat = Bar(100.0, 100.0, 100.0, 100.0)
+    slots = [replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}) for slot in scene.slots]
+    signals = [Signal(s.t, s.strategy, s.symbol, "exit_long" if "exit" in s.action else "enter_long", 100.0) for s in scene.signals]
+    free = replace(Rules(cash=1e6), fill=scene.rules.fill, value=10.0, minimum=one(1.0, 0.0), per_share=0.25)
+    fee = fee_of(free, 100.0, 10.0) / 1e6
+    edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
+    least = {"cash": one(1000.0, 2000.0) + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}.get(edge, one(1000.0, 2000.0))
+    return replace(scene, slots=tuple(slots), signals=tuple(signals), rules=replace(free, **{edge: least}))
