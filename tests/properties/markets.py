@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from random import Random
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -215,3 +216,22 @@ def edges(draw: st.DrawFn) -> Scene:
     edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
     least = {"cash": one(1000.0, 2000.0) + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}.get(edge, one(1000.0, 2000.0))
     return replace(scene, slots=tuple(slots), signals=tuple(signals), rules=replace(free, **{edge: least}))
+
+
+def long_scene(seed: int) -> Scene:
+    """A run of 5 sessions of 120 slots, 8 symbols, 3 strategies and some 3,000 signals, for what only a long run shows."""
+    random = Random(seed)
+    symbols, slots = tuple("ABCDEFGH"), []
+    for session in range(5):
+        start = (20_000 + session) * DAY + 870 * MINUTE
+        close = start + 120 * MINUTE
+        slots += [Slot(start + k * MINUTE, start + (k + 1) * MINUTE, session, close, {}, {}) for k in range(120)]
+    for symbol in symbols:
+        before, holes = 400, random.choice([0, 1, 6])
+        for slot in slots:
+            bar, _, before = bar_of(random.getrandbits(24), before, 0.25, holes, calm=False)
+            slot.bars.update({symbol: bar} if bar else {})
+    names = [(t, random.choice(STRATEGIES), random.choice(symbols)) for t in range(len(slots)) for _ in range(random.choice([0, 2, 5, 12]))]
+    signals = [signal_of(random.getrandbits(48), slots, 0.25, *name) for name in names]
+    free = Rules(cash=1e6, fill=("next_open", "next_close", "same_close")[seed % 3], value=30.0, per_share=0.013, slippage_bps=1.0)
+    return Scene(symbols, STRATEGIES, tuple(slots), tuple(signals), replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties.engine import cuts_of, expected, play, rows_of
-from tests.properties.markets import CASES, FEWER, edges, scenes
+from tests.properties.markets import CASES, FEWER, edges, long_scene, scenes
 from tests.scene import Scene
 from tests.simulator import simulate
 
@@ -33,6 +34,14 @@ def test_the_engine_gives_what_the_simulator_gives(scene: Scene):
 def test_the_engine_gives_what_the_simulator_gives_where_a_limit_is_met_to_the_last_unit(scene: Scene):
     """D-01."""
     assert_agreed(scene)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_run_of_many_orders_agrees_whole_and_session_by_session(seed: int):
+    scene = long_scene(seed)
+    assert_agreed(scene)
+    whole, parts = play(scene), play(scene, tuple(cuts_of(scene)))
+    assert all(whole[name].equals(parts[name]) for name in whole)
 
 
 @FEWER
