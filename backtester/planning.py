@@ -215,7 +215,7 @@ def _lookbacks(config: Config, traders: Sequence[Trader]) -> dict[str, set[int]]
     warm-up, and one that a strategy looks at for both.
     """
     configured = {
-        interval: {indicators.warmup(kind, params) for kind, params, _ in indicator_columns(config, interval).values()}
+        interval: {indicators.settled(kind, params) for kind, params, _ in indicator_columns(config, interval).values()}
         for interval in dict.fromkeys(item.interval for item in config.session_data_config.indicators.session)
     }
     asked = {interval: {0, *warmups} for interval, warmups in configured.items()}

@@ -217,7 +217,7 @@ def configured(setup: Setup, prepared: Prepared, at: int) -> dict[str, tuple[Bat
     for interval in sorted({item.interval for item in setup.config.session_data_config.indicators.session}):
         cuts: dict[int, Batch] = {}
         for name, (kind, params, output) in indicator_columns(setup.config, interval).items():
-            lookback = indicators.warmup(kind, params)
+            lookback = indicators.settled(kind, params)
             if lookback not in cuts:
                 cuts[lookback] = batch.rows(view_of(setup, prepared, interval, at, lookback), everyone, lookback, before)
             cut = cuts[lookback]

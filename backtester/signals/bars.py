@@ -206,7 +206,7 @@ class Bars:
         return _aligned(self.column(name), pick, -1 if name in ("slot", "base_slot") else NO_TIME)
 
     def _with_warmup(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
-        more = indicators.warmup(kind, params)
+        more = indicators.settled(kind, params)
         if self._longer is None or more == 0:
             return self._compute(kind, params, output)
         make = self._longer

@@ -133,6 +133,11 @@ def warmup(name: str, params: Mapping[str, Number] | None = None) -> int:
     return found(name).warmup(params)
 
 
+def settled(name: str, params: Mapping[str, Number] | None = None) -> int:
+    """Bars before a bar after which the start of the row no longer shows. Raises ConfigError as `warmup` does."""
+    return found(name).settled(params)
+
+
 def compute(name: str, columns: Mapping[str, NDArray[Any]], params: Mapping[str, Number] | None = None) -> dict[str, Floats]:
     """An indicator by name: output name -> array, shaped like the columns (..., bars).
 

@@ -30,6 +30,7 @@ from backtester.signals.indicator_catalog import CATALOG as CATALOG
 from backtester.signals.indicator_catalog import IndicatorSpec as IndicatorSpec
 from backtester.signals.indicator_catalog import compute as compute
 from backtester.signals.indicator_catalog import indicator, refusal
+from backtester.signals.indicator_catalog import settled as settled
 from backtester.signals.indicator_catalog import warmup as warmup
 
 # A longer period is longer than any row; a smaller divisor counts as 0, so that no quotient overflows.
