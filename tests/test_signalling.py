@@ -216,3 +216,66 @@ def test_too_little_history_is_said_once(simulated: Path, tmp_path: Path) -> Non
     values = run.table("indicators")
     assert values.filter(pl.col("name") == "year")["value"].is_null().all()
     assert values.filter(pl.col("name") == "week")["value"].is_not_null().all()
+
+
+def test_historical_indicators_reach_the_strategy(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One value a session for every bar of it, one value a minute for each; as recorded, on every input."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "usual.py").write_text(
+        "import numpy as np\n"
+        "from backtester import Signals, Strategy\n"
+        "class Usual(Strategy):\n"
+        "    inputs = {'bars': '1m', 'five': '5m'}\n"
+        "    def signals(self, bars):\n"
+        "        day = np.broadcast_to(bars.historical('day'), bars.shape)\n"
+        "        five = bars.input('five')\n"
+        "        assert five.historical('day').shape == (bars.shape[0], 1)\n"
+        "        assert five.historical('minute').shape == five.shape\n"
+        "        return Signals(enter_long=bars.valid, stop_price=day, target_price=bars.historical('minute'))\n",
+        encoding="utf-8",
+    )
+    indicators = {
+        "day": {"type": "trailing_average", "period": "2d"},
+        "minute": {"type": "trailing_max", "period": "2d", "granularity": "minute", "field": "high"},
+    }
+    changes = {
+        **WINDOW,
+        "session_data_config.historical": {"indicators": indicators},
+        "strategies": [{"name": "usual", "use": "usual.py:Usual"}],
+    }
+    run = bt.run(config(simulated, changes), out=tmp_path / "run")
+    assert run.manifest["execution"]["warnings"][-1].endswith("bars of 5m were not made because slots were missing")
+    recorded = run.table("indicators").filter(pl.col("interval") == "historical")
+    minutes = recorded.filter(pl.col("name") == "minute").select("symbol", "ts", "value")
+    seen = signals(run, "usual").with_columns(ts=pl.col("ts") - pl.duration(minutes=1)).join(minutes, on=["symbol", "ts"])
+    assert seen.height == signals(run, "usual").height
+    assert seen["target_price"].to_list() == seen["value"].to_list()
+    days = recorded.filter(pl.col("name") == "day").select("symbol", "session", "value")
+    joined = signals(run, "usual").join(days, on=["symbol", "session"])
+    assert joined["stop_price"].to_list() == joined["value"].to_list()
+    assert joined["value"].n_unique() == 2 * 9
+
+
+def test_a_strategy_of_weeks_sees_as_many_as_it_asks_for(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three whole weeks before every session, whatever its day of the week."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weeks.py").write_text(
+        "import numpy as np\n"
+        "from backtester import Signals, Strategy\n"
+        "class Weeks(Strategy):\n"
+        "    inputs = {'bars': '1m', 'week': '1w'}\n"
+        "    lookback = {'week': 3}\n"
+        "    def signals(self, bars):\n"
+        "        week = bars.input('week')\n"
+        "        history = week.valid[:, :3].sum(axis=1)[:, None]\n"
+        "        return Signals(enter_long=bars.slot == 0, size=np.broadcast_to(1.0 + history, bars.shape))\n",
+        encoding="utf-8",
+    )
+    changes = {
+        **WINDOW,
+        "session_data_config.derived": {"min_completeness": 0.1},
+        "strategies": [{"name": "weeks", "use": "weeks.py:Weeks"}],
+    }
+    found = signals(bt.run(config(simulated, changes), out=tmp_path / "run"), "weeks")
+    assert found["session"].n_unique() == 9
+    assert set(found["size"]) == {4.0}

@@ -134,7 +134,7 @@ def test_huge_prices_are_numbers() -> None:
 def test_of_rows_for_one_slot_the_first_counts() -> None:
     """DAT-19, DAT-20: the others are duplicates, whether equal or not."""
     days = sessions([2])
-    rows = [flat(days, 0, 0, "A", 1.0), flat(days, 0, 0, "A", 2.0), flat(days, 0, 0, "A", 1.0), flat(days, 0, 0, "B", 5.0)]
+    rows = [flat(days, 0, 0, "A", 1.0), flat(days, 0, 0, "A", 2.0), flat(days, 0, 0, "A", 3.0), flat(days, 0, 0, "B", 5.0)]
     found = place_on_slots(chunk(days, ("A", "B"), rows), "1m")
     assert found.close[:, 0].tolist() == [1, 5]
     assert found.count.tolist() == [[1, 1]]
@@ -253,6 +253,8 @@ def test_rows_are_placed_as_a_loop_over_single_rows_places_them(data: st.DataObj
     price = st.sampled_from([1.0, 2.0, 3.0, NAN, INF])
     halves = st.integers(-4, 20)
     drawn = data.draw(st.lists(st.tuples(st.integers(0, 2), halves, st.sampled_from("AB"), price), max_size=40))
+    again = data.draw(st.lists(st.tuples(st.sampled_from(drawn), price), max_size=8)) if drawn else []
+    drawn += [(*cell[:3], value) for cell, value in again]
     rows = [flat(days, session, half / 2, symbol, value) for session, half, symbol, value in drawn]
     rows.sort(key=lambda row: row[:3])
     found = place_on_slots(chunk(days, ("A", "B"), rows), "1m")

@@ -283,6 +283,14 @@ def test_a_lake_beside_one_of_a_similar_name_cannot_be_read(tmp_path: Path) -> N
         connect(1, None, [tmp_path / "lake"]).execute("SELECT * FROM read_text($file)", {"file": str(tmp_path / "lake2/x.txt")}).fetchall()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("enable_external_access", False), ("python_enable_replacements", False), ("lock_configuration", True)]
+)
+def test_the_sandbox_is_shut_twice(setting: str, value: bool, tmp_path: Path) -> None:
+    """R14: where two settings refuse the same thing, both are made."""
+    assert connect(1, None, [tmp_path]).execute("SELECT current_setting($name)", {"name": setting}).fetchone() == (value,)
+
+
 def test_instants_are_utc_whatever_the_machine_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """R9, I-18."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")

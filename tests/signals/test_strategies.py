@@ -89,6 +89,11 @@ def test_opening_range_breakout_buys_the_close_that_crosses_the_range() -> None:
     np.testing.assert_array_equal(found.numbers["stop_price"], [[NAN] * 4 + [8, NAN, 8]])
 
 
+def test_opening_range_breakout_holds_at_the_low_of_the_range() -> None:
+    found = wishes(OpeningRangeBreakout(minutes=2), bars_of(close=[[10.0, 8, 9, 8, 7.99]]))
+    assert marks(found.booleans["exit_long"]) == ["....x"]
+
+
 def test_opening_range_breakout_knows_nothing_of_the_day_before() -> None:
     """History columns, which other parts of a config may ask for, are no part of the range."""
     longer = {name: [[50.0, 1.0, 20.0, *row] for row in rows] for name, rows in OPENING.items()}
