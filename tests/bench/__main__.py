@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.bench import peers
+from tests.bench.exact import fills_in_cents
 from tests.bench.market import BT, PLACE, Market, config
 from tests.bench.measure import Measured, measure, once
 from tests.bench.peers import Peer
@@ -86,7 +87,10 @@ def case_ten(runs: int) -> str:
     rows = [bt(path, runs), *(peer(other, files, runs) for other in peers.ALL)]
     second = once([*peers.VECTORBT.command(PLACE, files), "--twice"])
     inside = Measured((second,)).printed["second"]
-    note = f"vectorbt calculating once more in the same process, bars loaded and code compiled: {inside:.2f} s."
+    note = (
+        f"vectorbt calculating once more in the same process, bars loaded and code compiled: {inside:.2f} s.\n"
+        f"Fills in exact arithmetic (whole cents): {fills_in_cents(files):,}."
+    )
     return table("10 symbols x 252 sessions (977,400 bars), SMA 5/20 on 1m", rows) + f"\n{note}\n"
 
 
