@@ -65,7 +65,7 @@ class _Found:
 
 def problems(error: ValidationError, document: Any, model: type[BaseModel], root: Parts = ()) -> list[ConfigError]:
     """Every fault of `document` against `model`, with pointers that begin at `root`; one for each place and cause."""
-    found = [_placed(entry, document) for entry in error.errors(include_url=False)]
+    found = [one for entry in error.errors(include_url=False) if not _echoes(one := _placed(entry, document))]
     said: list[ConfigError] = []
     for group in _by_union(found):
         said += _said(group, model, root)
@@ -100,6 +100,11 @@ def _placed(entry: Mapping[str, Any], document: Any) -> _Found:
         elif part != "[key]" and union is None:
             union = tuple(place)
     return _Found(entry["type"], tuple(place), union, entry.get("input"), entry.get("ctx") or {})
+
+
+def _echoes(found: _Found) -> bool:
+    """True of a list that is called too short only because items of it were refused; they are reported themselves."""
+    return found.kind == "too_short" and isinstance(found.value, list) and len(found.value) >= found.facts["min_length"]
 
 
 def _by_union(found: Sequence[_Found]) -> Iterator[list[_Found]]:
@@ -167,7 +172,8 @@ def _allowed(found: _Found) -> str:
         return f"text that matches {facts['pattern']}"
     for bound, words in (("min_length", "at least"), ("max_length", "at most")):
         if bound in facts:
-            return f"{words} {facts[bound]:,} {'characters' if isinstance(found.value, str) else 'items'}"
+            noun = "character" if isinstance(found.value, str) else "item"
+            return f"{words} {facts[bound]:,} {noun}{'' if facts[bound] == 1 else 's'}"
     stem = found.kind.split("_")[0]
     return "a finite number" if found.kind == "finite_number" else _EXPECTED.get(stem, found.kind.replace("_", " "))
 

@@ -38,6 +38,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence naming the nearest known name, or listing a few known ones."""
     choices = sorted(known)
+    if not choices:
+        return "there are none"
     best = nearest(name, choices)
     if best is not None:
         return f"did you mean '{best}'?"

@@ -7,9 +7,12 @@ signalled before does not depend on how the run is cut; then it is stopped for t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -91,7 +94,9 @@ def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int |
         made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns, longer)
     name = trader.entry.name
     try:
-        wishes = checked(trader.strategy.signals(first.bars), first.bars, name)
+        with _contained():
+            given = trader.strategy.signals(first.bars)
+        wishes = checked(given, first.bars, name)
     except KeyboardInterrupt:
         raise
     except StrategyError as error:
@@ -99,12 +104,23 @@ def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int |
         raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
     except BaseException as error:
         value = f"{type(error).__name__}: {error}".splitlines()[0]
-        action = "see run.log for its traceback"
+        action = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
         raise StrategyError("a strategy raised an error", where=_where(trader, first, error), value=value, action=action) from error
     finally:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
             made.bars.bound({}, {}, {})
     return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """What a strategy changes of the process is put back: the current folder, warnings, numpy's handling of errors (STR-21)."""
+    folder = Path.cwd()
+    with np.errstate(), warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            os.chdir(folder)
 
 
 def _where(trader: Trader, first: Batch, error: BaseException, told: str | None = None) -> str:

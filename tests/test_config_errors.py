@@ -162,7 +162,7 @@ def test_an_unknown_stream_names_the_nearest_word() -> None:
 
 def test_cfg_28_symbols_are_at_least_one_at_most_100_000_and_each_once() -> None:
     place = "/session_data_config/symbols"
-    assert "at least 1 items" in problems("session_data_config.symbols=[]")[place]
+    assert "at least 1 item" in problems("session_data_config.symbols=[]")[place]
     assert "it stands at index 0 already" in problems('session_data_config.symbols=["AAA", "BBB", "AAA"]')[place + "/2"]
     many = MINIMAL | {"session_data_config": {"symbols": [f"S{number}" for number in range(100_001)]}}
     assert "at most 100,000 items" in problems(document=many)[place]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -96,3 +98,108 @@ def test_the_config_of_a_result_can_be_run_again_with_its_strategy_file(
     first = ran(config, tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert ran(tmp_path / "run" / "config.json", tmp_path / "again")["result_key"] == first["result_key"]
+
+
+UNRULY = """
+import os
+import warnings
+
+import numpy as np
+
+from backtester import Bars, Signals, Strategy
+
+print("loading")
+
+
+class Unruly(Strategy):
+    interval: str = "1m"
+
+    def signals(self, bars: Bars) -> Signals:
+        print("called")
+        os.chdir("/")
+        np.seterr(all="raise")
+        warnings.simplefilter("error")
+        return Signals(enter_long=bars.slot == 10, exit_long=bars.slot == 20)
+
+
+class Forcing(Strategy):
+    interval: str = "1m"
+
+    def signals(self, bars: Bars) -> Signals:
+        bars.close.flags.writeable = True
+        return Signals(enter_long=bars.slot == 10)
+
+
+class Failing(Strategy):
+    def signals(self, bars: Bars) -> Signals:
+        raise ValueError("no")
+"""
+
+
+def unruly(folder: Path, lake: Path, name: str, **more: object) -> Path:
+    config = a_config(folder, lake, strategies=[{"name": "mine", "use": f"unruly.py:{name}"}], **more)
+    (folder / "unruly.py").write_text(UNRULY)
+    return config
+
+
+def test_cli_09_what_a_strategy_prints_is_not_in_the_json(tmp_path: Path, lake: Path) -> None:
+    result = bt("run", unruly(tmp_path, lake, "Unruly"), "--out", tmp_path / "run", "--json")
+    assert json.loads(result.stdout)["status"] == 0
+    assert "loading" in result.stderr
+    assert "called" in result.stderr
+
+
+def test_str_21_a_strategy_that_changes_folder_warnings_and_numpy_leaves_all_as_it_was(
+    tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = np.geterr(), list(warnings.filters)
+    facts = ran(unruly(tmp_path, lake, "Unruly"), Path("run"))
+    assert (Path.cwd(), np.geterr(), list(warnings.filters)) == (tmp_path, *before)
+    assert (tmp_path / "run" / "manifest.json").is_file()
+    assert facts["metrics"]["trades"] == 8
+
+
+def test_str_11_columns_cannot_be_made_writeable(tmp_path: Path, lake: Path) -> None:
+    result = bt("run", unruly(tmp_path, lake, "Forcing"), "--out", tmp_path / "run")
+    assert result.exit_code == 5
+    assert "cannot set WRITEABLE flag" in result.stderr
+
+
+def test_a_run_that_fails_with_its_strategy_does_not_name_a_log_that_is_gone(tmp_path: Path, lake: Path) -> None:
+    result = bt("run", unruly(tmp_path, lake, "Failing", on_error="fail"), "--out", tmp_path / "run")
+    assert (result.exit_code, (tmp_path / "run").exists()) == (5, False)
+    assert "--debug shows its traceback" in result.stderr
+    assert "run.log" not in result.stderr
+
+
+@pytest.mark.parametrize(("symbols", "problems"), [([], 1), (["../x"], 1), (["A", 5, "*"], 2)])
+def test_cfg_28_29_one_problem_a_bad_symbol(tmp_path: Path, lake: Path, symbols: list[object], problems: int) -> None:
+    result = bt("validate", a_config(tmp_path, lake), "--json", "--set", f"session_data_config.symbols={json.dumps(symbols)}")
+    assert len(json.loads(result.stdout)["problems"]) == problems
+    assert ("allowed: at least 1 item" in result.stderr) == (not symbols)
+    assert "items" not in result.stderr
+
+
+def test_show_prints_the_whole_picture_of_a_run(tmp_path: Path, lake: Path) -> None:
+    ran(a_config(tmp_path, lake, execution={"fill": "same_close"}), tmp_path / "run")
+    shown = bt("show", tmp_path / "run").stdout
+    for words in (
+        "explored",
+        "optimistic: orders fill at the close",
+        "no commission",
+        "sharpe",
+        "by strategy (1)",
+        "decisions (",
+        "sessions (4)",
+    ):
+        assert words in shown
+    assert "2024-07-03 early close" in shown
+    assert any(line.split() == ["sessions", "4"] for line in shown.splitlines())
+
+
+def test_a_run_says_what_its_figures_take_for_granted(tmp_path: Path, lake: Path) -> None:
+    """SPEC 12: same_close is marked optimistic in every report."""
+    config = a_config(tmp_path, lake, execution={"fill": "same_close"})
+    assert "note: optimistic" in bt("run", config, "--out", tmp_path / "run").stderr
+    assert any(line.startswith("optimistic") for line in ran(config, tmp_path / "again")["assumptions"])

@@ -91,4 +91,6 @@ def _cell(value: Any) -> str:
         return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_cell, value)) or "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_cell(name)} {_cell(item)}" for name, item in value.items()) or "-"
     return clean(str(value))

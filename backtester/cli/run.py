@@ -6,7 +6,9 @@ Place in the flow: commands only; config loads, pipeline runs and plans, outcome
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_THREADS = 1024
+_WIDE = 160
 _HEADLINES = (
     "final_equity",
     "net_profit",
@@ -79,7 +82,7 @@ def run(
     from backtester import pipeline
     from backtester.cli.progress import shown
 
-    with shown(quiet or trace) as progress:
+    with shown(quiet or trace) as progress, redirect_stdout(sys.stderr):  # a strategy may print, and stdout is ours
         result = pipeline.run(checked, out or checked.default_out, force=force, progress=progress, trace=trace)
     if as_json:
         print_json(_facts(result))
@@ -140,9 +143,9 @@ def schema() -> None:
 @click.option("--verify", is_flag=True, help="Compare every file with what the manifest says.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")
 def show(run: Path, verify: bool, as_json: bool) -> None:
-    """Print the key figures of a finished run.
+    """Print what came out of a finished run.
 
-    And the tables that its folder holds.
+    Figures, what they take for granted, decisions by reason, sessions, gaps, and the tables that its folder holds.
     """
     from backtester import load
 
@@ -152,7 +155,7 @@ def show(run: Path, verify: bool, as_json: bool) -> None:
     if as_json:
         print_json(_facts(result))
         return
-    _print_summary(result)
+    _print_all(result)
     print_facts({"tables": [{"table": name, "rows": stored["rows"]} for name, stored in result.manifest["results"]["tables"].items()]})
 
 
@@ -160,7 +163,8 @@ def _loaded(path: Path, overrides: tuple[str, ...], lake: Path | None, quiet: bo
     """The config, its warnings said on stderr."""
     from backtester.config import load
 
-    checked = load(path, overrides, lake)
+    with redirect_stdout(sys.stderr):  # a strategy's file may print
+        checked = load(path, overrides, lake)
     for sentence in () if quiet else checked.warnings:
         click.echo(clean(f"warning: {sentence}"), err=True)
     return checked
@@ -176,18 +180,35 @@ def _limit_threads(threads: int | None, path: Path, overrides: tuple[str, ...]) 
 
 
 def _facts(result: Run) -> dict[str, Any]:
+    from backtester.outcome.show import assumptions
+
     identity, execution = result.manifest["identity"], result.manifest["execution"]
     return {
         "folder": str(result.folder),
         "result_key": identity["result_key"],
         "status": identity["status"],
         "warnings": execution["warnings"],
+        "assumptions": assumptions(result),
         "metrics": result.metrics,
     }
 
 
 def _print_summary(result: Run) -> None:
+    """The headlines on stdout; warnings and what the figures take for granted on stderr."""
+    from backtester.outcome.show import assumptions
+
     print_facts({name: result.metrics.get(name) for name in _HEADLINES})
+    click.echo(f"result           {clean(str(result.folder))}")
+    for sentence in assumptions(result):
+        click.echo(clean(f"note: {sentence}"), err=True)
     for sentence in result.manifest["execution"]["warnings"]:
         click.echo(clean(f"warning: {sentence}"), err=True)
-    click.echo(f"result         {clean(str(result.folder))}")
+
+
+def _print_all(result: Run) -> None:
+    """Everything worth a first look: as wide as the terminal, or wide enough where there is none."""
+    from rich.console import Console
+
+    from backtester.outcome.show import summary
+
+    Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False).print(summary(result))

@@ -51,7 +51,8 @@ def summary(run: Run) -> Group:
     from rich.text import Text
 
     parts: list[Any] = [Text(_clean(line)) for line in head(run)]
-    parts += [Text(f"! {_clean(line)}", style="yellow") for line in assumptions(run)]
+    warnings = [str(warning) for warning in run.manifest["execution"].get("warnings", [])]
+    parts += [Text(f"! {_clean(line)}", style="yellow") for line in assumptions(run) + warnings]
     parts += [_figures(run.metrics), *_groups(run.metrics), _decisions(run), _sessions(run), *_data(run)]
     return Group(*parts)
 
@@ -88,7 +89,7 @@ def assumptions(run: Run) -> list[str]:
     if run.metrics["ambiguous_fills"]:
         low, high = (_value("net_profit", run.metrics[f"ambiguity_{end}"]) for end in ("low", "high"))
         found.append(f"{run.metrics['ambiguous_fills']} fills in bars that hold stop and target: net profit between {low} and {high}")
-    return found + [str(warning) for warning in run.manifest["execution"].get("warnings", [])]
+    return found
 
 
 def _figures(metrics: Mapping[str, Any]) -> Grid:
@@ -106,7 +107,7 @@ def _figures(metrics: Mapping[str, Any]) -> Grid:
 def _groups(metrics: Mapping[str, Any]) -> list[Grid]:
     """The figures of each strategy, and of the symbols with the largest profits and losses."""
     grids = []
-    names = ("net_profit", "trades", "open_trades", "win_rate", "profit_factor", "expectancy", "fees")
+    names = ("net_profit", "trades", "open_trades", "win_rate", "profit_factor", "fees")
     for group in ("by_strategy", "by_symbol"):
         rows = sorted(metrics[group].items(), key=lambda item: (-abs(item[1]["net_profit"]), item[0]))
         grid = _grid(_of(group.replace("_", " "), len(rows)), group[3:], *names)

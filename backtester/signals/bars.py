@@ -262,6 +262,6 @@ def _aligned(values: Column, pick: Ints, number: int = NO_TIME) -> Column:
 
 
 def _locked(values: Column) -> Column:
-    """The array, not to be written to any more."""
+    """A view of the array, not to be written to any more; as a view it cannot be made writeable again either."""
     values.flags.writeable = False
-    return values
+    return values.view()

@@ -138,14 +138,15 @@ def test_help_loads_no_heavy_library(project: Path) -> None:
 
 
 SLEEPS = """
+import sys
 def load(*words):
     try:
-        print("ready", flush=True)
+        print("ready", file=sys.__stdout__, flush=True)
         time.sleep(60)
     finally:
-        print("clearing up", flush=True)
+        print("clearing up", file=sys.__stdout__, flush=True)
         time.sleep({cleanup})
-        print("cleared up", flush=True)
+        print("cleared up", file=sys.__stdout__, flush=True)
 backtester.config.load = load
 """
 
