@@ -82,7 +82,8 @@ def test_parts_cover_each_session_once_and_in_order(simulated: Path) -> None:
 
 def test_history_that_the_lake_does_not_reach_is_a_warning(simulated: Path) -> None:
     """The lake begins on 2024-10-01, 39 sessions before; the 60th is 2024-08-30."""
-    assert made(simulated, strategies=sma("1d", 38)).warnings == ()
+    assert made(simulated, strategies=sma("1d", 39)).warnings == ()
+    assert len(made(simulated, strategies=sma("1d", 40)).warnings) == 1
     [said] = made(simulated, strategies=sma("1d", 60)).warnings
     assert said.startswith("history of 1d is wanted from 2024-08-30 on, the lake begins on 2024-10-01")
 
