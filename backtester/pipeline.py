@@ -170,7 +170,7 @@ def _reader(made: Setup) -> Callable[[Part], Loaded]:
     threads = resources.threads or os.cpu_count() or 1
 
     def of(kind: Literal["bars", "quotes"], interval: str) -> Reader:
-        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory)
+        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory, made.needs.calendar)
 
     bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
     with_quotes = made.config.execution.price == "quote"

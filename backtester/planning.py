@@ -19,10 +19,11 @@ from backtester.config import Config, bind_strategies
 from backtester.errors import CalendarError, DataError, ResourceError
 from backtester.intervals import Interval
 from backtester.market import sessions
-from backtester.market.lake import Lake
+from backtester.market.lake import Kind, Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements
 from backtester.market.resample import buckets_of
+from backtester.market.shelves import Shelves
 from backtester.reach import Trader, back_of, day_of, extended, historical_of, indicator_columns, needs_of
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
@@ -127,10 +128,10 @@ def setup(config: Config) -> Setup:
 def plan(config: Config) -> Plan:
     """What a run of the config would read and cost. Raises ResourceError where resources.max_memory would not do."""
     made = setup(config)
-    files = pl.concat([made.lake.files("bars", made.needs.base, part.sessions.label) for part in made.parts if part.read])
-    share = min(1.0, len(made.symbols) / max(int(files["symbols"].list.len().max() or 1), 1))  # type: ignore[arg-type]
-    rows = int(int(files["rows"].sum()) * share)
-    if not rows:
+    files = _files(made)
+    share = (len(made.symbols) / pl.col("symbols").list.len().clip(1)).clip(upper_bound=1.0)
+    rows = int(files.select((pl.col("rows") * share).sum()).item())
+    if not files.filter(kind="bars", interval=made.needs.base)["rows"].sum():
         raise no_bars(made)
     memory = expected_memory(made)
     check_memory(made, memory)
@@ -142,6 +143,21 @@ def plan(config: Config) -> Plan:
          for trader in made.traders],
         len(files), rows, int(files["bytes"].sum()), made.prefetch_days, memory, round(0.5 + rows / BARS_A_SECOND, 2), list(made.warnings),
     )  # fmt: skip
+
+
+def _files(made: Setup) -> pl.DataFrame:
+    """The catalog's rows of every file that the run would read."""
+    quoted = made.config.execution.price == "quote"
+    reads: list[tuple[Kind, str, list[Part]]] = [
+        ("bars", made.needs.base, [part for part in made.parts if part.read]),
+        ("quotes", made.needs.base, [part for part in made.parts if part.trade and quoted]),
+        ("bars", "1d", list(made.parts) if made.reads_daily else []),
+    ]
+    found = [made.lake.files("bars", made.needs.base, [])]
+    for kind, interval, parts in reads:
+        shelves = Shelves(made.lake, kind, interval, made.needs.calendar)
+        found += [shelves.files(part.sessions) for part in parts]
+    return pl.concat(found).unique("path", maintain_order=True)
 
 
 def expected_memory(made: Setup) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from backtester import load
 from backtester.cli import main
 
 
@@ -105,6 +107,7 @@ import os
 import warnings
 
 import numpy as np
+import polars as pl
 
 from backtester import Bars, Signals, Strategy
 
@@ -203,3 +206,38 @@ def test_a_run_says_what_its_figures_take_for_granted(tmp_path: Path, lake: Path
     config = a_config(tmp_path, lake, execution={"fill": "same_close"})
     assert "note: optimistic" in bt("run", config, "--out", tmp_path / "run").stderr
     assert any(line.startswith("optimistic") for line in ran(config, tmp_path / "again")["assumptions"])
+
+
+def hours(lake: Path, config: Path, out: Path, *words: object) -> list[tuple[str, int, float]]:
+    """Session, bars and quality of a run with a config on a lake."""
+    ran(config, out, "--lake", lake, *words)
+    return load(out).table("sessions").select(pl.col("session").cast(pl.String), "bars", "quality").rows()
+
+
+@pytest.fixture(scope="module")
+def crypto(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two lakes of the same bars: filed by the market's calendar, and by the one that an import takes where none is named."""
+    root = tmp_path_factory.mktemp("crypto")
+    for name, words in (("right", ("--calendar", "24/7")), ("other", ())):
+        made = bt("data", "import", shared_data / "lean_crypto_minute", "--lake", root / name, "--format", "parquet", *words)
+        assert made.exit_code == 0, made.stderr
+    return root / "right", root / "other"
+
+
+@pytest.mark.parametrize("days", [1, 2, 30])
+def test_cal_09_a_day_has_1440_bars_by_whichever_calendar_they_were_filed(tmp_path: Path, crypto: tuple[Path, Path], days: int) -> None:
+    config = a_config(
+        tmp_path,
+        crypto[0],
+        exchange_group="CRYPTO",
+        asset_class="CRYPTO",
+        backtest_config={"start_date": "2018-04-04", "end_date": "2018-04-06", "prefetch_days": days},
+        session_data_config={"lake": str(crypto[0]), "symbols": ["BTCUSD"], "streams": ["1m", "5m"]},
+    )
+    expected = [("2018-04-04", 1007, 100 * 1007 / 1440), ("2018-04-05", 1440, 100.0), ("2018-04-06", 1440, 100.0)]
+    assert hours(crypto[0], config, tmp_path / "right") == expected
+    assert hours(crypto[1], config, tmp_path / "other") == expected
+    same = [load(tmp_path / name).manifest["results"]["tables"]["fills"]["digest"] for name in ("right", "other")]
+    assert same[0] == same[1]
+    last = ("--set", "backtest_config.start_date=2018-04-06")
+    assert hours(crypto[1], config, tmp_path / "last", *last) == expected[-1:]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from backtester.columns import Sessions
 from backtester.errors import DataError, ResourceError
 from backtester.market.lake import Lake
+from backtester.market.shelves import Shelves
 from backtester.sql import query
 
 Verify = Literal["hash", "size", "off"]
@@ -34,7 +35,11 @@ QUERIES = {"bars": "load_bars", "quotes": "load_quotes"}
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read of a lake: kind and interval, symbols (sorted by name), and with how many threads and bytes."""
+    """What is read of a lake: kind and interval, symbols (sorted by name), and with how many threads and bytes.
+
+    calendar: all sessions that may be asked for, which tells where bars stand that were filed by another; None: in the files
+    with their names.
+    """
 
     lake: Lake
     kind: Literal["bars", "quotes"]
@@ -43,6 +48,12 @@ class Reader:
     verify: Verify = "hash"
     threads: int = 2
     max_memory: int | None = None
+    calendar: Sessions | None = None
+
+    @cached_property
+    def shelves(self) -> Shelves | None:
+        """Where the bars of the calendar's sessions stand."""
+        return None if self.calendar is None else Shelves(self.lake, self.kind, self.interval, self.calendar)
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -98,7 +109,8 @@ def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duck
 def read(reader: Reader, sessions: Sessions) -> Chunk:
     """All bars of `sessions` in one query. Raises DataError that names the file where one is missing or damaged."""
     started = time.perf_counter()
-    files = reader.lake.files(reader.kind, reader.interval, sessions.label)
+    shelves = reader.shelves
+    files = reader.lake.files(reader.kind, reader.interval, sessions.label) if shelves is None else shelves.files(sessions)
     paths = [reader.lake.root / name for name in files["path"]]
     for row, path in zip(files["path"], paths, strict=True):
         _present(path)
@@ -106,10 +118,13 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
         if reader.verify != "hash":
             _check_columns(reader, path)
     table = _merged(reader, paths) if paths else _nothing(reader.kind)
-    place = np.searchsorted(sessions.label, files["session"].to_numpy().astype("datetime64[D]"))
-    rows = np.zeros(len(sessions), np.int64)
-    if paths:
-        rows[place] = np.diff(np.searchsorted(_numpy(table, "day"), np.arange(len(paths) + 1)))
+    label = files["session"].to_numpy().astype("datetime64[D]")
+    if shelves is not None and shelves.are_foreign(files):
+        table, rows = _refiled(table, label, shelves, sessions)
+    else:
+        rows = np.zeros(len(sessions), np.int64)
+        if paths:
+            rows[np.searchsorted(sessions.label, label)] = np.diff(np.searchsorted(_numpy(table, "day"), np.arange(len(paths) + 1)))
     first = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows)])
     return Chunk(sessions, reader.symbols, table, first, files, time.perf_counter() - started)
 
@@ -154,6 +169,18 @@ def _settled(table: pa.Table) -> pa.Table:
         return table
     values = [_numpy(table, name) for name in table.column_names if name not in ("day", "ts", "symbol_id")]
     return table.take(pa.array(np.lexsort([*values[::-1], *keys[::-1]])))
+
+
+def _refiled(table: pa.Table, label: NDArray[np.datetime64], shelves: Shelves, sessions: Sessions) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The rows of `sessions` under the session in which each lies, whichever file it stood in; and how many each has."""
+    start, end = shelves.span(sessions)
+    ts = _numpy(table, "ts")
+    session = shelves.session_of(ts, label[_numpy(table, "day")])
+    kept = np.flatnonzero((session >= start) & (session < end))
+    day = session[kept] - start
+    order = np.lexsort([_numpy(table, "symbol_id")[kept], ts[kept], day])
+    moved = table.take(pa.array(kept[order]))
+    return moved.set_column(0, moved.schema.field("day"), pa.array(day[order].astype(np.uint16))), np.bincount(day, minlength=len(sessions))
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from backtester.columns import Sessions
 from backtester.errors import ConfigError, DataError
 from backtester.intervals import BASES, Interval
 from backtester.market.lake import Lake
+from backtester.market.shelves import Shelves, symbols_of
 
 Mark = Literal["STREAMED", "GENERATED", "IGNORED"]
 
@@ -53,7 +54,7 @@ def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, 
         )
     base = _base(wanted, bool(len(lake.files("bars", "1d", sessions.label))))
     _require(base, wanted, lake, sessions, symbols)
-    stored = bool(len(lake.files("quotes", base, sessions.label)))
+    stored = bool(len(Shelves(lake, "quotes", base, sessions).files(sessions)))
     marks = [_mark(interval, base, needed) for interval in wanted]
     if "quotes" in streams:
         reason = f"quote bars of {base} from the lake" if stored else "no quote bars in the lake: bid = ask = close of the latest bar"
@@ -74,9 +75,7 @@ def base_of(wanted: Iterable[str], has_daily: bool) -> str:
 
 def missing_symbols(lake: Lake, kind: Literal["bars", "quotes"], interval: str, sessions: Sessions, symbols: Sequence[str]) -> list[str]:
     """Symbols of which the catalog has no file at all in these sessions."""
-    files = lake.files(kind, interval, sessions.label)
-    held = set(files["symbols"].explode().drop_nulls().unique().to_list())
-    return sorted(set(symbols) - held)
+    return sorted(set(symbols) - symbols_of(Shelves(lake, kind, interval, sessions).files(sessions)))
 
 
 def has_all(lake: Lake, interval: str, sessions: Sessions, symbols: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -53,7 +53,8 @@ def summary(run: Run) -> Group:
     parts: list[Any] = [Text(_clean(line)) for line in head(run)]
     warnings = [str(warning) for warning in run.manifest["execution"].get("warnings", [])]
     parts += [Text(f"! {_clean(line)}", style="yellow") for line in assumptions(run) + warnings]
-    parts += [_figures(run.metrics), *_groups(run.metrics), _decisions(run), _sessions(run), *_data(run)]
+    for grid in (_figures(run.metrics), *_groups(run.metrics), _decisions(run), _sessions(run), *_data(run)):
+        parts += [Text(), grid]
     return Group(*parts)
 
 
