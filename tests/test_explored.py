@@ -241,3 +241,12 @@ def test_cal_09_a_day_has_1440_bars_by_whichever_calendar_they_were_filed(tmp_pa
     assert same[0] == same[1]
     last = ("--set", "backtest_config.start_date=2018-04-06")
     assert hours(crypto[1], config, tmp_path / "last", *last) == expected[-1:]
+
+
+def test_s_04_a_folder_is_a_name_not_a_pattern(tmp_path: Path) -> None:
+    for name in ("a[b]c", "st*r", "stXr", "q?m", "a=b c"):
+        assert simulated(tmp_path / name / "lake").exit_code == 0
+        assert "rows_unchanged  2,760" in simulated(tmp_path / name / "lake").stdout
+        ran(a_config(tmp_path / name, tmp_path / name / "lake"), tmp_path / name / "run")
+    assert len({load(tmp_path / name / "run").result_key for name in ("a[b]c", "st*r", "stXr", "q?m", "a=b c")}) == 1
+    assert load(tmp_path / "a[b]c" / "run").table("sessions")["bars"].sum() == 2760

@@ -158,7 +158,7 @@ def read_catalog(root: Path) -> pl.DataFrame:
     """The catalog as stored, with its column `staged`. Raises DataError where it is damaged or speaks of foreign paths."""
     path = root / CATALOG
     try:
-        catalog = pl.read_parquet(path, use_statistics=False)
+        catalog = pl.read_parquet(path, use_statistics=False, glob=False)
     except PermissionError as error:
         raise DataError("cannot read the lake's catalog", where=str(path), value="no permission to read") from error
     except READ_ERRORS as error:
@@ -205,7 +205,7 @@ def read_day(root: Path, path: str, kind: Kind) -> pl.DataFrame:
     """A day file's declared columns, and the optional ones that it holds. Raises DataError where it does not hold them."""
     declared = _declared(kind)
     try:
-        frame = pl.read_parquet(root / path)
+        frame = pl.read_parquet(root / path, glob=False)
     except READ_ERRORS as error:
         raise DataError("cannot read a file of the lake", where=path, value=str(error).splitlines()[0], action=IMPORT_AGAIN) from error
     schema = frame.schema
@@ -222,7 +222,7 @@ def read_days(root: Path, paths: Sequence[str], kind: Kind) -> pl.DataFrame:
         return pl.DataFrame(schema={**declared, "path": pl.String()})
     try:
         lazy = pl.scan_parquet([root / path for path in paths], schema=declared, missing_columns="insert", extra_columns="ignore",
-                               include_file_paths="path", hive_partitioning=False)  # fmt: skip
+                               include_file_paths="path", hive_partitioning=False, glob=False)  # fmt: skip
         frame = lazy.collect(engine="in-memory")
         missing = {str(root / path): path for path in paths}
         return frame.with_columns(pl.col("path").replace_strict(missing, return_dtype=pl.String))

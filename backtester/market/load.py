@@ -6,6 +6,7 @@ which bars count: out-of-session bars, duplicates and damaged values come throug
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,8 @@ def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duck
         settings["memory_limit"] = f"{max_memory}B"
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET allowed_directories = $roots", {"roots": [str(root.resolve()) + "/" for root in roots]})
+    folders = [str(root.resolve()) + "/" for root in roots]
+    connection.execute("SET allowed_directories = $roots", {"roots": folders + [_literal(folder) for folder in folders]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -147,7 +149,7 @@ def unread(reader: Reader, sessions: Sessions) -> Chunk:
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
     try:
-        relation = reader.connection.sql(query(QUERIES[reader.kind]), params={"files": [str(path) for path in paths]})
+        relation = reader.connection.sql(query(QUERIES[reader.kind]), params={"files": [_literal(str(path)) for path in paths]})
         return _settled(relation.to_arrow_table())
     except duckdb.OutOfMemoryException as error:
         raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
@@ -156,6 +158,15 @@ def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
         for path in paths:
             _check_columns(reader, path)
         raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error
+
+
+def _literal(path: str) -> str:
+    """A path for DuckDB, which takes every name for a pattern: this one matches itself alone.
+
+    >>> _literal("/data/a[1]/lake")
+    '/data/a[[]1]/lake'
+    """
+    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _settled(table: pa.Table) -> pa.Table:

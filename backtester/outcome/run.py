@@ -56,7 +56,7 @@ class Run:
         """One table as a frame, columns and dtypes as in schema.py; DataError where there is none or it cannot be read."""
         path = self._path(name)
         try:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _damaged(path, str(error).splitlines()[0]) from error
 

@@ -71,7 +71,7 @@ def read_parquet(path: Path, layout: Layout) -> Piece:
     kind, columns = mapping.resolve(layout.mapped, names, layout.ignored, place, layout.kind, _symbol_of_path(path, layout) is not None)
     wanted = list(dict.fromkeys(name for fields in columns.values() for name in fields))
     try:
-        frame = pl.read_parquet(path, columns=wanted, hive_partitioning=False)
+        frame = pl.read_parquet(path, columns=wanted, hive_partitioning=False, glob=False)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError("cannot read a Parquet file", where=str(path), value=str(error).splitlines()[0]) from error
     if not len(frame):
