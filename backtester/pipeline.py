@@ -15,6 +15,7 @@ import datetime as dt
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,6 +98,7 @@ def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[P
     """Run a config and publish the result in the folder `out`. Raises the errors of `backtester.errors`; nothing is left then."""
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     with RunFolder.claim(out, force, make_parent=True) as folder:
+        threading.Thread(target=_kernel, name="kernel", daemon=True).start()
         with _logged(folder.log, trace):
             made = setup(config)
             check_memory(made, expected_memory(made))
@@ -107,6 +109,13 @@ def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[P
         described = facts(made, tally, stopped, started)
         folder.publish(build(described, folder.seal(), metrics), metrics, config.resolved())
     return load_run(out)
+
+
+def _kernel() -> None:
+    """Load the kernel's machine code while the first part is read; `trade` would do it later."""
+    from backtester.trading import compiled  # numba is heavy
+
+    compiled.kernel()
 
 
 def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Past]:

@@ -28,8 +28,8 @@ from backtester.reach import Trader, back_of, day_of, extended, historical_of, i
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
 
-CELLS_A_PART = 400_000
-MOST_SESSIONS_A_PART = 63
+CELLS_A_PART = 300_000
+MOST_SESSIONS_A_PART = 42
 BYTES_A_CELL = 420
 """Peak bytes for each slot of a part: stored rows twice (one part is read ahead), grid, tapes, rows of strategies."""
 BASE_BYTES = 260_000_000

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from backtester.cli.output import clean, print_facts, print_json
+from backtester.cli.process import keep_memory
 from backtester.config_document import assign, read
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def run(
 
     Ends with exit code 0, or 5 where a strategy was stopped and the others went on.
     """
+    keep_memory()
     _limit_threads(threads, config, overrides)
     checked = _loaded(config, overrides if threads is None else (*overrides, f"resources.threads={threads}"), lake, quiet)
     from backtester import pipeline
