@@ -1,7 +1,7 @@
 """Time and memory of whole processes.
 
 Each run is a process of its own, from start to exit; its figures are those that the operating system kept for it and for the
-processes that it waited for (`wait4`). Never measures inside a program, so that all programs are measured alike.
+processes that it waited for (`wait4`, called by launch.py). Never measures inside a program, so that all programs are measured alike.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,15 @@ class Measured:
 
 def once(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Sample:
     """Run one process to its end. RuntimeError with the end of its output where it fails."""
-    with tempfile.TemporaryFile("w+") as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [str(word) for word in command], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{text[-2000:]}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+    with tempfile.TemporaryDirectory() as folder:
+        report, output = Path(folder, "report.json"), Path(folder, "output.txt")
+        words = [sys.executable, "-S", LAUNCHER, report, *command]
+        with output.open("w") as file:
+            subprocess.run(words, check=True, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        figures, text = json.loads(report.read_text()), output.read_text(errors="replace")
+    if figures["code"] != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {figures['code']}:\n{text[-2000:]}")
+    return Sample(figures["wall"], figures["cpu"], figures["peak_mb"], text)
 
 
 def measure(command: Sequence[str | Path], runs: int, *, warm: bool = True, env: Mapping[str, str] | None = None) -> Measured:
