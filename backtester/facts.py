@@ -73,11 +73,19 @@ def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
 
 
 def _left_out(tally: Tally) -> list[str]:
-    return [f"{number} bars of {name} were not made because slots were missing" for name, number in tally.dropped.items() if number]
+    return [
+        f"{number:,} {'bars' if number > 1 else 'bar'} of {name} {'were' if number > 1 else 'was'} not made because slots were missing"
+        for name, number in tally.dropped.items()
+        if number
+    ]
 
 
 def _blind(tally: Tally) -> list[str]:
-    return [f"{name} has no value in {number} symbol-sessions for lack of history" for name, number in tally.blind.items() if number]
+    return [
+        f"{name} has no value in {number:,} symbol-session{'s' if number > 1 else ''} for lack of history"
+        for name, number in tally.blind.items()
+        if number
+    ]
 
 
 def _stops(setup: Setup, stopped: Sequence[Stopped]) -> list[str]:

@@ -250,3 +250,25 @@ def test_s_04_a_folder_is_a_name_not_a_pattern(tmp_path: Path) -> None:
         ran(a_config(tmp_path / name, tmp_path / name / "lake"), tmp_path / name / "run")
     assert len({load(tmp_path / name / "run").result_key for name in ("a[b]c", "st*r", "stXr", "q?m", "a=b c")}) == 1
     assert load(tmp_path / "a[b]c" / "run").table("sessions")["bars"].sum() == 2760
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "said"), [("1,1,1,,1", 4, "no row can be used"), ("1,1,1,,1\nA,2024-07-05T13:31:00Z,1,1,1,1,5", 0, "")]
+)
+def test_dat_23_rows_without_a_close_are_no_bars(tmp_path: Path, rows: str, code: int, said: str) -> None:
+    (tmp_path / "bars.csv").write_text(f"symbol,ts,open,high,low,close,volume\nA,2024-07-05T13:30:00Z,{rows}\n")
+    result = bt("data", "import", tmp_path / "bars.csv", "--lake", tmp_path / "lake", "--format", "csv")
+    assert (result.exit_code, (tmp_path / "lake").exists()) == (code, code == 0)
+    assert said in result.stderr
+
+
+def test_a_config_without_strategies_is_told_that_nothing_is_traded(tmp_path: Path, lake: Path) -> None:
+    result = bt("run", a_config(tmp_path, lake, strategies=[]), "--out", tmp_path / "run")
+    assert result.stderr == "note: nothing was traded: the config names no strategy\n"
+
+
+def test_a_symbol_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path, lake: Path) -> None:
+    result = bt("run", a_config(tmp_path, lake), "--out", tmp_path / "run", "--set", 'session_data_config.symbols=["aaa"]')
+    assert result.exit_code == 4
+    assert result.stderr.startswith("error: Required interval 1m not available for aaa (needed to build 5m)")
+    assert "did you mean AAA?" in result.stderr

@@ -105,7 +105,8 @@ def import_files(root: Path, request: Request, progress: Callable[[int, int], No
     with changing(root, replace=request.replace) as change:
         batch: list[tuple[Piece, pl.DataFrame]] = []
         for number, (piece, frame) in enumerate(_pieces(found.files, request, report), 1):
-            batch.append((piece, frame))
+            if len(frame):  # a file may hold nothing but rows that lack values
+                batch.append((piece, frame))
             if sum(len(rows) for _, rows in batch) >= BATCH_ROWS:
                 _bring(change, batch, request, overrides, factors, report)
                 batch = []
@@ -115,6 +116,9 @@ def import_files(root: Path, request: Request, progress: Callable[[int, int], No
         if not report.files_read:
             raise DataError("nothing to import", where=", ".join(map(str, request.sources)), value="; ".join(sorted(
                 {reason for _, reason in report.skipped})) or None)  # fmt: skip
+        if not report.intervals:
+            raise DataError("no row can be used", where=", ".join(map(str, request.sources)), allowed="rows that have all their values",
+                            value=f"{report.rows_read:,} rows, all left out")  # fmt: skip
     report.notes += factors.notes()
     return report
 

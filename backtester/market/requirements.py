@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from backtester.columns import Sessions
-from backtester.errors import ConfigError, DataError
+from backtester.errors import ConfigError, DataError, nearest
 from backtester.intervals import BASES, Interval
 from backtester.market.lake import Lake
 from backtester.market.shelves import Shelves, symbols_of
@@ -97,12 +97,13 @@ def _require(base: str, wanted: list[str], lake: Lake, sessions: Sessions, symbo
         return
     built = [interval for interval in wanted if interval != base]
     purpose = f" (needed to build {', '.join(built)})" if built else ""
+    similar = [near for name in absent[:3] if (near := nearest(name, lake.symbols("bars", base))) is not None]
     held = ", ".join(f"{interval} ({len(lake.symbols('bars', interval))} symbols)" for interval in lake.intervals("bars")) or "no bars"
     raise DataError(
         f"Required interval {base} not available for {', '.join(absent)}{purpose}",
         where=f"{lake.root}, {sessions.label[0]} to {sessions.label[-1]}",
         value=f"a lake with {held}",
-        action="import the data, or change symbols, dates or streams",
+        action="import the data, or change symbols, dates or streams" + (f"; did you mean {', '.join(similar)}?" if similar else ""),
     )
 
 

@@ -76,6 +76,10 @@ def assumptions(run: Run) -> list[str]:
     if execution.get("fill") == "same_close":
         found.append("optimistic: orders fill at the close of the bar that made the signal (fill: same_close)")
     commission = execution.get("commission") or {}
+    if not run.config.get("strategies", True):
+        found.append("nothing was traded: the config names no strategy")
+    if not fills.height:
+        return found
     if commission.get("preset") in (None, "zero") and not any(commission.get(part) for part in ("per_share", "bps", "minimum")):
         found.append("no commission")
     if not (execution.get("slippage") or {}).get("bps"):
