@@ -65,6 +65,7 @@ class Progress:
 class Loaded:
     """What was read of one part."""
 
+    part: Part
     bars: Chunk
     quotes: Chunk | None
     daily: Chunk | None
@@ -136,13 +137,13 @@ def trade_days(made: Setup, prepared: Prepared, at: int, state: State) -> tuple[
 def _days(
     made: Setup, folder: RunFolder, tally: Tally, progress: Callable[[Progress], None] | None
 ) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
-    """All parts in order, three at a time: one is prepared, one traded, one written; returns metrics and the strategies stopped."""
+    """All parts in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies stopped."""
     cash = made.config.account.cash
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
     score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
     record = recording.Record(made, folder, score, tally, cash)
     with Behind() as behind:
-        for ready in load.ahead(_preparer(made), made.parts):
+        for ready in load.ahead(_preparer(made), load.ahead(_reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
             if not ready.part.trade:
                 continue
@@ -159,16 +160,15 @@ def _days(
     return score.metrics(record.benchmark.returns()), state.stopped
 
 
-def _preparer(made: Setup) -> Callable[[Part], Ready]:
-    """Reads and prepares one part after the other; what a part needs of those before it passes on inside."""
-    read, past = _reader(made), Past()
+def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
+    """Prepares one part after the other; what a part needs of those before it passes on inside."""
+    past = Past()
 
-    def ready(part: Part) -> Ready:
+    def ready(loaded: Loaded) -> Ready:
         nonlocal past
-        loaded = read(part)
         prepared, past = prepare_days(made, loaded, past)
-        chunks = loaded.chunks
-        return Ready(part, prepared, [chunk.files for chunk in chunks], loaded.bars.table.num_rows, sum(chunk.seconds for chunk in chunks))
+        files, seconds = [chunk.files for chunk in loaded.chunks], sum(chunk.seconds for chunk in loaded.chunks)
+        return Ready(loaded.part, prepared, files, loaded.bars.table.num_rows, seconds)
 
     return ready
 
@@ -186,6 +186,7 @@ def _reader(made: Setup) -> Callable[[Part], Loaded]:
 
     def read(part: Part) -> Loaded:
         return Loaded(
+            part,
             load.read(bars, part.sessions) if part.read else load.unread(bars, part.sessions),
             load.read(quotes, part.sessions) if with_quotes and part.trade else None,
             load.read(daily, part.sessions) if made.reads_daily else None,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,7 +31,7 @@ from backtester.sql import query
 
 Verify = Literal["hash", "size", "off"]
 Part = TypeVar("Part")
-Read = TypeVar("Read")
+Done = TypeVar("Done")
 QUERIES = {"bars": "load_bars", "quotes": "load_quotes"}
 
 
@@ -131,14 +132,21 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
     return Chunk(sessions, reader.symbols, table, first, files, time.perf_counter() - started)
 
 
-def ahead(read_part: Callable[[Part], Read], parts: Sequence[Part]) -> Iterator[Read]:
-    """What is read of the parts, one after the other; while one is worked on, the next is read on another thread."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
-        waiting = [pool.submit(read_part, part) for part in parts[:1]]
-        for following in range(1, len(parts) + 1):
-            found = waiting.pop().result()
-            waiting = [pool.submit(read_part, part) for part in parts[following : following + 1]]
-            yield found
+def ahead(work: Callable[[Part], Done], parts: Iterable[Part]) -> Iterator[Done]:
+    """What is made of the parts, in their order; while one is worked with, the next is made on another thread.
+
+    Parts may come from another `ahead`: each is a station of its own, with one part in hand and one that waits.
+    """
+    rest = iter(parts)
+
+    def step() -> list[Done]:
+        return [work(part) for part in islice(rest, 1)]
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as pool:
+        waiting = pool.submit(step)
+        while found := waiting.result():
+            waiting = pool.submit(step)
+            yield found.pop()
 
 
 def unread(reader: Reader, sessions: Sessions) -> Chunk:
