@@ -163,10 +163,12 @@ class Config(Settings):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and yet seldom meant."""
-        quality = self.trading_config.min_quality
+        quality, said = self.trading_config.min_quality, []
         if 0.0 < quality <= 1.0:
-            return (f"/trading_config/min_quality is in percent: {quality:g} lets nearly everything pass; 95 is usual",)
-        return ()
+            said.append(f"/trading_config/min_quality is in percent: {quality:g} lets nearly everything pass; 95 is usual")
+        if self.execution.no_entry_minutes and not self.execution.flat_at_close:
+            said.append("/execution/no_entry_minutes means nothing without flat_at_close")
+        return tuple(said)
 
     @property
     def digest(self) -> str:

@@ -94,6 +94,8 @@ def _parameters(entry: Document, name: str, at: Parts) -> Iterator[Fault]:
     given: dict[Parts, Any] = {("params", key): value for key, value in params.items()} if isinstance(params, dict) else {}
     if entry.get("period") is not None:
         given[("period",)] = entry["period"]
+        if ("params", "period") in given:
+            yield Fault((*at, "params", "period"), "period is given twice", params["period"], action="leave it out here")
     known = CATALOG[name].params
     for path, value in given.items():
         key = str(path[-1])

@@ -154,7 +154,7 @@ def _unknown_key(found: _Found, model: type[BaseModel], root: Parts) -> ConfigEr
     known = _fields(model, found.place[:-1])
     if {"commission", "slippage"} & set(found.place[-2:-1]) and name in _UNITLESS:
         action: str | None = _COST
-    elif nearest(name, known) is None and (home := _homes(model).get(name)) is not None:
+    elif (home := _homes(model).get(name)) is not None:
         action = f"it belongs at {pointer(home)}"
     else:
         action = did_you_mean(name, known) if known else None

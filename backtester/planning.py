@@ -21,7 +21,7 @@ from backtester.intervals import Interval
 from backtester.market import sessions
 from backtester.market.lake import Kind, Lake
 from backtester.market.prepare import LONG, Needs
-from backtester.market.requirements import Requirements, has_all, requirements
+from backtester.market.requirements import Requirements, has_all, requirements, wanted_of
 from backtester.market.resample import buckets_of
 from backtester.market.shelves import Shelves
 from backtester.reach import Trader, back_of, day_of, extended, historical_of, indicator_columns, needs_of
@@ -103,7 +103,7 @@ class Plan:
 def setup(config: Config) -> Setup:
     """Work out what the config asks for. Raises the errors of calendar, data and config, before any bar is read."""
     lake = Lake.open(config.lake)
-    name = sessions.calendar_for(config.exchange_group, config.asset_class, config.calendar)
+    name = _calendar(config)
     days = _sessions(config, name, lake)
     symbols = tuple(sorted(config.session_data_config.symbols))
     traders = tuple(_traders(config, symbols))
@@ -120,9 +120,23 @@ def setup(config: Config) -> Setup:
     needs = needs_of(config, required.base, derived, span, start, len(days), back, lake, name)
     parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols)
     doubts = sessions.doubts(name, day_of(days.label[0]), day_of(days.label[-1]), lake.overrides)
-    warnings = (*config.warnings, *doubts, *_partial(derived, required.base, days), *_too_short(lake, required.base, span, start, back))
+    partial, empty = _partial(derived, required.base, days), _without_bars(lake, required.base, days)
+    warnings = (*config.warnings, *doubts, *partial, *empty, *_too_short(lake, required.base, span, start, back))
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
+
+
+def check(config: Config) -> str:
+    """What can be said of a config without a lake; returns the calendar's name.
+
+    Raises CalendarError, StrategyError where a strategy declares what it cannot mean, ConfigError where names of columns clash
+    or no interval is wanted.
+    """
+    name = _calendar(config)
+    traders = tuple(_traders(config, tuple(sorted(config.session_data_config.symbols))))
+    wanted_of(config.session_data_config.streams, dict(_needed(config, traders)))
+    _lookbacks(config, traders)
+    return name
 
 
 def plan(config: Config) -> Plan:
@@ -183,6 +197,15 @@ def no_bars(made: Setup) -> DataError:
     return DataError(
         f"no {made.needs.base} bar of any symbol in the window", where=f"{made.lake.root}, {window}", action="see bt data list"
     )
+
+
+def _calendar(config: Config) -> str:
+    """The calendar's name; errors carry the pointer of what named it."""
+    try:
+        return sessions.calendar_for(config.exchange_group, config.asset_class, config.calendar)
+    except CalendarError as error:
+        where = "/exchange_group" if config.calendar is None else "/calendar"
+        raise CalendarError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
 
 
 def _sessions(config: Config, name: str, lake: Lake) -> Sessions:
@@ -266,6 +289,16 @@ def _too_short(lake: Lake, base: str, span: Sessions, start: int, back: Mapping[
         held = min(str(first) for name in stored if (first := lake.files("bars", name)["session"].min()) is not None)
         if held > str(wanted):
             yield f"history of {interval} is wanted from {wanted} on, the lake begins on {held}: the first sessions have less of it"
+
+
+def _without_bars(lake: Lake, base: str, days: Sessions) -> Iterator[str]:
+    """A sentence where the lake has nothing of some sessions: they count as quiet days in every figure."""
+    shelves = Shelves(lake, "bars", base, days)
+    held = np.isin(days.label, shelves.files(days)["session"].to_numpy().astype("datetime64[D]"))
+    if not shelves.foreign.any() and not held.all():
+        first, last = days.label[held][[0, -1]]
+        yield (f"the lake holds nothing of {np.count_nonzero(~held):,} of {len(days):,} sessions; "
+               f"the first with bars is {first}, the last {last}")  # fmt: skip
 
 
 def _partial(derived: Sequence[str], base: str, days: Sessions) -> Iterator[str]:

@@ -272,3 +272,60 @@ def test_a_symbol_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path,
     assert result.exit_code == 4
     assert result.stderr.startswith("error: Required interval 1m not available for aaa (needed to build 5m)")
     assert "did you mean AAA?" in result.stderr
+
+
+DECLARED = {
+    "nothing": "pass",
+    "interval": "interval: str = '7x'\n    def signals(self, bars): ...",
+    "lookback": "lookback = -3\n    def signals(self, bars): ...",
+    "signals": "def signals(self): ...",
+}
+
+
+@pytest.mark.parametrize("what", DECLARED)
+def test_str_03_validate_checks_what_a_strategy_declares(tmp_path: Path, lake: Path, what: str) -> None:
+    config = a_config(tmp_path, lake, strategies=[{"name": "mine", "use": "mine.py:Mine"}])
+    (tmp_path / "mine.py").write_text(f"from backtester import Strategy\n\n\nclass Mine(Strategy):\n    {DECLARED[what]}\n")
+    result = bt("validate", config)
+    assert result.exit_code == 5
+    assert result.stderr.startswith("error: ")
+    assert "strategy mine" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ('session_data_config.historical.indicators={"a":{"type":"trailing_max","period":"0d"}}', "indicators/a/period", "Nd sessions"),
+        ('session_data_config.historical.indicators=[{"name":"avg_volume","period":5},{"name":"avg_volume","period":6}]',
+         "/session_data_config/historical/indicators", "two historical indicators of one name"),
+        ('session_data_config.indicators.session=[{"name":"sma","interval":"5m","period":20,"params":{"period":30}}]',
+         "/session_data_config/indicators/session/0/params/period", "given twice"),
+        ("gap_filler={}", "/gap_filler", "it belongs at /session_data_config/gap_filler"),
+        ('strategies=[]', "/session_data_config/streams", "no interval is wanted"),
+    ],
+)  # fmt: skip
+def test_validate_finds_what_only_a_run_would_meet(tmp_path: Path, lake: Path, change: str, where: str, words: str) -> None:
+    streams = ("--set", 'session_data_config.streams=["ticks"]') if change.startswith("strategies") else ()
+    result = bt("validate", a_config(tmp_path, lake), "--set", change, *streams)
+    assert result.exit_code == 3
+    assert where in result.stderr
+    assert words in result.stderr
+
+
+def test_cal_01_an_unknown_calendar_names_its_key(tmp_path: Path, lake: Path) -> None:
+    for change, where in (("calendar=NYSEE", "(/calendar)"), ("exchange_group=MARS", "(/exchange_group)")):
+        result = bt("validate", a_config(tmp_path, lake), "--set", change)
+        assert result.exit_code == 6
+        assert where in result.stderr
+
+
+def test_sessions_that_the_lake_has_nothing_of_are_said(tmp_path: Path, lake: Path) -> None:
+    dates = ("--set", "backtest_config.start_date=2024-06-03", "--set", "backtest_config.end_date=2024-07-12")
+    said = json.loads(bt("plan", a_config(tmp_path, lake), "--json", *dates).stdout)["warnings"]
+    assert "the lake holds nothing of 24 of 28 sessions; the first with bars is 2024-07-01, the last 2024-07-05" in said
+
+
+def test_minutes_without_entries_need_flat_at_close(tmp_path: Path, lake: Path) -> None:
+    result = bt("validate", a_config(tmp_path, lake, execution={"no_entry_minutes": 10}))
+    assert result.exit_code == 0
+    assert "warning: /execution/no_entry_minutes means nothing without flat_at_close" in result.stderr

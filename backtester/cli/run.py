@@ -104,7 +104,8 @@ def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: b
     checked = _loaded(config, overrides, lake)
     from backtester import pipeline
 
-    facts = asdict(pipeline.plan(checked))
+    with redirect_stdout(sys.stderr):
+        facts = asdict(pipeline.plan(checked))
     if as_json:
         print_json(facts)
     else:
@@ -119,9 +120,10 @@ def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_jso
     Its strategies and calendar are checked too; every problem of the config is reported at once.
     """
     checked = _loaded(config, overrides, lake)
-    from backtester.market.sessions import calendar_for
+    from backtester.planning import check
 
-    name = calendar_for(checked.exchange_group, checked.asset_class, checked.calendar)
+    with redirect_stdout(sys.stderr):
+        name = check(checked)
     facts = {"valid": True, "digest": checked.digest, "calendar": name, "warnings": list(checked.warnings)}
     if as_json:
         print_json(facts)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape
 from backtester.errors import ConfigError
@@ -25,6 +25,29 @@ HistoricalType = Literal[
 PERIOD = re.compile(r"([1-9][0-9]{0,3})([dwmy])")
 PERIOD_ALLOWED = "Nd sessions, or the sessions in Nw (7 days), Nm (30 days) or Ny (365 days)"
 _DAYS = {"w": 7, "m": 30, "y": 365}
+
+
+def parts_of(period: str) -> tuple[int, str]:
+    """Number and unit of a period. Raises ConfigError where it is not in the grammar.
+
+    >>> parts_of("52w")
+    (52, 'w')
+    """
+    found = PERIOD.fullmatch(period)
+    if found is None:
+        raise ConfigError("unknown period", value=repr(period), allowed=PERIOD_ALLOWED)
+    return int(found[1]), found[2]
+
+
+def _period(text: str) -> str:
+    try:
+        parts_of(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+PeriodText = Annotated[str, AfterValidator(_period), Field(json_schema_extra={"pattern": f"^{PERIOD.pattern}$"})]
 
 
 class TrailingSettings(Settings):
@@ -39,7 +62,7 @@ class HistoricalIndicatorSettings(Settings):
     """One value a session (`daily`) or one a slot (`minute`), from the sessions before; period such as 10d, 52w, 3m, 1y."""
 
     type: HistoricalType
-    period: str = Field(pattern=f"^{PERIOD.pattern}$")
+    period: PeriodText
     granularity: Literal["daily", "minute"] = "daily"
     field: Literal["open", "high", "low", "close", "volume"] = "close"
     skip_early_close: bool = False
@@ -82,7 +105,8 @@ class HistorySettings(Settings):
             listed = [*self.indicators, *listed]
         for item in listed:
             if found.setdefault(item.name, item.spelled()) != item.spelled():
-                raise ConfigError("two historical indicators of one name", value=repr(item.name),
+                raise ConfigError("two historical indicators of one name", where="/session_data_config/historical/indicators",
+                                  value=repr(item.name),
                                   action="give them names of their own: {name: {type, period, ...}}")  # fmt: skip
         return found
 
@@ -148,10 +172,7 @@ def window(sessions: Sessions, current: int, period: str, skip_early_close: bool
 
     Raises ConfigError for a period that is not in the grammar.
     """
-    found = PERIOD.fullmatch(period)
-    if found is None:
-        raise ConfigError("unknown period", value=repr(period), allowed=PERIOD_ALLOWED)
-    number, unit = int(found[1]), found[2]
+    number, unit = parts_of(period)
     before = np.arange(current)
     if unit == "d":
         usable = before[~sessions.early[:current]] if skip_early_close else before
@@ -165,10 +186,8 @@ def window(sessions: Sessions, current: int, period: str, skip_early_close: bool
 
 def days_back(period: str) -> int:
     """Calendar days that surely hold the period's sessions (a `d` may stand for four days over long holidays)."""
-    found = PERIOD.fullmatch(period)
-    if found is None:
-        raise ConfigError("unknown period", value=repr(period), allowed=PERIOD_ALLOWED)
-    return int(found[1]) * 2 + 30 if found[2] == "d" else int(found[1]) * _DAYS[found[2]] + 7
+    number, unit = parts_of(period)
+    return number * 2 + 30 if unit == "d" else number * _DAYS[unit] + 7
 
 
 def indicator(settings: HistoricalIndicatorSettings, name: str, daily: Daily, first: int) -> dict[str, Floats]:

@@ -45,13 +45,7 @@ def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, 
 
     Raises ConfigError where nothing is asked for that a base can be chosen from, DataError where the lake lacks the base.
     """
-    asked = [stream for stream in streams if stream not in ("quotes", "ticks")]
-    wanted = sorted({*asked, *needed}, key=_length)
-    if not wanted:
-        what = "only quotes are wanted" if "quotes" in streams else "no interval is wanted"
-        raise ConfigError(
-            f"{what}, so there is no base interval", where="/session_data_config/streams", action='add a bar interval such as "1m"'
-        )
+    wanted = wanted_of(streams, needed)
     base = _base(wanted, bool(len(lake.files("bars", "1d", sessions.label))))
     _require(base, wanted, lake, sessions, symbols)
     stored = bool(len(Shelves(lake, "quotes", base, sessions).files(sessions)))
@@ -62,6 +56,18 @@ def requirements(streams: Sequence[str], needed: Mapping[str, str], lake: Lake, 
     if "ticks" in streams:
         marks.append(Stream("ticks", "IGNORED", "ticks are unsupported"))
     return Requirements(base, tuple(interval for interval in wanted if interval != base), tuple(marks), stored)
+
+
+def wanted_of(streams: Sequence[str], needed: Iterable[str]) -> list[str]:
+    """Every interval that is asked for, shortest first. Raises ConfigError where there is none."""
+    asked = [stream for stream in streams if stream not in ("quotes", "ticks")]
+    wanted = sorted({*asked, *needed}, key=_length)
+    if not wanted:
+        what = "only quotes are wanted" if "quotes" in streams else "no interval is wanted"
+        raise ConfigError(
+            f"{what}, so there is no base interval", where="/session_data_config/streams", action='add a bar interval such as "1m"'
+        )
+    return wanted
 
 
 def base_of(wanted: Iterable[str], has_daily: bool) -> str:
