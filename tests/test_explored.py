@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -329,3 +331,15 @@ def test_minutes_without_entries_need_flat_at_close(tmp_path: Path, lake: Path) 
     result = bt("validate", a_config(tmp_path, lake, execution={"no_entry_minutes": 10}))
     assert result.exit_code == 0
     assert "warning: /execution/no_entry_minutes means nothing without flat_at_close" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["schema"], ["strategies"], ["calendar", "XNYS", "2024-07-01", "2024-07-05", "--json"]])
+def test_f_06_a_full_disk_behind_stdout_is_7_and_one_line(project: Path, words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "backtester", *words], cwd=project, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 7
+    assert done.stderr.startswith("error: cannot be written (standard output): got No space left on device")
+    assert len(done.stderr.splitlines()) == 1

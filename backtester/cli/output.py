@@ -6,9 +6,11 @@ ASCII, so that it survives any locale. Never decides what is an error.
 
 from __future__ import annotations
 
+import errno
 import json
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -59,7 +61,8 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
         click.echo(clean("".join(traceback.format_exception(error))), err=True)
     click.echo(clean(f"error: {known.message()}"), err=True)
     if as_json:
-        print_json(known.as_json())
+        with suppress(OSError):  # where stdout itself is what failed, stderr has said so
+            print_json(known.as_json())
     return known.exit_code
 
 
@@ -73,6 +76,9 @@ def _known(error: BaseException) -> BacktesterError:
         return error
     if isinstance(error, MemoryError):
         return ResourceError("memory ran out", action="use fewer symbols or a smaller prefetch_days")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        place = str(error.filename or "standard output")
+        return ResourceError("cannot be written", where=place, value=error.strerror, action="free some space and try again")
     return InternalError(f"internal error, {type(error).__name__}: {error}", action="--debug shows where; please report it")
 
 
