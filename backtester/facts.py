@@ -54,7 +54,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
             **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
-        warnings=[*setup.warnings, *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
+        warnings=[*setup.warnings, *_grave(tally), *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
     )  # fmt: skip
 
 
@@ -70,6 +70,16 @@ def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
         "sources": [{"path": source.file, "sha256": source.digest}],
         "seed": None,
     }
+
+
+def _grave(tally: Tally) -> list[str]:
+    """One sentence for every kind of finding that puts the whole result in doubt."""
+    said = []
+    for rows in pl.concat(tally.grave).partition_by("kind", maintain_order=True) if tally.grave else []:
+        first = rows.row(0, named=True)
+        more = f" and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
+        said.append(f"{first['kind']} in the bars of {first['symbol']} on {first['session']} ({first['detail']}){more}; see the table findings")
+    return said
 
 
 def _left_out(tally: Tally) -> list[str]:

@@ -17,6 +17,7 @@ from backtester import schema
 from backtester.columns import Floats
 from backtester.digesting import stage_digests
 from backtester.keeping import kept
+from backtester.market.findings import GRAVE
 from backtester.market.prepare import Prepared
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
@@ -29,7 +30,7 @@ FLOW = logging.getLogger("backtester.session_flow")
 @dataclass
 class Tally:
     """What a run counts while it goes: rows after each stage, seconds of each phase, files read, bars left out for holes,
-    symbol-sessions for which a historical indicator has no value.
+    symbol-sessions for which a historical indicator has no value, findings that a run warns of.
     """
 
     rows: int = 0
@@ -39,6 +40,7 @@ class Tally:
     stored_days: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     blind: dict[str, int] = field(default_factory=dict)
+    grave: list[pl.DataFrame] = field(default_factory=list)
     files: list[pl.DataFrame] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(schema.PHASES, 0.0))
     rates: dict[str, float] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Tally:
         self.bars += int(prepared.grid.count.sum())
         self.derived += sum(int(tape.count[prepared.first(name) :].sum()) for name, tape in prepared.tapes.items() if name != base)
         self.stored_days += prepared.stored_days
+        if len(prepared.findings):
+            self.grave.append(prepared.findings.filter(pl.col("kind").is_in(GRAVE)))
         for name, left_out in prepared.dropped.items():
             self.dropped[name] = self.dropped.get(name, 0) + int(left_out.sum())
         for name, values in prepared.historical.items():

@@ -343,3 +343,19 @@ def test_f_06_a_full_disk_behind_stdout_is_7_and_one_line(project: Path, words: 
     assert done.returncode == 7
     assert done.stderr.startswith("error: cannot be written (standard output): got No space left on device")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_dat_29_a_run_over_an_unadjusted_split_says_so(tmp_path: Path, shared_data: Path) -> None:
+    """Apple's 7 for 1 of 2014-06-09 in raw prices looks like a loss of 86 %."""
+    made = bt("data", "import", shared_data / "lean_usa_minute" / "AAPL.parquet", "--lake", tmp_path / "lake", "--format", "parquet")
+    assert "unadjusted_split? AAPL 2014-06-09" in made.stderr
+    config = a_config(
+        tmp_path,
+        tmp_path / "lake",
+        backtest_config={"start_date": "2014-06-05", "end_date": "2014-06-09"},
+        session_data_config={"lake": str(tmp_path / "lake"), "symbols": ["AAPL"], "streams": ["1m"]},
+    )
+    said = [line for line in bt("run", config, "--out", tmp_path / "run").stderr.splitlines() if "split" in line]
+    assert said == [
+        "warning: unadjusted_split in the bars of AAPL on 2014-06-09 (a split's ratio; unadjusted split?); see the table findings"
+    ]

@@ -22,6 +22,8 @@ JUMP_RATIO = 1.5
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0)
 SPLIT_SLACK = 0.02
 STALE_BARS = 30
+GRAVE = ("unadjusted_split", "jump", "ohlc_violation", "non_positive_price")
+"""Kinds that turn a result into nonsense where they are real; a run warns of them."""
 
 
 def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
