@@ -78,7 +78,8 @@ def _grave(tally: Tally) -> list[str]:
     for rows in pl.concat(tally.grave).partition_by("kind", maintain_order=True) if tally.grave else []:
         first = rows.row(0, named=True)
         more = f" and {len(rows) - 1:,} more like it" if len(rows) > 1 else ""
-        said.append(f"{first['kind']} in the bars of {first['symbol']} on {first['session']} ({first['detail']}){more}; see the table findings")
+        where = f"{first['symbol']} on {first['session']}"
+        said.append(f"{first['kind']} in the bars of {where} ({first['detail']}){more}; see the table findings")
     return said
 
 
