@@ -276,6 +276,14 @@ def test_a_symbol_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path,
     assert "did you mean AAA?" in result.stderr
 
 
+def test_a_symbol_of_other_days_is_answered_with_its_days(tmp_path: Path, lake: Path) -> None:
+    dates = ("--set", "backtest_config.start_date=2024-08-01", "--set", "backtest_config.end_date=2024-08-02")
+    result = bt("run", a_config(tmp_path, lake), "--out", tmp_path / "run", *dates)
+    assert result.exit_code == 4
+    assert "AAA is there from 2024-07-01 to 2024-07-05" in result.stderr
+    assert "did you mean" not in result.stderr
+
+
 DECLARED = {
     "nothing": "pass",
     "interval": "interval: str = '7x'\n    def signals(self, bars): ...",

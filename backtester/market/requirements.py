@@ -5,7 +5,7 @@ Place in the flow: before the first session. Never reads bars; the lake's catalo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from backtester.intervals import BASES, Interval
 from backtester.market.lake import Lake
 from backtester.market.shelves import Shelves, symbols_of
 
+LISTED = 20
 Mark = Literal["STREAMED", "GENERATED", "IGNORED"]
 
 
@@ -103,14 +104,30 @@ def _require(base: str, wanted: list[str], lake: Lake, sessions: Sessions, symbo
         return
     built = [interval for interval in wanted if interval != base]
     purpose = f" (needed to build {', '.join(built)})" if built else ""
-    similar = [near for name in absent[:3] if (near := nearest(name, lake.symbols("bars", base))) is not None]
-    held = ", ".join(f"{interval} ({len(lake.symbols('bars', interval))} symbols)" for interval in lake.intervals("bars")) or "no bars"
+    listed = ", ".join(absent[:LISTED]) + (f" and {len(absent) - LISTED:,} more" if len(absent) > LISTED else "")
     raise DataError(
-        f"Required interval {base} not available for {', '.join(absent)}{purpose}",
+        f"Required interval {base} not available for {listed}{purpose}",
         where=f"{lake.root}, {sessions.label[0]} to {sessions.label[-1]}",
-        value=f"a lake with {held}",
-        action="import the data, or change symbols, dates or streams" + (f"; did you mean {', '.join(similar)}?" if similar else ""),
+        value=f"a lake with {_held(lake)}",
+        action="; ".join(["import the data, or change symbols, dates or streams", *_hints(lake, base, absent)]),
     )
+
+
+def _held(lake: Lake) -> str:
+    counts = {interval: len(lake.symbols("bars", interval)) for interval in lake.intervals("bars")}
+    return ", ".join(f"{interval} ({count} symbol{'s' if count > 1 else ''})" for interval, count in counts.items()) or "no bars"
+
+
+def _hints(lake: Lake, base: str, absent: Sequence[str]) -> Iterator[str]:
+    """For the first names that are absent: when the lake has them, or which name is near."""
+    files = lake.files("bars", base)
+    known = lake.symbols("bars", base)
+    for name in absent[:3]:
+        if name in known:
+            days = files.filter(pl.col("symbols").list.contains(name))["session"]
+            yield f"{name} is there from {days.min()} to {days.max()}"
+        elif (near := nearest(name, known)) is not None:
+            yield f"did you mean {near}?"
 
 
 def _mark(interval: str, base: str, needed: Mapping[str, str]) -> Stream:
