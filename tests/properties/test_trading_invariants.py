@@ -250,7 +250,7 @@ def test_a_strategy_at_half_size_run_twice_is_the_strategy_at_full_size(scene: S
         scene.rules, cash=1e9, sizing="shares", value=20.0, minimum=0.0,
         max_buying_power=None, max_per_trade=None, max_per_symbol=None, max_open_positions=None,
     )  # fmt: skip
-    mine = [replace(s, strategy="one") for s in scene.signals]
+    mine = [replace(s, strategy="one", size=s.size and min(s.size, 40.0)) for s in scene.signals]
     half = [replace(s, strategy=name, size=s.size and s.size / 2) for s in mine for name in ("one", "two")]
     full = play(replace(scene, strategies=("one",), signals=tuple(mine), rules=rules))
     twice = play(replace(scene, strategies=("one", "two"), signals=tuple(half), rules=replace(rules, value=10.0)))
