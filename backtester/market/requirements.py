@@ -125,7 +125,7 @@ def _hints(lake: Lake, base: str, absent: Sequence[str]) -> Iterator[str]:
     for name in absent[:3]:
         if name in known:
             days = files.filter(pl.col("symbols").list.contains(name))["session"]
-            yield f"{name} is there from {days.min()} to {days.max()}"
+            yield f"{name} is there from {days[0]} to {days[-1]}"
         elif (near := nearest(name, known)) is not None:
             yield f"did you mean {near}?"
 
