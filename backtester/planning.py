@@ -30,9 +30,10 @@ from backtester.signals.strategy import declared
 
 CELLS_A_PART = 300_000
 MOST_SESSIONS_A_PART = 42
-BYTES_A_CELL = 420
-"""Peak bytes for each slot of a part: stored rows twice (one part is read ahead), grid, tapes, rows of strategies."""
-BASE_BYTES = 260_000_000
+BYTES_A_CELL = 560
+"""Peak bytes for each slot of a part, measured: stored rows of parts under way, grid, tapes, rows of strategies."""
+BASE_BYTES = 440_000_000
+"""Libraries, and what a run of some ten thousand trades gathers on its way, measured."""
 BARS_A_SECOND = 2_500_000
 
 

@@ -101,15 +101,18 @@ def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: b
     Intervals and their marks, sessions, files, rows, memory and time expected.
     Ends with exit code 7 where resources.max_memory would not do.
     """
-    checked = _loaded(config, overrides, lake)
+    checked = _loaded(config, overrides, lake, quiet=True)
     from backtester import pipeline
 
     with redirect_stdout(sys.stderr):
         facts = asdict(pipeline.plan(checked))
     if as_json:
         print_json(facts)
-    else:
-        print_facts(facts)
+        return
+    warnings = facts.pop("warnings")
+    print_facts(facts)
+    for sentence in warnings:
+        click.echo(clean(f"warning: {sentence}"), err=True)
 
 
 @click.command(epilog="\b\nExample:\n  bt validate configs/quickstart.json --set execution.slippage.bps=2")
