@@ -367,3 +367,12 @@ def test_dat_29_a_run_over_an_unadjusted_split_says_so(tmp_path: Path, shared_da
     assert said == [
         "warning: unadjusted_split in the bars of AAPL on 2014-06-09 (a split's ratio; unadjusted split?); see the table findings"
     ]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_is_no_error(project: Path, tmp_path: Path, lake: Path, closed: str) -> None:
+    config, out = a_config(tmp_path, lake), tmp_path / "run"
+    command = f'exec "{sys.executable}" -m backtester run "{config}" --out "{out}" {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert load(out).metrics["trades"] > 0
