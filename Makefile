@@ -50,7 +50,7 @@ types: $(VENV)/dev.stamp ## check types with mypy
 imports: $(VENV)/dev.stamp ## check with import-linter that imports point one way
 	@$(BIN)/lint-imports
 
-properties: $(VENV)/test.stamp ## run the property tests with many examples (about half an hour)
+properties: $(VENV)/test.stamp ## look for new counterexamples with many more property cases; takes long
 	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
 
 bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md
