@@ -24,4 +24,5 @@ def project() -> Path:
     """The project's root folder."""
     return ROOT
 
+
 pytest_plugins = ["tests.lakes"]
