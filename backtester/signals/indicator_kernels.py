@@ -143,7 +143,9 @@ def _means(values: Floats, period: int, mean: Floats, left: Floats) -> None:
         run, total, rest, _ = _slide(values, i, period, run, total, rest)
         mean[i], left[i] = np.nan, np.nan
         if run == period:
-            mean[i], left[i] = _divided(total, rest, divisor, inverse)
+            # What is left of equal sums must be equal too, however a sum lies in its two parts.
+            whole, error = _two_sum(total, rest)
+            mean[i], left[i] = _divided(whole, error, divisor, inverse)
 
 
 @_loop(ROWS, WHOLE, OUTS)

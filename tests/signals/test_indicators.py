@@ -193,3 +193,15 @@ def test_rolling_extremes_and_deviation():
     equal(ind.rolling_max(CLOSE, 3), [NAN, NAN, 12.0, 14.0, 14.0])
     equal(ind.rolling_min(CLOSE, 3), [NAN, NAN, 10.0, 11.0, 11.0])
     equal(ind.rolling_std([1.0, 3.0, 7.0], 2), [NAN, 1.0, 2.0])
+
+
+def test_cci_has_the_same_bits_however_long_the_row_before_the_window():
+    """A sum lies in two parts that depend on how it came about; what they leave of a mean must not."""
+    random = np.random.default_rng(0)
+    for _ in range(2000):
+        length, period = int(random.integers(4, 14)), int(random.integers(2, 5))
+        cut = int(random.integers(0, length))
+        close = np.round(random.choice([100.0, 50.1, 3.3]) + random.integers(0, 4, length) * 0.01, 2)
+        high = np.round(close + random.integers(0, 2, length) * 0.01, 2)
+        whole, late = ind.cci(high, close, close, period), ind.cci(high[cut:], close[cut:], close[cut:], period)
+        assert whole[cut + period - 1 :].tobytes() == late[period - 1 :].tobytes()
