@@ -377,3 +377,21 @@ def test_a_closed_stream_is_no_error(project: Path, tmp_path: Path, lake: Path, 
     done = subprocess.run(["/bin/sh", "-c", command], cwd=project, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert load(out).metrics["trades"] > 0
+
+
+@pytest.mark.parametrize(
+    ("apart", "interval", "said"),
+    [
+        (1, "1m", ""),
+        (5, "5m", ""),
+        (1, "5m", "most bars stand less than 5m apart"),
+        (5, "1m", "no two bars stand less than 300 seconds apart"),
+    ],
+)
+def test_an_import_doubts_an_interval_that_the_bars_do_not_have(tmp_path: Path, apart: int, interval: str, said: str) -> None:
+    times = (f"2024-07-05T{14 + minute // 60}:{minute % 60:02}:00Z" for minute in range(0, apart * 30, apart))
+    rows = "".join(f"A,{time},1,1,1,1,1\n" for time in times)
+    (tmp_path / "bars.csv").write_text("symbol,ts,open,high,low,close,volume\n" + rows)
+    words = (tmp_path / "bars.csv", "--lake", tmp_path / "lake", "--format", "csv", "--interval", interval)
+    assert bt("data", "import", *words).stderr.startswith(f"note: {said}" if said else "")
+    assert bool(bt("data", "import", *words).stderr) == bool(said)

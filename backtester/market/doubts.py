@@ -20,6 +20,7 @@ NEAR = 0.04
 JUMP = 3.0
 MOSTLY = 0.9
 LISTED = 3
+FEW = 20
 
 
 def doubts(filed: pl.DataFrame, interval: str, calendar: str, overrides: Path | None) -> list[str]:
@@ -27,8 +28,22 @@ def doubts(filed: pl.DataFrame, interval: str, calendar: str, overrides: Path | 
     inside = filed.filter((pl.col("flags") & OUT_OF_SESSION) == 0)
     found = _splits(inside) + _jumps(inside)
     if interval != "1d":
+        found += _spacing(filed, Interval.parse(interval).step_us, interval)
         found += _stamps(filed, interval, sessions_around(filed["session"], calendar, overrides))
     return found
+
+
+def _spacing(filed: pl.DataFrame, step: int, interval: str) -> list[str]:
+    """Bars that stand too close together for their interval, or never as close as it."""
+    apart = filed.select(pl.col("ts").diff().over("symbol", "session").dt.total_microseconds())["ts"].drop_nulls()
+    if len(apart) < FEW:
+        return []
+    if (apart < step).mean() > 0.5:  # type: ignore[operator]
+        return [f"most bars stand less than {interval} apart: is their interval right? --interval"]
+    nearest = int(apart.min())  # type: ignore[arg-type]
+    if nearest > step:
+        return [f"no two bars stand less than {nearest / 1e6:g} seconds apart: is their interval {interval}? --interval"]
+    return []
 
 
 def _splits(inside: pl.DataFrame) -> list[str]:
