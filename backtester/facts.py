@@ -51,6 +51,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
         counts={
             "stored_rows": tally.rows, "bars": tally.bars, "derived_bars": tally.derived, "signals": tally.signals,
             "daily_bars_from_lake": tally.stored_days,
+            "daily_bars_built": tally.built_days,
             **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},

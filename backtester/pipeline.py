@@ -146,6 +146,7 @@ def _days(
         for ready in load.ahead(_preparer(made), load.ahead(_reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
             if not ready.part.trade:
+                tally.add_daily(ready.prepared)
                 continue
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state)

@@ -38,6 +38,7 @@ class Tally:
     derived: int = 0
     signals: int = 0
     stored_days: int = 0
+    built_days: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     blind: dict[str, int] = field(default_factory=dict)
     grave: list[pl.DataFrame] = field(default_factory=list)
@@ -51,11 +52,16 @@ class Tally:
         self.rows += rows
         self.seconds["load"] += seconds
 
+    def add_daily(self, prepared: Prepared) -> None:
+        """Count where the daily values of a part came from; the only count to which the history before the run belongs."""
+        self.stored_days += prepared.stored_days
+        self.built_days += prepared.built_days
+
     def add_prepared(self, prepared: Prepared, base: str) -> None:
         """Count what became of a part."""
         self.bars += int(prepared.grid.count.sum())
         self.derived += sum(int(tape.count[prepared.first(name) :].sum()) for name, tape in prepared.tapes.items() if name != base)
-        self.stored_days += prepared.stored_days
+        self.add_daily(prepared)
         if len(prepared.findings):
             self.grave.append(prepared.findings.filter(pl.col("kind").is_in(GRAVE)))
         for name, left_out in prepared.dropped.items():

@@ -395,3 +395,19 @@ def test_an_import_doubts_an_interval_that_the_bars_do_not_have(tmp_path: Path, 
     words = (tmp_path / "bars.csv", "--lake", tmp_path / "lake", "--format", "csv", "--interval", interval)
     assert bt("data", "import", *words).stderr.startswith(f"note: {said}" if said else "")
     assert bool(bt("data", "import", *words).stderr) == bool(said)
+
+
+def test_the_manifest_says_where_daily_history_came_from(tmp_path: Path) -> None:
+    """SPEC 8: the lake's own daily bars where it has them, else built: here it has those of AAA alone."""
+    own = tmp_path / "lake"
+    words = ("--start", "2024-07-01", "--end", "2024-07-12", "--seed", 7, "--lake", own)
+    assert bt("data", "simulate", "--symbols", "AAA,BBB", *words).exit_code == 0
+    assert bt("data", "simulate", "--symbols", "AAA", "--interval", "1d", *words).exit_code == 0
+    data = {"lake": str(own), "symbols": ["AAA", "BBB"], "streams": ["1m"]}
+    data["historical"] = {"indicators": {"high": {"type": "trailing_max", "period": "3d", "field": "high"}}}
+    dates = {"start_date": "2024-07-11", "end_date": "2024-07-12"}
+    for days in (1, 30):
+        config = a_config(tmp_path, own, backtest_config={**dates, "prefetch_days": days}, session_data_config=data)
+        ran(config, tmp_path / f"run{days}")
+        counts = load(tmp_path / f"run{days}").manifest["counts"]
+        assert counts["daily_bars_from_lake"] == counts["daily_bars_built"] >= 5

@@ -70,7 +70,8 @@ class Prepared:
     session (they differ for `1d` where the lake's own daily bar is preferred). historical: arrays (sessions, symbols) or
     (sessions, symbols, slots). last_slots: of each interval, how many bars each session of its tape may hold, and for all of them
     in turn the base slot that ends it. dropped: derived bars not
-    made for holes. quotes: arrays (symbols, slots) or None.
+    made for holes. quotes: arrays (symbols, slots) or None. stored_days, built_days: symbol-sessions of the chunk whose daily
+    values are the lake's own `1d` bars, and those whose were built from the base; 0 where nothing needs daily values.
     """
 
     sessions: Sessions
@@ -86,6 +87,7 @@ class Prepared:
     dropped: Mapping[str, NDArray[np.int32]]
     quotes: Mapping[str, Floats] | None
     stored_days: int
+    built_days: int
     seconds: Mapping[str, float]
 
     def first(self, interval: str) -> int:
@@ -119,6 +121,7 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
         if interval in needs.derived:
             live[interval] = seen[interval] = _long(seen["1d"], interval, needs)
     count = len(chunk.sessions)
+    stored_days, built_days = _whence(base, own, fresh, needs)
     prepared = Prepared(
         sessions=chunk.sessions,
         grid=made,
@@ -132,7 +135,8 @@ def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Nee
         percent=percent,
         dropped=dropped,
         quotes=None if quotes is None else grid.quotes_on_slots(quotes, made.clock),
-        stored_days=0 if daily is None else int(daily.stored[-count:].sum()),
+        stored_days=stored_days,
+        built_days=built_days,
         seconds={"activate": activated - started, "history": time.perf_counter() - activated},
     )
     return prepared, _next(kept, daily, base, needs, past)
@@ -194,6 +198,15 @@ def _own_days(stored: Chunk | None, needs: Needs) -> Tape | None:
     if stored is None or needs.base == "1d":
         return None
     return grid.tape_of(grid.place_on_slots(stored, "1d"))
+
+
+def _whence(base: Tape, own: Tape | None, fresh: Mapping[str, Tape], needs: Needs) -> tuple[int, int]:
+    """stored_days and built_days of a chunk."""
+    if not needs.daily and ("1d" not in fresh or needs.base == "1d"):
+        return 0, 0
+    held = base.count > 0
+    stored = held if needs.base == "1d" else np.zeros_like(held) if own is None else own.count > 0
+    return int(stored.sum()), int((held & ~stored).sum())
 
 
 def _preferred_tape(own: Tape, built: Tape, base: str) -> Tape:
