@@ -5,8 +5,6 @@ Place in the flow: phase 6 of a day. Never part of a result's key: a run with an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
@@ -16,6 +14,7 @@ from backtester.intervals import MINUTE_US
 from backtester.market.prepare import Prepared
 from backtester.planning import Setup
 from backtester.signalling import configured
+from backtester.table import named
 from backtester.trading.execution import Events
 
 NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price")
@@ -37,11 +36,11 @@ def _signals(setup: Setup, prepared: Prepared, events: Events) -> pl.DataFrame:
     clock = prepared.grid.clock
     tags = [*events.tags, None]
     columns = {
-        "strategy": _words(setup.names, events.strategy),
-        "symbol": _words(setup.symbols, events.symbol),
+        "strategy": named(setup.names, events.strategy),
+        "symbol": named(setup.symbols, events.symbol),
         "session": prepared.sessions.label[clock.session[events.t]],
         "ts": clock.end[events.t],
-        "action": _words(schema.ACTIONS, events.action),
+        "action": named(schema.ACTIONS, events.action),
         **{name: getattr(events, name) for name in NUMBERS},
         "tag": pl.Series([tags[number] for number in events.tag.tolist()], dtype=pl.String),
     }
@@ -54,7 +53,7 @@ def _bars(prepared: Prepared) -> pl.DataFrame:
         tape = prepared.tapes[interval].between(prepared.first(interval), len(prepared.tapes[interval].sessions))
         columns = {
             **_place(tape),
-            "interval": pl.Series([interval]).gather(np.zeros(len(tape), np.int64)),
+            "interval": pl.repeat(interval, len(tape), dtype=pl.String, eager=True),
             "ts": tape.ts,
             "end": tape.end,
             **{name: tape.column(name) for name in (*OHLCV, "quality", "complete")},
@@ -65,11 +64,11 @@ def _bars(prepared: Prepared) -> pl.DataFrame:
 
 def _place(tape: Tape) -> dict[str, object]:
     line = np.repeat(np.arange(len(tape.symbols)), tape.count.sum(axis=0))
-    return {"symbol": _words(tape.symbols, line), "session": tape.sessions.label[tape.per_bar(np.arange(len(tape.sessions)))]}
+    return {"symbol": named(tape.symbols, line), "session": tape.sessions.label[tape.per_bar(np.arange(len(tape.sessions)))]}
 
 
 def _indicators(setup: Setup, prepared: Prepared, at: int) -> pl.DataFrame:
-    frames = [schema.empty(schema.KEPT_INDICATORS)]
+    frames = []
     for name, (cut, values) in configured(setup, prepared, at).items():
         interval, _, column = name.partition("/")
         own = cut.bars.valid & cut.bars.in_session
@@ -82,22 +81,18 @@ def _indicators(setup: Setup, prepared: Prepared, at: int) -> pl.DataFrame:
         inside = ts < prepared.sessions.close[session]
         minute = inside & (after % MINUTE_US == 0)
         frames.append(_frame(setup, prepared, symbol[minute], session[minute], "historical", ts[minute], name, values.ravel()[minute]))
-    return pl.concat(frames).sort("session", maintain_order=True)
+    return pl.concat(frames).sort("session", maintain_order=True) if frames else schema.empty(schema.KEPT_INDICATORS)
 
 
 def _frame(
     setup: Setup, prepared: Prepared, symbol: Ints, session: Ints, interval: str, ts: Ints, name: str, values: np.ndarray
 ) -> pl.DataFrame:
     columns = {
-        "symbol": _words(setup.symbols, symbol),
+        "symbol": named(setup.symbols, symbol),
         "session": prepared.sessions.label[session],
-        "interval": pl.Series([interval] * len(ts), dtype=pl.String),
+        "interval": pl.repeat(interval, len(ts), dtype=pl.String, eager=True),
         "ts": ts,
-        "name": pl.Series([name] * len(ts), dtype=pl.String),
+        "name": pl.repeat(name, len(ts), dtype=pl.String, eager=True),
         "value": values,
     }
     return schema.frame(schema.KEPT_INDICATORS, columns)
-
-
-def _words(known: Sequence[str], index: np.ndarray) -> pl.Series:
-    return pl.Series(list(known), dtype=pl.String).gather(index.astype(np.int64))

@@ -6,12 +6,13 @@ orders columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backtester.errors import InternalError, did_you_mean
 
@@ -70,10 +71,11 @@ class Table:
 def frame(table: Table, columns: Mapping[str, Any] | pl.DataFrame) -> pl.DataFrame:
     """The columns (numpy arrays, polars series or lists, all of one length) as a frame of exactly this table.
 
-    Columns come back in the table's order and dtypes. Instants may be given as int64 microseconds or datetime64, sessions as
-    datetime64[D]. Missing columns that may be empty are filled with nulls; in columns that may be empty NaN means no value, and
-    so does ABSENT in a numpy integer array. InternalError where a column is unknown, missing, of another kind, of another
-    length, empty where it may not be, or holds a word that the table does not know: whoever made it has a defect.
+    Columns come back in the table's order and dtypes, but text that is given as an Enum stays one. Instants may be given as int64
+    microseconds or datetime64, sessions as datetime64[D]. Missing columns that may be empty are filled with nulls; in columns that
+    may be empty NaN means no value, and so does ABSENT in a numpy integer array. InternalError where a column is unknown, missing,
+    of another kind, of another length, empty where it may not be, or holds a word that the table does not know: whoever made it
+    has a defect.
 
     >>> from backtester.schema import DIGESTS
     >>> frame(DIGESTS, {"session": np.array(["2025-07-02"], "datetime64[D]"), "stage": ["bars"], "digest": ["00"]}).row(0)
@@ -86,7 +88,56 @@ def frame(table: Table, columns: Mapping[str, Any] | pl.DataFrame) -> pl.DataFra
     rows = next(iter(lengths.values()), 0)
     if any(length != rows for length in lengths.values()):
         raise InternalError("columns of different lengths", where=f"table {table.name}", value=lengths)
-    return pl.DataFrame([_series(table, column, given.get(column.name), rows) for column in table.columns])
+    made = [_column(table, column, given.get(column.name), rows) for column in table.columns]
+    last = [step for _, step in made if step is not None]  # all at once: polars takes longer to start a step than to do it
+    whole = pl.DataFrame([series for series, _ in made])
+    return whole.with_columns(last) if last else whole
+
+
+@dataclass(frozen=True)
+class Named:
+    """A column of words as `frame` takes it: the words, and of each row its word's place among them, ABSENT where it has none."""
+
+    words: tuple[str, ...]
+    codes: NDArray[np.integer[Any]]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def named(words: Sequence[str | None], codes: NDArray[np.integer[Any]]) -> Named:
+    """The word of each code, shape of `codes`; none for a code below zero and where the word is None.
+
+    >>> named(["sell", None, "buy"], np.array([2, 0, 1, -1]))
+    Named(words=('sell', 'buy'), codes=array([ 1,  0, -1, -1]))
+    """
+    known = tuple(word for word in dict.fromkeys(words) if word is not None)
+    if known == tuple(words):
+        return Named(known, codes)
+    place = {word: code for code, word in enumerate(known)} | {None: ABSENT}
+    return Named(known, np.array([place[word] for word in words] + [ABSENT])[np.maximum(codes, ABSENT)])
+
+
+def enumerated(series: pl.Series) -> pl.Series:
+    """Text as an Enum of the words that occur in it, in the order in which they do; an Enum as it is."""
+    if series.dtype == pl.Enum:
+        return series
+    text = series.cast(pl.String)
+    return text.cast(pl.Enum(text.unique(maintain_order=True).drop_nulls()))
+
+
+def categories(series: pl.Series) -> list[str]:
+    """The words of an Enum, in order, whether they occur or not."""
+    assert isinstance(series.dtype, pl.Enum)
+    return series.dtype.categories.to_list()
+
+
+def fits(table: Table, schema: Mapping[str, pl.DataType]) -> bool:
+    """True where a frame's columns are the table's: `frame` would change nothing."""
+    if list(schema) != table.names:
+        return False
+    pairs = zip(schema.values(), table.columns, strict=True)
+    return all(found == column.dtype or (column.dtype == pl.String and found == pl.Enum) for found, column in pairs)
 
 
 def empty(table: Table) -> pl.DataFrame:
@@ -94,38 +145,65 @@ def empty(table: Table) -> pl.DataFrame:
     return pl.DataFrame(schema=table.dtypes)
 
 
-def _series(table: Table, column: Column, values: Any, rows: int) -> pl.Series:
-    """One column, cast and checked."""
+def _column(table: Table, column: Column, values: Any, rows: int) -> tuple[pl.Series, pl.Expr | None]:
+    """One column, cast and checked, and what is still to do to it in its frame."""
     where = f"table {table.name}, column {column.name}"
     if values is None:
         if not column.empty:
             raise InternalError("a column is missing", where=where)
-        return pl.Series(column.name, [None] * rows, dtype=column.dtype)
-    series = pl.Series(column.name, values, dtype=column.dtype if len(values) == 0 else None, strict=True)
-    series = _cast(series, column, where)
-    if column.empty and column.dtype == pl.Float64:
+        return pl.Series(column.name, [None], dtype=column.dtype).new_from_index(0, rows), None
+    if isinstance(values, Named):
+        if column.words and not set(values.words) <= set(column.words):
+            _check_words(column, [values.words[code] for code in np.unique(values.codes).tolist() if code >= 0], where)
+        codes = pl.Series(column.name, values.codes)
+        gaps = _gaps(column, values.codes < 0, where)
+        return codes, _without(column, gaps).cast(pl.UInt32).cat.to(pl.Enum(values.words))
+    series = _cast(pl.Series(column.name, values, dtype=column.dtype if len(values) == 0 else None, strict=True), column, where)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        return series, pl.col(column.name).fill_nan(None) if _gaps(column, np.isnan(values), where) else None
+    if isinstance(values, np.ndarray) and values.dtype.kind == "i" and column.empty:
+        return series, _without(column, True) if _gaps(column, values == ABSENT, where) else None
+    if series.dtype.is_float():
         series = series.fill_nan(None)
-    elif column.empty and isinstance(values, np.ndarray) and values.dtype.kind == "i":
-        series = series.set(series.to_physical() == ABSENT, None)
-    if not column.empty and (series.null_count() or (column.dtype == pl.Float64 and series.is_nan().any())):
-        raise InternalError("a value is missing", where=where, value=f"{series.null_count()} empty of {rows}")
-    if column.words and not series.is_in([*column.words, None], nulls_equal=True).all():
-        unknown = series.filter(~series.is_in([*column.words, None], nulls_equal=True))[0]
-        raise InternalError("an unknown word", where=where, value=unknown, allowed=", ".join(column.words))
-    return series
+    if series.null_count():
+        _gaps(column, series.is_null().to_numpy(), where)
+    if column.words:
+        _check_words(column, series.drop_nulls().unique().to_list(), where)
+    return series, None
+
+
+def _without(column: Column, gaps: bool) -> pl.Expr:
+    """The column with null for ABSENT, where there are gaps."""
+    own = pl.col(column.name)
+    return pl.when(own.to_physical() != ABSENT).then(own) if gaps else own
+
+
+def _gaps(column: Column, missing: NDArray[np.bool_], where: str) -> bool:
+    """Is a value missing? InternalError where none may be."""
+    if not missing.any():
+        return False
+    if not column.empty:
+        raise InternalError("a value is missing", where=where, value=f"{int(missing.sum())} empty of {len(missing)}")
+    return True
+
+
+def _check_words(column: Column, found: Iterable[str], where: str) -> None:
+    unknown = set(found).difference(column.words) if column.words else set()
+    if unknown:
+        raise InternalError("an unknown word", where=where, value=min(unknown), allowed=", ".join(column.words))
 
 
 def _cast(series: pl.Series, column: Column, where: str) -> pl.Series:
     """The series in the column's dtype; only casts that lose nothing: whole numbers to floats and instants, null to all."""
     wanted, found = column.dtype, series.dtype
-    if found == wanted:
+    if found == wanted or (found == pl.Enum and wanted == pl.String):
         return series
     fits = (
         found == pl.Null
         or (found.is_integer() and (wanted.is_float() or wanted.is_integer() or wanted == INSTANT))
         or (found.is_float() and wanted.is_float())
         or (found == pl.Datetime and wanted == INSTANT)
-        or (found in (pl.Categorical, pl.Enum) and wanted == pl.String)
+        or (found == pl.Categorical and wanted == pl.String)
     )
     if not fits:
         raise InternalError("a column of another kind", where=where, value=found, allowed=str(wanted))

@@ -23,4 +23,4 @@ SELECT
     b.volume
 FROM read_parquet($files, hive_partitioning = false) AS b
 JOIN wanted AS w ON w.symbol = b.symbol
-ORDER BY CAST(b.file_index AS USMALLINT), b.ts, w.id
+ORDER BY b.ts, w.id

@@ -21,4 +21,4 @@ SELECT
     q.ask_close
 FROM read_parquet($files, hive_partitioning = false) AS q
 JOIN wanted AS w ON w.symbol = q.symbol
-ORDER BY CAST(q.file_index AS USMALLINT), q.ts, w.id
+ORDER BY q.ts, w.id

@@ -55,6 +55,8 @@ class Strays:
 
 KINDS = ("out_of_session", "off_grid", "invalid", "duplicate")
 OUT_OF_SESSION, OFF_GRID, INVALID, DUPLICATE = range(4)
+COUNTS = -1
+"""In place of a kind: a row that counts."""
 
 
 @dataclass(frozen=True)
@@ -101,22 +103,16 @@ def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     """A chunk's rows on the slots of its sessions."""
     clock = clock_of(chunk.sessions, interval)
     stored = {name: chunk.column(name) for name in OHLCV}
-    position, symbol, kept, present, strays = _sort_out(chunk, clock, list(stored.values()))
-    lines, width = len(chunk.symbols), int(clock.offset[-1])
-    columns = {name: scatter(values, position, kept, lines, width) for name, values in stored.items()}
-    count = np.zeros((len(chunk.sessions), lines), np.int32)
-    if len(position):
-        session = clock.session[position - symbol * width]
-        count[:] = np.bincount(session * lines + symbol, minlength=count.size).reshape(count.shape)
-    return Grid(clock=clock, symbols=chunk.symbols, present=present.reshape(lines, width), count=count, strays=strays, **columns)
+    position, kept, present, count, strays = _sort_out(chunk, clock, _finite(list(stored.values())))
+    columns = {name: scatter(values, position, kept, *present.shape) for name, values in stored.items()}
+    return Grid(clock=clock, symbols=chunk.symbols, present=present, count=count, strays=strays, **columns)
 
 
 def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
     """Quote bars on the slots of `clock`: bid_open bid_close ask_open ask_close, shape (symbols, slots), NaN where none."""
     names = ("bid_open", "bid_close", "ask_open", "ask_close")
-    position, _, kept, _, _ = _sort_out(chunk, clock, ())
-    lines, width = len(chunk.symbols), int(clock.offset[-1])
-    return {name: scatter(chunk.column(name), position, kept, lines, width) for name in names}
+    position, kept, present, _, _ = _sort_out(chunk, clock, np.ones(chunk.table.num_rows, np.bool_))
+    return {name: scatter(chunk.column(name), position, kept, *present.shape) for name in names}
 
 
 def scatter(values: Floats, position: Ints, kept: Ints | None, lines: int, width: int) -> Floats:
@@ -159,30 +155,26 @@ def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:
     return quality
 
 
-def _sort_out(chunk: Chunk, clock: Clock, whole: Sequence[Floats]) -> tuple[Ints, Ints, Ints | None, Bools, Strays]:
-    """Positions on the grid of the rows that count, their symbols, their row numbers (None: all), the slots taken, the strays.
+def _sort_out(chunk: Chunk, clock: Clock, whole: Bools) -> tuple[Ints, Ints | None, Bools, NDArray[np.int32], Strays]:
+    """Positions on the grid of the rows that count, their row numbers (None: all), slots taken, how many a session, the strays.
 
-    A row counts only where every column of `whole` is a finite number.
+    A row counts only where it is `whole`.
     """
-    session = chunk.session_of_rows()
-    symbol = chunk.column("symbol_id").astype(np.int64)
-    ts = chunk.column("ts")
-    slot, why = _slot_of(ts, session, clock)
-    if whole:
-        why[(why < 0) & ~_finite(whole)] = INVALID
-    position = symbol * len(clock.ts) + clock.offset[session] + slot
-    kept = np.flatnonzero(why < 0)
-    taken = np.zeros(len(chunk.symbols) * len(clock.ts), np.bool_)
-    taken[position[kept]] = True
-    if np.count_nonzero(taken) < len(kept):
-        _, earliest = np.unique(position[kept], return_index=True)
-        why[np.delete(kept, earliest)] = DUPLICATE
-        kept = np.flatnonzero(why < 0)
-    if len(kept) == len(position):
-        return position, symbol, None, taken, Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
-    stray = np.flatnonzero(why >= 0)
-    strays = Strays(symbol[stray], session[stray], ts[stray], why[stray].astype(np.int8))
-    return position[kept], symbol[kept], kept, taken, strays
+    from backtester.market import slotting  # numba is heavy: not before the first chunk
+
+    days, rows, lines, width = clock.sessions, len(whole), len(chunk.symbols), len(clock.ts)
+    ts, symbol = chunk.column("ts"), chunk.column("symbol_id")
+    position, why = np.empty(rows, np.int64), np.empty(rows, np.int8)
+    taken, count = np.zeros(lines * width, np.bool_), np.zeros((len(days), lines), np.int32)
+    step = 0 if clock.interval == "1d" else Interval(clock.interval).step_us
+    spans = [np.ascontiguousarray(part) for part in (days.open, days.close, days.break_start, days.break_end, clock.offset)]
+    stray_rows = slotting.kernel().entry_point(ts, symbol, whole, chunk.first, *spans, step, width, position, why, taken, count)
+    present = taken.reshape(lines, width)
+    if not stray_rows:
+        return position, None, present, count, Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
+    kept, stray = np.flatnonzero(why == COUNTS), np.flatnonzero(why != COUNTS)
+    strays = Strays(symbol[stray].astype(np.int64), chunk.session_of_rows()[stray], ts[stray], why[stray])
+    return position[kept], kept, present, count, strays
 
 
 def _finite(columns: Sequence[Floats]) -> Bools:
@@ -193,24 +185,3 @@ def _finite(columns: Sequence[Floats]) -> Bools:
     odd = np.flatnonzero(~finite)
     finite[odd] = np.logical_and.reduce([np.isfinite(column[odd]) for column in columns])
     return finite
-
-
-def _slot_of(ts: Ints, session: Ints, clock: Clock) -> tuple[Ints, NDArray[np.int64]]:
-    """The slot of each row in its session, and why it does not count (-1: it does)."""
-    days = clock.sessions
-    why = np.full(len(ts), -1, np.int64)
-    if clock.interval == "1d":
-        return np.zeros(len(ts), np.int64), why
-    step = Interval(clock.interval).step_us
-    elapsed = ts - days.open[session]
-    outside = (elapsed < 0) | (ts >= days.close[session])
-    if (days.break_start != NO_BREAK).any():
-        lunch = days.break_start[session]
-        resumed = days.break_end[session]
-        has_break = lunch != NO_BREAK
-        outside |= has_break & (ts >= lunch) & (ts < resumed)
-        morning = -((days.open[session] - lunch) // step) * step
-        elapsed = np.where(has_break & (ts >= resumed), ts - resumed + morning, elapsed)
-    why[~outside & (elapsed % step != 0)] = OFF_GRID
-    why[outside] = OUT_OF_SESSION
-    return np.where(outside, 0, elapsed // step), why

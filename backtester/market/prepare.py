@@ -150,14 +150,13 @@ def _assess(
     percent = quality.percent_of(made.count, clock) if needs.look else np.full(made.count.shape, 100.0)
     found = quality.gaps_of(made.present, made.count, clock) if needs.look else None
     odd = np.stack([quality.strays_by_session(made, kind) for kind in (grid.OUT_OF_SESSION, grid.DUPLICATE)])
-    frames = [quality.quality_frame(clock, symbols, fresh[needs.base], found, percent, odd)]
+    frames = [quality.quality_frame(clock, symbols, list(fresh), fresh[needs.base], found, percent, odd)]
     for interval, tape in fresh.items():
         if interval != needs.base:
             slots = _derived_clock(tape, needs.base)
             holes = quality.gaps_of(_presence(tape, slots), tape.count, slots) if needs.look else None
-            frames.append(quality.quality_frame(slots, symbols, tape, holes, percent, np.zeros((2, *percent.shape))))
-    rows = pl.concat(frames).with_columns(rank=pl.col("interval").replace_strict({name: n for n, name in enumerate(fresh)}))
-    table = rows.sort("session", "rank", "symbol", maintain_order=True).drop("rank")
+            frames.append(quality.quality_frame(slots, symbols, list(fresh), tape, holes, percent, np.zeros((2, *percent.shape))))
+    table = pl.concat(frames).sort("session", "interval", "symbol", maintain_order=True)  # intervals in the order of `fresh`
     agrees = quality.reconciled(made, own) if own is not None and found is not None and len(found.symbol) else None
     gaps = quality.gaps_frame(found, clock, symbols, agrees) if found is not None else quality.no_gaps()
     before = past.close if past.close is not None else np.full(len(symbols), np.nan)

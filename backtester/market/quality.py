@@ -8,6 +8,7 @@ that some are missing. Never repairs anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from backtester import schema
 from backtester.columns import Bools, Floats, Ints, Tape
 from backtester.market.grid import Clock, Grid
 from backtester.settings import Settings
+from backtester.table import named
 
 MOST = 0.5
 FEWEST_FOR_MARKET = 3
@@ -69,8 +71,10 @@ def gaps_of(present: Bools, count: NDArray[np.int32], clock: Clock) -> Gaps:
     return Gaps(symbol[order], session[order], first[order], last[order], kind[order])
 
 
-def quality_frame(clock: Clock, symbols: tuple[str, ...], tape: Tape, gaps: Gaps | None, percent: Floats, odd: Floats) -> pl.DataFrame:
-    """Rows of the table `quality` of one interval, ordered by (session, symbol).
+def quality_frame(
+    clock: Clock, symbols: tuple[str, ...], intervals: Sequence[str], tape: Tape, gaps: Gaps | None, percent: Floats, odd: Floats
+) -> pl.DataFrame:
+    """Rows of the table `quality` of one of the intervals, ordered by (session, symbol).
 
     `percent` has shape (sessions, symbols); `odd`, shape (2, sessions, symbols), counts out-of-session and duplicate rows.
     """
@@ -84,9 +88,9 @@ def quality_frame(clock: Clock, symbols: tuple[str, ...], tape: Tape, gaps: Gaps
     some = count.ravel() > 0
     begin = tape.start.ravel()
     columns = {
-        "symbol": pl.Series(list(symbols)).gather(where[1]),
+        "symbol": named(symbols, where[1]),
         "session": clock.sessions.label[where[0]],
-        "interval": pl.Series([tape.interval]).gather(np.zeros(len(where[0]), np.int64)),
+        "interval": named(intervals, np.full(len(where[0]), list(intervals).index(tape.interval))),
         "expected": np.repeat(clock.count, lines),
         "actual": count.ravel(),
         "quality": percent.ravel(),
@@ -107,13 +111,13 @@ def gaps_frame(gaps: Gaps, clock: Clock, symbols: tuple[str, ...], agrees: Float
     """
     known = np.full(len(gaps.symbol), np.nan) if agrees is None else agrees[gaps.session, gaps.symbol]
     columns = {
-        "symbol": pl.Series(list(symbols), dtype=pl.String).gather(gaps.symbol),
+        "symbol": named(symbols, gaps.symbol),
         "session": clock.sessions.label[gaps.session],
-        "interval": pl.Series([clock.interval] * len(gaps.symbol), dtype=pl.String),
+        "interval": named([clock.interval], np.zeros(len(gaps.symbol), np.int64)),
         "start": clock.ts[gaps.first],
         "end": clock.end[gaps.last],
         "bars": gaps.bars,
-        "kind": pl.Series(list(schema.GAP_KINDS)).gather(gaps.kind),
+        "kind": named(schema.GAP_KINDS, gaps.kind),
         "reconciled": pl.Series([None if np.isnan(value) else bool(value) for value in known], dtype=pl.Boolean),
     }
     return schema.frame(schema.GAPS, columns)

@@ -4,13 +4,13 @@ Place in the flow: the results' writer feeds a `TableDigest` as it writes, the p
 and the loader compare. Never looks at file bytes: a digest is of values, so that Parquet versions and row groups do not matter.
 
 The canonical form
-    Each column is up to three streams of bytes, each hashed by SHA-256 on its own, so that appending rows only appends bytes:
-        values   little-endian numbers: Float64 as 8 bytes (every NaN as 0x7ff8000000000000, -0.0 as 0.0), Int64 8, Int32 4,
-                 Date as days 4, Datetime as microseconds 8, Boolean 1; a null is all zeros. Strings: their UTF-8 bytes on end.
-        nulls    one byte a row, 1 where the value is null
-        lengths  (strings) the number of UTF-8 bytes of each row, 8 bytes each
+    Each column is two streams of bytes, each hashed by SHA-256 on its own, so that appending rows only appends bytes:
+        values   of the rows that are not null, little-endian: Float64 as 8 bytes (every NaN as 0x7ff8000000000000, -0.0 as 0.0),
+                 Int64 8, Int32 4, Date as days 4, Datetime as microseconds 8, Boolean 1; text as its word's number, 4 bytes, where
+                 the column's words are numbered from 0 in the order in which they first occur
+        nulls    the numbers of the rows, 8 bytes each, at which nulls begin or end: 3, 5 where rows 3 and 4 are null
     The table's digest is the SHA-256 of the canonical JSON of
-        {"rows": n, "columns": [[name, dtype, values, nulls, lengths or null], ...]}      (streams as hex digests)
+        {"rows": n, "columns": [[name, dtype, values, nulls, words or null], ...]}      (streams as hex digests, words as a list)
     Canonical JSON has sorted keys, no spaces, UTF-8, floats as their shortest decimal form, -0.0 as 0.0, no NaN.
 """
 
@@ -28,6 +28,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtester.schema import Table
+from backtester.table import categories, enumerated
 
 
 class TableDigest:
@@ -38,7 +39,7 @@ class TableDigest:
         self._rows = 0
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Append rows; the frame has the table's columns and dtypes."""
+        """Append rows; the frame has the table's columns and dtypes, text may be an Enum."""
         for column in self._columns:
             column.add(rows.get_column(column.name))
         self._rows += rows.height
@@ -115,24 +116,41 @@ class _ColumnDigest:
     def __init__(self, name: str, dtype: pl.DataType) -> None:
         self.name, self._dtype = name, dtype
         self._values, self._nulls = hashlib.sha256(), hashlib.sha256()
-        self._lengths = hashlib.sha256() if dtype == pl.String else None
+        self._rows, self._null = 0, False
+        self._words: dict[str, int] = {}
 
     def add(self, series: pl.Series) -> None:
-        self._nulls.update(series.is_null().cast(pl.UInt8).to_numpy().tobytes())
-        if self._lengths is None:
-            number = series.cast(pl.UInt8) if self._dtype == pl.Boolean else series.to_physical()
-            self._values.update(_bytes(number.fill_null(0).to_numpy()))
-        elif len(series):
-            # One Arrow array: its offsets give the lengths, its data buffer holds the text on end.
-            text = series.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-            offsets = np.frombuffer(text.buffers()[1], "<i8", len(text) + 1, text.offset * 8)
-            self._lengths.update(np.diff(offsets).astype("<i8").tobytes())
-            data = text.buffers()[2]
-            self._values.update(memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b"")
+        if self._null or series.null_count():
+            series = self._without_nulls(series)
+        self._rows += len(series)
+        if self._dtype == pl.String:
+            self._values.update(_bytes(self._numbered(series)))
+        else:
+            self._values.update(_bytes(series.to_physical().to_numpy()))
 
-    def form(self) -> list[str | None]:
-        lengths = None if self._lengths is None else self._lengths.hexdigest()
-        return [self.name, str(self._dtype), self._values.hexdigest(), self._nulls.hexdigest(), lengths]
+    def form(self) -> list[Any]:
+        words = list(self._words) if self._dtype == pl.String else None
+        return [self.name, str(self._dtype), self._values.hexdigest(), self._nulls.hexdigest(), words]
+
+    def _without_nulls(self, series: pl.Series) -> pl.Series:
+        """The rows that have a value; where the others begin and end goes into its stream."""
+        null = series.is_null().to_numpy()
+        turns = np.flatnonzero(null != np.concatenate([[self._null], null[:-1]]))
+        self._nulls.update(_bytes(turns + self._rows))
+        self._null = bool(null[-1]) if len(null) else self._null
+        self._rows += int(null.sum())
+        return series.drop_nulls()
+
+    def _numbered(self, series: pl.Series) -> NDArray[np.uint32]:
+        """The numbers of a column's words; new words are numbered in the order in which they occur."""
+        own = enumerated(series)
+        words, codes = categories(own), own.to_physical().to_numpy()
+        occurs = np.bincount(codes, minlength=len(words)) > 0
+        fresh = [code for code in np.flatnonzero(occurs).tolist() if words[code] not in self._words]
+        for code in sorted(fresh, key=lambda code: int(np.argmax(codes == code))):
+            self._words[words[code]] = len(self._words)
+        numbers: NDArray[np.uint32] = np.array([self._words.get(word, 0) for word in words] or [0], np.uint32)[codes]
+        return numbers
 
 
 def _bytes(values: NDArray[Any]) -> memoryview:

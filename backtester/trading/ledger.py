@@ -13,11 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from backtester import schema
-from backtester.table import Table, frame
+from backtester.table import Named, Table, frame, named
 from backtester.trading import records as r
 from backtester.trading.risk import REASONS
 from backtester.trading.rows import Columns, Outcome
 
+Word = Named | pl.Series | NDArray[np.bool_]
+"""What may stand for a code's meaning."""
 SIDES = ("sell", None, "buy")
 DIRECTIONS = ("short", None, "long")
 EXITS = {r.MARKET: "signal", r.STOP: "stop", r.TARGET: "target", r.CLOSE: "flat_at_close"}
@@ -39,11 +41,11 @@ def tables(outcome: Outcome) -> dict[str, pl.DataFrame]:
 
 def _decisions(outcome: Outcome) -> pl.DataFrame:
     columns = outcome.decisions
-    words = {
-        "action": _words(schema.ACTIONS, columns["action"]),
-        "reason": _words(REASONS, columns["reason"]),
-        "tag": _words([tag or None for tag in outcome.tags], columns["tag"]),
-        "flags": _words(DECISION_FLAGS, columns["flags"]),
+    words: dict[str, Word] = {
+        "action": named(schema.ACTIONS, columns["action"]),
+        "reason": named(REASONS, columns["reason"]),
+        "tag": _tags(outcome.tags, columns["tag"]),
+        "flags": named(DECISION_FLAGS, columns["flags"]),
     }
     return _frame(schema.DECISIONS, outcome, columns, words | {"approved": columns["approved"] != 0})
 
@@ -51,10 +53,10 @@ def _decisions(outcome: Outcome) -> pl.DataFrame:
 def _orders(outcome: Outcome) -> pl.DataFrame:
     columns = outcome.orders
     words = {
-        "side": _words(SIDES, columns["side"] + 1),
-        "type": _words(schema.ORDER_TYPES, columns["type"]),
-        "status": _words(schema.STATUSES, columns["status"]),
-        "reason": _words(REASONS, columns["reason"]),
+        "side": named(SIDES, columns["side"] + 1),
+        "type": named(schema.ORDER_TYPES, columns["type"]),
+        "status": named(schema.STATUSES, columns["status"]),
+        "reason": named(REASONS, columns["reason"]),
     }
     return _frame(schema.ORDERS, outcome, columns, words)
 
@@ -62,9 +64,9 @@ def _orders(outcome: Outcome) -> pl.DataFrame:
 def _fills(outcome: Outcome) -> pl.DataFrame:
     columns = outcome.fills
     words = {
-        "side": _words(SIDES, columns["side"] + 1),
-        "type": _words(schema.ORDER_TYPES, columns["type"]),
-        "flags": _words(FILL_FLAGS, columns["flags"] >> 1),
+        "side": named(SIDES, columns["side"] + 1),
+        "type": named(schema.ORDER_TYPES, columns["type"]),
+        "flags": named(FILL_FLAGS, columns["flags"] >> 1),
     }
     ambiguous = {"ambiguous": columns["flags"] & r.AMBIGUOUS != 0}
     return _frame(schema.FILLS, outcome, columns, words | ambiguous, money=("value", "fee", "slippage"))
@@ -72,7 +74,7 @@ def _fills(outcome: Outcome) -> pl.DataFrame:
 
 def _trades(outcome: Outcome) -> pl.DataFrame:
     columns = outcome.trades
-    words = {"direction": _words(DIRECTIONS, columns["direction"] + 1), "exit_reason": _words(EXIT_REASONS, columns["exit_reason"])}
+    words = {"direction": named(DIRECTIONS, columns["direction"] + 1), "exit_reason": named(EXIT_REASONS, columns["exit_reason"])}
     return _frame(schema.TRADES, outcome, columns, words, money=("pnl", "fees"))
 
 
@@ -80,11 +82,11 @@ def _frame(
     table: Table,
     outcome: Outcome,
     columns: Columns,
-    words: Mapping[str, pl.Series | NDArray[np.bool_]] | None = None,
+    words: Mapping[str, Word] | None = None,
     money: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The columns as a frame of the table."""
-    owner = {name: _words(names, columns[name]) for name, names in _names(outcome).items() if name in columns}
+    owner = {name: named(names, columns[name]) for name, names in _names(outcome).items() if name in columns}
     currency = {name: columns[name] / 1e6 for name in money}
     return frame(table, {**columns, **currency, **owner, **(words or {})})
 
@@ -93,7 +95,7 @@ def _names(outcome: Outcome) -> dict[str, tuple[str, ...]]:
     return {"strategy": outcome.strategies, "symbol": outcome.symbols}
 
 
-def _words(words: Sequence[str | None], codes: NDArray[np.integer]) -> pl.Series:
-    """Each code's word; null for a code below zero."""
-    places = np.where(codes < 0, len(words), codes)
-    return pl.Series([*words, None], dtype=pl.String)[pl.Series(places)]
+def _tags(tags: Sequence[str], codes: NDArray[np.integer]) -> pl.Series:
+    """Each code's tag as text, for every outcome has other tags; null below zero and where a tag is empty."""
+    words = pl.Series([*(tag or None for tag in tags), None], dtype=pl.String)
+    return words[pl.Series(np.where(codes < 0, len(tags), codes))]

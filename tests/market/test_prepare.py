@@ -225,7 +225,7 @@ def test_a_symbol_is_the_same_whichever_others_stand_beside_it(seed: int) -> Non
                 assert left == [bars(every.tapes[interval], session, other, name) for session in range(5)]
     for name, values in two.historical.items():
         assert values.tobytes() == np.ascontiguousarray(every.historical[name][:, [0, 2]]).tobytes()
-    assert two.quality.equals(every.quality.filter(pl.col("symbol") != "B"))
+    assert two.quality.cast({"symbol": pl.String}).equals(every.quality.cast({"symbol": pl.String}).filter(pl.col("symbol") != "B"))
 
 
 def bars(found: Tape, session: int, line: int, name: str) -> bytes:

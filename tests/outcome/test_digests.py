@@ -46,17 +46,29 @@ def sha(*parts: bytes) -> str:
 
 
 def test_the_digest_is_what_the_canonical_form_says() -> None:
-    nulls = sha(b"\x00\x01")
-    zeros = bytes(8)
+    nulls = sha(struct.pack("<q", 1))  # from row 1 on, to the end
     streams = [
-        ["word", "String", sha("é".encode()), nulls, sha(struct.pack("<qq", 2, 0))],
-        ["number", "Float64", sha(struct.pack("<d", 1.5), zeros), nulls, None],
-        ["count", "Int64", sha(struct.pack("<q", -7), zeros), nulls, None],
-        ["day", "Date", sha(struct.pack("<i", (dt.date(2025, 7, 2) - dt.date(1970, 1, 1)).days), bytes(4)), nulls, None],
-        ["yes", "Boolean", sha(b"\x01", b"\x00"), nulls, None],
+        ["word", "String", sha(struct.pack("<I", 0)), nulls, ["é"]],
+        ["number", "Float64", sha(struct.pack("<d", 1.5)), nulls, None],
+        ["count", "Int64", sha(struct.pack("<q", -7)), nulls, None],
+        ["day", "Date", sha(struct.pack("<i", (dt.date(2025, 7, 2) - dt.date(1970, 1, 1)).days)), nulls, None],
+        ["yes", "Boolean", sha(b"\x01"), nulls, None],
     ]
-    expected = hashlib.sha256(json.dumps({"columns": streams, "rows": 2}, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    form = {"columns": streams, "rows": 2}
+    expected = hashlib.sha256(json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
     assert table_digest(SMALL, [rows(ONE, EMPTY)]) == expected
+
+
+def test_words_are_numbered_as_they_come_and_nulls_as_they_begin_and_end() -> None:
+    words = ["b", None, None, "a", "b", None]
+    expected = {
+        "rows": 6,
+        "columns": [["word", "String", sha(struct.pack("<3I", 0, 1, 0)), sha(struct.pack("<3q", 1, 3, 5)), ["b", "a"]]],
+    }
+    one = Table("one", "a row", (), SMALL.columns[:1])
+    whole = pl.DataFrame({"word": words}, schema={"word": pl.String})
+    assert table_digest(one, [whole]) == hashlib.sha256(canonical_json(expected)).hexdigest()
+    assert table_digest(one, [whole.cast(pl.Enum(["c", "a", "b"]))]) == table_digest(one, [whole])
 
 
 cell = some.tuples(
