@@ -154,11 +154,13 @@ def _days(
             done += len(ready.part.sessions)
             if progress is not None:
                 progress(Progress(done, len(made.sessions), tally.rows))
-    if not tally.bars:
-        raise no_bars(made)
-    record.last(ledger.tables(finish(state.carry)))
-    score.check()
-    return score.metrics(record.benchmark.returns()), state.stopped
+        behind.wait()
+        if not tally.bars:
+            raise no_bars(made)
+        record.last(ledger.tables(finish(state.carry)))
+        score.check()
+        behind.do(folder.seal)
+        return score.metrics(record.benchmark.returns()), state.stopped
 
 
 def _preparer(made: Setup) -> Callable[[Loaded], Ready]:

@@ -28,7 +28,7 @@ from backtester.reach import Trader, back_of, day_of, extended, historical_of, i
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
 
-CELLS_A_PART = 300_000
+CELLS_A_PART = 400_000
 MOST_SESSIONS_A_PART = 42
 BYTES_A_CELL = 560
 """Peak bytes for each slot of a part, measured: stored rows of parts under way, grid, tapes, rows of strategies."""

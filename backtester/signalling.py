@@ -195,9 +195,9 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
     blind = np.isnan(quality)
     quality[blind] = _quality_at(prepared, symbol[blind], session[blind], slot[blind])
     confidence = numbers("confidence", 1.0)
-    words = [tag for part in parts for tag in (part.tags or [None] * len(part.symbol))]
-    known = tuple(sorted({word for word in words if word is not None}))
-    index = {word: place for place, word in enumerate(known)}
+    known = tuple(sorted({word for part in parts for word in part.tags or () if word is not None}))
+    index: dict[str | None, int] = {word: place for place, word in enumerate(known)} | {None: -1}
+    tags = [[index[word] for word in part.tags] if part.tags else np.full(len(part.symbol), -1) for part in parts]
     return Events(
         t=clock.offset[session] + slot,
         strategy=np.repeat([place for place, _ in found], [len(part.symbol) for part in parts]).astype(np.int32),
@@ -207,7 +207,7 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
         quality=quality,
         confidence=np.where(np.isnan(confidence), 1.0, confidence),
         **{name: numbers(name, np.nan) for name in ("size", "stop_loss", "take_profit", "stop_price", "target_price")},
-        tag=np.array([-1 if word is None else index[word] for word in words], np.int32),
+        tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,
     ).sorted()
 

@@ -16,13 +16,17 @@ class Behind:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="behind")
-        self._last: Future[None] | None = None
+        self._last: Future[object] | None = None
 
-    def do(self, work: Callable[[], None]) -> None:
+    def do(self, work: Callable[[], object]) -> None:
         """Start `work` when what was given before is done; raises what that raised."""
+        self.wait()
+        self._last = self._pool.submit(work)
+
+    def wait(self) -> None:
+        """Come back when what was given is done; raises what that raised."""
         if self._last is not None:
             self._last.result()
-        self._last = self._pool.submit(work)
 
     def __enter__(self) -> Behind:
         return self
