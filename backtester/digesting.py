@@ -1,6 +1,7 @@
 """Digesting: every stage of every session hashed, so that two runs can be compared without their columns.
 
-Place in the flow: phase 6 of a day, on the thread that writes. Whatever chunk a session stands in, its digests are the same.
+Place in the flow: phase 6 of a day; what stands before the signals is hashed on the thread that prepares. Whatever chunk a session
+stands in, its digests are the same.
 
     bars        base bars on their slots          derived     bars of every derived interval
     quality     percent and counts                indicators  those of the config, historical ones too
@@ -10,7 +11,7 @@ Place in the flow: phase 6 of a day, on the thread that writes. Whatever chunk a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -42,23 +43,26 @@ EVENT_COLUMNS = (
 )
 
 
-def stage_digests(setup: Setup, prepared: Prepared, events: Events, at: int) -> pl.DataFrame:
-    """Rows of the table `digests`: every stage of every session of the chunk, whatever chunk it stands in."""
-    labels = prepared.sessions.label
-    count = len(labels)
+def stage_digests(setup: Setup, prepared: Prepared, at: int) -> dict[str, list[str]]:
+    """One digest a session of every stage before the signals, whatever chunk the session stands in."""
     base = setup.needs.base
     derived = [name for name in prepared.tapes if name != base]
-    stages = {
+    return {
         "bars": _grid_digests(prepared),
         "derived": _tape_digests(prepared, derived, ("slot", *OHLCV)),
         "quality": _quality_digests(prepared, derived),
         "indicators": _indicator_digests(setup, prepared, at),
-        "signals": _event_digests(prepared, events),
     }
+
+
+def digest_rows(prepared: Prepared, stages: Mapping[str, Sequence[str]], events: Events) -> pl.DataFrame:
+    """Rows of the table `digests`: the stages before the signals, and the signals."""
+    every = {**stages, "signals": _event_digests(prepared, events)}
+    labels = prepared.sessions.label
     columns = {
-        "session": np.repeat(labels, len(stages)),
-        "stage": list(stages) * count,
-        "digest": [digests[session] for session in range(count) for digests in stages.values()],
+        "session": np.repeat(labels, len(every)),
+        "stage": list(every) * len(labels),
+        "digest": [digests[session] for session in range(len(labels)) for digests in every.values()],
     }
     return schema.frame(schema.DIGESTS, columns)
 

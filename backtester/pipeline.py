@@ -29,6 +29,7 @@ import polars as pl
 
 from backtester import recording
 from backtester.config import Config
+from backtester.digesting import stage_digests
 from backtester.facts import facts
 from backtester.market import load
 from backtester.market.load import Chunk, Reader
@@ -40,7 +41,7 @@ from backtester.outcome.results import RunFolder
 from backtester.outcome.run import Run
 from backtester.outcome.run import load as load_run
 from backtester.planning import Part, Plan, Setup, check_memory, expected_memory, no_bars, plan, setup
-from backtester.recording import Tally
+from backtester.recording import Ready, Tally
 from backtester.signalling import Stopped, signals
 from backtester.trading import ledger
 from backtester.trading.costs import fee_of, micro
@@ -74,17 +75,6 @@ class Loaded:
     def chunks(self) -> list[Chunk]:
         """Everything read."""
         return [chunk for chunk in (self.bars, self.quotes, self.daily) if chunk is not None]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A part that was read and prepared; what was read of it is counted, and forgotten."""
-
-    part: Part
-    prepared: Prepared
-    files: list[pl.DataFrame]
-    rows: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -150,7 +140,7 @@ def _days(
                 continue
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state)
-            behind.do(partial(record.write, ready.prepared, tables, events, done, ready.seconds, time.perf_counter() - begun))
+            behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
             done += len(ready.part.sessions)
             if progress is not None:
                 progress(Progress(done, len(made.sessions), tally.rows))
@@ -165,13 +155,15 @@ def _days(
 
 def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
     """Prepares one part after the other; what a part needs of those before it passes on inside."""
-    past = Past()
+    past, done = Past(), 0
 
     def ready(loaded: Loaded) -> Ready:
-        nonlocal past
+        nonlocal past, done
         prepared, past = prepare_days(made, loaded, past)
+        digests = stage_digests(made, prepared, done) if loaded.part.trade else {}
+        done += len(loaded.part.sessions) if loaded.part.trade else 0
         files, seconds = [chunk.files for chunk in loaded.chunks], sum(chunk.seconds for chunk in loaded.chunks)
-        return Ready(loaded.part, prepared, files, loaded.bars.table.num_rows, seconds)
+        return Ready(loaded.part, prepared, digests, files, loaded.bars.table.num_rows, seconds)
 
     return ready
 

@@ -15,16 +15,28 @@ import polars as pl
 
 from backtester import schema
 from backtester.columns import Floats
-from backtester.digesting import stage_digests
+from backtester.digesting import digest_rows
 from backtester.keeping import kept
 from backtester.market.findings import GRAVE
 from backtester.market.prepare import Prepared
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
-from backtester.planning import Setup
+from backtester.planning import Part, Setup
 from backtester.trading.execution import Events
 
 FLOW = logging.getLogger("backtester.session_flow")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A part that was read and prepared, and the digests of what was prepared; what was read of it is counted, and forgotten."""
+
+    part: Part
+    prepared: Prepared
+    digests: Mapping[str, Sequence[str]]
+    files: list[pl.DataFrame]
+    rows: int
+    seconds: float
 
 
 @dataclass
@@ -121,13 +133,14 @@ class Record:
         self._equity = cash
         self.benchmark = Benchmark.start(len(setup.symbols))
 
-    def write(self, prepared: Prepared, tables: dict[str, pl.DataFrame], events: Events, at: int, loading: float, process: float) -> None:
-        """Everything of one part's sessions; `loading` and `process` are the seconds spent on it."""
+    def write(self, ready: Ready, tables: dict[str, pl.DataFrame], events: Events, at: int, process: float) -> None:
+        """Everything of one part's sessions; `process` are the seconds that its trading took."""
+        prepared, loading = ready.prepared, ready.seconds
         begun = time.perf_counter()
         self._tally.add_prepared(prepared, self._setup.needs.base)
         self.benchmark = self.benchmark.after(prepared)
         self._tally.signals += len(events.t)
-        digests = stage_digests(self._setup, prepared, events, at)
+        digests = digest_rows(prepared, ready.digests, events)
         seconds = dict(prepared.seconds) | {"load": loading, "process": process, "end": time.perf_counter() - begun}
         rows = session_rows(prepared, tables["fills"], tables["equity"], self._equity, seconds)
         self._equity = float(rows["equity"][-1])

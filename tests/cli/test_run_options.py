@@ -56,6 +56,19 @@ print(os.environ.get("POLARS_MAX_THREADS"), "polars" in sys.modules)
         assert done.stdout == f"{told} False\n"
 
 
+def test_a_run_does_without_pandas(project: Path, older: str) -> None:
+    """It takes a quarter of a second to import, and pyarrow imports it wherever it looks for it."""
+    bt("run", older, "--out", "runs/warm")  # what reads the calendar may need it, once
+    code = """
+import sys
+from backtester.cli import main
+main(["run", *sys.argv[1:]], standalone_mode=False)
+print(sorted({"pandas", "pyarrow.compute"} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code, older, "--out", "runs/lean"], cwd=project, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
 def test_validate_says_calendar_and_digest_of_a_good_config(older: str) -> None:
     plain, told = bt("validate", older), json.loads(bt("validate", older, "--json").stdout)
     assert plain.exit_code == 0

@@ -172,6 +172,18 @@ def test_rows_that_are_stored_twice_come_in_one_order_whatever_the_threads(tmp_p
     assert len(orders) == 1
 
 
+def test_a_bar_that_was_filed_with_another_day_stays_with_that_day(tmp_path: Path) -> None:
+    """The query orders by time alone; a stray bar must not tear a session in two."""
+    made = lake(tmp_path, [(DAYS[0], "09:30", "A", 1.0), (DAYS[1], "09:30", "A", 2.0), (DAYS[1], "09:31", "A", 3.0)])
+    path = tmp_path / f"bars/1m/{DAYS[0]}.parquet"
+    late = dt.datetime.fromisoformat(f"{DAYS[1]}T09:30:30+00:00")
+    table = pl.concat([pl.read_parquet(path), pl.read_parquet(path).with_columns(ts=pl.lit(late), close=9.0)])
+    pq.write_table(table.to_arrow().cast(pq.read_schema(path)), path)
+    found = read(reader(made, "A", verify="off"), days())
+    assert rows(found) == [(0, "09:30", "A", 1.0), (0, "09:30", "A", 9.0), (1, "09:30", "A", 2.0), (1, "09:31", "A", 3.0)]
+    assert found.first.tolist() == [0, 2, 4, 4]
+
+
 def damaged(root: Path, how: str) -> Lake:
     made = a_lake(root)
     path = root / "bars/1m/2024-01-02.parquet"
