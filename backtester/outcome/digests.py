@@ -147,8 +147,11 @@ class _ColumnDigest:
         words, codes = categories(own), own.to_physical().to_numpy()
         occurs = np.bincount(codes, minlength=len(words)) > 0
         fresh = [code for code in np.flatnonzero(occurs).tolist() if words[code] not in self._words]
-        for code in sorted(fresh, key=lambda code: int(np.argmax(codes == code))):
-            self._words[words[code]] = len(self._words)
+        if fresh:
+            first = np.empty(len(words), np.int64)
+            first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows with one word the last assignment stays: the first row
+            for code in sorted(fresh, key=first.__getitem__):
+                self._words[words[code]] = len(self._words)
         numbers: NDArray[np.uint32] = np.array([self._words.get(word, 0) for word in words] or [0], np.uint32)[codes]
         return numbers
 
