@@ -60,14 +60,17 @@ class Market:
         return folder
 
 
-def config(name: str, market: Market, *, first: str, last: str, symbols: int, streams: list[str], prefetch_days: int = 21) -> Path:
-    """Write the config of an SMA 5/20 crossover on 1m bars, 100 shares a trade, without costs or limits, and give its path."""
+def config(name: str, market: Market, *, first: str, last: str, symbols: int, streams: list[str], prefetch_days: int | None = None) -> Path:
+    """Write the config of an SMA 5/20 crossover on 1m bars, 100 shares a trade, without costs or limits, and give its path.
+
+    prefetch_days None: as many sessions at once as `bt` chooses itself.
+    """
     content = {
         "session_name": name,
         "exchange_group": "US_EQUITY",
         "asset_class": "EQUITY",
         "mode": "backtest",
-        "backtest_config": {"start_date": first, "end_date": last, "prefetch_days": prefetch_days},
+        "backtest_config": {"start_date": first, "end_date": last} | ({"prefetch_days": prefetch_days} if prefetch_days else {}),
         "session_data_config": {"lake": str(market.make()), "symbols": market.names[:symbols], "streams": streams},
         "strategies": [{"name": "cross", "use": "sma_crossover", "symbols": "all", "params": {"interval": "1m", "fast": 5, "slow": 20}}],
         "account": {"cash": 100_000_000},
