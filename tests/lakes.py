@@ -30,6 +30,15 @@ def lean_raw(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def lean_daily(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lean's own zip of SPY's daily bars, prices multiplied by SPY's factor file."""
+    root = tmp_path_factory.mktemp("lean_daily") / "lake"
+    factors = shared_data / "lean_reference" / "factor_files" / "spy.csv"
+    import_files(root, Request((shared_data / "lean_raw_zip" / "daily" / "spy.zip",), "lean", factors=factors))
+    return root
+
+
+@pytest.fixture(scope="session")
 def lean_2013(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SPY, AIG, BAC, IBM, GOOG and others of Lean, minute trades and quotes with extended hours, raw prices."""
     root = tmp_path_factory.mktemp("lean_2013") / "lake"

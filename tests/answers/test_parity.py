@@ -39,6 +39,22 @@ def test_buying_all_in_on_the_first_bar_ends_as_in_lean(lean_raw: Path, tmp_path
     assert run.manifest["policies"]["optimistic"] is True
 
 
+def test_buying_all_in_on_daily_bars_ends_as_in_lean(lean_daily: Path, tmp_path: Path) -> None:
+    """BasicTemplateDailyAlgorithm: sized at the first day's close, filled at the next day's open."""
+    changes = {
+        "session_data_config.streams": ["1d"],
+        "backtest_config.start_date": "2013-10-08",
+        "backtest_config.end_date": "2013-10-17",
+        "strategies": strategy("buy_and_hold", interval="1d"),
+        "execution": {"sizing": {"type": "equity_fraction", "value": 0.9975}, "commission": {"preset": "ibkr_fixed"}},
+    }
+    run = bt.run(config(lean_daily, changes), out=tmp_path / "run")
+    fills = run.table("fills")
+    assert fills.select("quantity", "session").rows() == [(697.0, dt.date(2013, 10, 9))]
+    assert fills["fee"][0] == pytest.approx(3.49, abs=0.0051)  # Lean prints cents: 697 shares at half a cent
+    assert round(run.metrics["final_equity"], 2) == 104486.22
+
+
 CALLS = {"15:00": 127.14, "15:16": 127.16, "15:30": 127.20, "15:31": 127.16, "15:38": 127.16,
          "15:42": 127.26, "15:47": 127.34, "15:53": 127.37, "15:58": 127.40}  # fmt: skip
 """PyAlgoTrade, SPY 2011-01-03: the close stamp (UTC) of the bar on which a market order was sent -> the price at which it filled."""
