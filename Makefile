@@ -10,7 +10,7 @@ RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo test lint types imports bench bench-short properties lock clean
+.PHONY: help demo test lint types imports bench bench-short differential properties lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.jso
 	@$(BIN)/bt run $(DEMO) --force
 
 test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential'
 
 lint: $(VENV)/dev.stamp ## look for errors and style with ruff
 	@$(BIN)/ruff check .
@@ -52,6 +52,9 @@ imports: $(VENV)/dev.stamp ## check with import-linter that imports point one wa
 
 properties: $(VENV)/test.stamp ## look for new counterexamples with many more property cases; takes long
 	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
+
+differential: $(VENV)/test.stamp ## compare fills and trades with vectorbt and backtesting.py, installed below .bench/
+	@$(BIN)/python -m pytest -q -m differential tests/differential
 
 bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md
 	@$(BIN)/python -m tests.bench --runs $(RUNS)

@@ -33,9 +33,10 @@ class Peer:
 
     def command(self, place: Path, folder: Path) -> list[str | Path]:
         """The command that runs it over the files of `folder`; installs it below `place` first where it is not there."""
-        return [self._python(place), HERE / f"{self.name}_sma.py", folder, *self.options]
+        return [self.python(place), HERE / f"{self.name}_sma.py", folder, *self.options]
 
-    def _python(self, place: Path) -> Path:
+    def python(self, place: Path) -> Path:
+        """The interpreter of its environment below `place`, which is made first where it is not there."""
         pinned = HERE / f"{self.name}.txt"
         folder = place / "peers" / self.name
         done = folder / "installed.txt"
