@@ -113,10 +113,18 @@ class StrategySettings(Settings):
 
 
 class ResourceSettings(Settings):
-    """`resources`: limits that never change a result."""
+    """`resources`: limits that never change a result; a strategy that breaks one of its own is stopped."""
 
     max_memory: Memory | None = None
     threads: int | None = Field(None, ge=1, le=MAX_THREADS)
+    isolate_strategies: bool = Field(False, description="call each strategy in a process of its own; either limit below asks for it too")
+    strategy_timeout_seconds: float | None = Field(None, gt=0.0, le=1e6, description="wall time that a strategy may take for one session")
+    strategy_memory: Memory | None = Field(None, description="what a strategy may hold beyond libraries and the market's columns")
+
+    @property
+    def apart(self) -> bool:
+        """Whether strategies are called in processes of their own."""
+        return self.isolate_strategies or self.strategy_timeout_seconds is not None or self.strategy_memory is not None
 
 
 class Config(Settings):

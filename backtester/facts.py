@@ -47,7 +47,13 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
         finished=dt.datetime.now(dt.UTC),
         status=5 if stopped else 0,
         streams=[asdict(stream) for stream in setup.requirements.streams],
-        execution={"prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts)},
+        execution={
+            "prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts),
+            "isolated": config.resources.apart,
+            "stopped": [
+                {"strategy": setup.names[one.strategy], "session": str(one.session), "error": str(one.error)} for one in stopped
+            ],
+        },
         counts={
             "stored_rows": tally.rows, "bars": tally.bars, "derived_bars": tally.derived, "signals": tally.signals,
             "daily_bars_from_lake": tally.stored_days,
@@ -101,7 +107,7 @@ def _blind(tally: Tally) -> list[str]:
 
 
 def _stops(setup: Setup, stopped: Sequence[Stopped]) -> list[str]:
-    return [f"strategy {setup.names[one.strategy]} was stopped on {one.session}: {one.error}" for one in stopped]
+    return [f"incomplete: strategy {setup.names[one.strategy]} was stopped on {one.session}: {one.error}" for one in stopped]
 
 
 def _rows(days: Sessions) -> list[list[str]]:

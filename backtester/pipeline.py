@@ -42,7 +42,8 @@ from backtester.outcome.run import Run
 from backtester.outcome.run import load as load_run
 from backtester.planning import Part, Plan, Setup, check_memory, expected_memory, no_bars, plan, setup
 from backtester.recording import Ready, Tally
-from backtester.signalling import Stopped, signals
+from backtester.signalling import Stopped, calls, signals
+from backtester.signals import calling
 from backtester.trading import ledger
 from backtester.trading.costs import fee_of, micro
 from backtester.trading.execution import Carry, Events, Market, finish, trade
@@ -114,9 +115,14 @@ def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Pas
     return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past)
 
 
-def trade_days(made: Setup, prepared: Prepared, at: int, state: State) -> tuple[Tables, Events, State]:
-    """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run."""
-    events, stopped = signals(made, prepared, at, state.stopped)
+def trade_days(
+    made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call
+) -> tuple[Tables, Events, State]:
+    """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run.
+
+    `call` is how strategies are called.
+    """
+    events, stopped = signals(made, prepared, at, state.stopped, call)
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
     outcome, carry = trade(_market(made, prepared), events, state.carry, made.config.execution, made.config.trading_config)
@@ -132,14 +138,14 @@ def _days(
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
     score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
     record = recording.Record(made, folder, score, tally, cash)
-    with Behind() as behind:
+    with Behind() as behind, calls(made) as call:
         for ready in load.ahead(_preparer(made), load.ahead(_reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
             if not ready.part.trade:
                 tally.add_daily(ready.prepared)
                 continue
             begun = time.perf_counter()
-            tables, events, state = trade_days(made, ready.prepared, done, state)
+            tables, events, state = trade_days(made, ready.prepared, done, state, call)
             behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
             done += len(ready.part.sessions)
             if progress is not None:

@@ -6,16 +6,11 @@ signalled before does not depend on how the run is cut; then it is stopped for t
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-import sys
-import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -25,10 +20,10 @@ from backtester.market.history import prior_session
 from backtester.market.prepare import Prepared
 from backtester.planning import Setup
 from backtester.reach import Trader, indicator_columns
-from backtester.signals import batch, indicators
-from backtester.signals.bars import Bars
+from backtester.signals import batch, calling, indicators
 from backtester.signals.batch import Batch, Found, View
-from backtester.signals.strategy import checked
+from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
+from backtester.signals.loading import source_of
 from backtester.trading.execution import Events
 
 LOG = logging.getLogger("backtester.strategies")
@@ -43,112 +38,80 @@ class Stopped:
     error: StrategyError
 
 
-def signals(setup: Setup, prepared: Prepared, at: int, stopped: Sequence[Stopped]) -> tuple[Events, list[Stopped]]:
+@contextmanager
+def calls(setup: Setup) -> Iterator[Call]:
+    """How the run calls its strategies: in this process, or each in one of its own where the config asks for it."""
+    resources = setup.config.resources
+    if not resources.apart:
+        yield calling.call
+        return
+    from backtester.signals.apart import Apart, Limits  # most runs do without
+    from backtester.signals.messages import Origin
+
+    origins = []
+    for trader in setup.traders:
+        use = trader.entry.use
+        digest = source_of(use, type(trader.strategy)).digest
+        origins.append(Origin(use, str(setup.config.root), json.dumps(trader.entry.params), digest))
+    callers = [_caller(setup, trader) for trader in setup.traders]
+    with Apart(callers, origins, Limits(resources.strategy_timeout_seconds, resources.strategy_memory)) as apart:
+        yield apart.call
+
+
+def signals(
+    setup: Setup, prepared: Prepared, at: int, stopped: Sequence[Stopped], call: Call = calling.call
+) -> tuple[Events, list[Stopped]]:
     """Events of all strategies in a chunk, and those stopped by now; `at` is the chunk's first session in the run."""
     found: list[tuple[int, Found]] = []
     out = {one.strategy: one for one in stopped}
+    given = Given(prepared.sessions.label, lambda interval, lookback: view_of(setup, prepared, interval, at, lookback), prepared.historical)
     for place, trader in enumerate(setup.traders):
         if place in out:
             continue
+        caller = _caller(setup, trader)
         try:
-            found.append((place, _call(setup, prepared, at, trader)))
+            found.append((place, call(caller, given, None)))
         except StrategyError as error:
-            pieces, session, cause = _until_error(setup, prepared, at, trader, error)
+            pieces, session, cause = _until_error(call, caller, given, error)
             found += [(place, piece) for piece in pieces]
+            if session is None:
+                LOG.warning("%s; its sessions were taken one by one, and each of them alone did not", cause)
+                continue
             out[place] = Stopped(place, prepared.sessions.label[session], cause)
-            LOG.error("%s\n%s", cause, _traceback(cause, trader))
+            LOG.error("\n".join(filter(None, (str(cause), calling.said(cause, caller)))))
     return _events(setup, prepared, found), list(out.values())
 
 
-def _until_error(setup: Setup, prepared: Prepared, at: int, trader: Trader, error: StrategyError) -> tuple[list[Found], int, StrategyError]:
-    """What the strategy signals in the sessions before the one in which it raises, and that session."""
+def _until_error(call: Call, caller: Caller, given: Given, error: StrategyError) -> tuple[list[Found], int | None, StrategyError]:
+    """What the strategy signals in the sessions before the one in which it raises, and that session; None: more at once were too many."""
+    if len(given.days) == 1:
+        return [], 0, _of_one_symbol(call, caller, given, 0, error)
     pieces = []
-    for session in range(len(prepared.sessions)):
+    for session in range(len(given.days)):
         try:
-            pieces.append(_call(setup, prepared, at, trader, session))
+            pieces.append(call(caller, given, session))
         except StrategyError as single:
-            return pieces, session, _of_one_symbol(setup, prepared, at, trader, session, single)
-    return [], 0, error
+            return pieces, session, _of_one_symbol(call, caller, given, session, single)
+    return (pieces, None, error) if isinstance(error, LimitError) else ([], 0, error)
 
 
-def _of_one_symbol(setup: Setup, prepared: Prepared, at: int, trader: Trader, session: int, error: StrategyError) -> StrategyError:
+def _of_one_symbol(call: Call, caller: Caller, given: Given, session: int, error: StrategyError) -> StrategyError:
     """The same error of the first symbol that alone brings it about in the session, which then names it; else the error itself."""
-    if trader.strategy.layout == "bars" and "symbol " not in (error.where or ""):
-        for symbol in trader.symbols:
+    if caller.strategy.layout == "bars" and "symbol " not in (error.where or "") and not isinstance(error, EndedError):
+        for symbol in caller.symbols:
             try:
-                _call(setup, prepared, at, replace(trader, symbols=np.array([symbol])), session)
+                call(replace(caller, symbols=np.array([symbol])), given, session)
             except StrategyError as alone:
-                if (alone.what, alone.value) == (error.what, error.value):
+                if (alone.what, str(alone.value)) == (error.what, str(error.value)):
                     return alone
     return error
 
 
-def _call(setup: Setup, prepared: Prepared, at: int, trader: Trader, only: int | None = None) -> Found:
-    """One call of a strategy's `signals` over the chunk, or over one of its sessions."""
-    main, *others = trader.strategy.inputs
-    first = _cut(setup, prepared, at, trader, main, only)
-    batches = {main: first} | {name: _cut(setup, prepared, at, trader, name, only, first) for name in others}
-    everything = {name: made.bars for name, made in batches.items()}
-    for key, made in batches.items():
-        longer = partial(_longer, setup, prepared, at, trader, key, only, first)
-        made.bars.bound(everything, indicator_columns(setup.config, made.bars.interval), made.bars.historical_columns, longer)
-    name = trader.entry.name
-    try:
-        with _contained():
-            given = trader.strategy.signals(first.bars)
-        wishes = checked(given, first.bars, name)
-    except KeyboardInterrupt:
-        raise
-    except StrategyError as error:
-        where = _where(trader, first, error, error.where)
-        raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
-    except BaseException as error:
-        value = f"{type(error).__name__}: {error}".splitlines()[0]
-        action = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
-        raise StrategyError("a strategy raised an error", where=_where(trader, first, error), value=value, action=action) from error
-    finally:
-        for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
-            made.bars.bound({}, {}, {})
-    return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
-
-
-@contextmanager
-def _contained() -> Iterator[None]:
-    """What a strategy changes of the process is put back: the current folder, warnings, numpy's handling of errors (STR-21)."""
-    folder = Path.cwd()
-    with np.errstate(), warnings.catch_warnings():
-        try:
-            yield
-        finally:
-            os.chdir(folder)
-
-
-def _where(trader: Trader, first: Batch, error: BaseException, told: str | None = None) -> str:
-    """The strategy, the line of its file, what the error itself says of the place, else the sessions and the symbol of the call."""
-    head = f"strategy {trader.entry.name}"
-    place = (told or "").removeprefix(head).lstrip(", ")
-    if "session " not in place:
-        days = sorted({str(day) for day in first.bars.session.ravel()})
-        symbols = {str(symbol) for symbol in first.bars.symbol.ravel()}
-        place += f", session {days[0]}" if len(days) == 1 else f", sessions {days[0]} to {days[-1]}" if days else ", no session"
-        place += f", symbol {symbols.pop()}" if len(symbols) == 1 else ""
-    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file(trader)]
-    line = f"{Path(_file(trader)).name}:{lines[-1]}" if lines else ""
-    return ", ".join(word for word in (head, line, place.strip(", ")) if word)
-
-
-def _traceback(error: StrategyError, trader: Trader) -> str:
-    """What the strategy itself raised, from its own file on; frames of the program before it say nothing to its author."""
-    cause = error.__cause__ or error
-    frame = cause.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename != _file(trader):
-        frame = frame.tb_next
-    return "".join(traceback.format_exception(type(cause), cause, frame, chain=False)) if frame is not None else ""
-
-
-def _file(trader: Trader) -> str:
-    """The file that the strategy's class stands in."""
-    return str(getattr(sys.modules.get(type(trader.strategy).__module__), "__file__", ""))
+def _caller(setup: Setup, trader: Trader) -> Caller:
+    """The strategy as it is called, in every part of the run."""
+    columns = {interval: indicator_columns(setup.config, interval) for interval in trader.strategy.inputs.values()}
+    advice = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
+    return Caller(trader.entry.name, trader.strategy, trader.symbols, trader.lookback, columns, advice)
 
 
 def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: int) -> View:
@@ -157,26 +120,6 @@ def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: 
     back = setup.back[interval, lookback][at : at + len(prepared.sessions)]
     look_back = setup.config.session_data_config.historical.enable_quality
     return View(prepared.tapes[interval], prepared.seen[interval], prepared.first(interval), bars, last_slot, back, look_back)
-
-
-def _cut(
-    setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, like: Batch | None = None, more: int = 0
-) -> Batch:
-    """One input of a strategy, with `more` bars of history than it asks for; those beside the first have the rows of the first."""
-    lookback = trader.lookback[name] + more
-    view = view_of(setup, prepared, trader.strategy.inputs[name], at, lookback)
-    historical = prepared.historical if not more else {}
-    if only is not None:
-        view = batch.one_session(view, only)
-        historical = {key: values[only : only + 1] for key, values in historical.items()}
-    if trader.strategy.layout == "clock":
-        return batch.clock(view, trader.symbols, lookback, historical)
-    return batch.rows(view, trader.symbols, lookback, historical, like)
-
-
-def _longer(setup: Setup, prepared: Prepared, at: int, trader: Trader, name: str, only: int | None, first: Batch, more: int) -> Bars:
-    """The bars of an input with more history, for an indicator's warm-up."""
-    return _cut(setup, prepared, at, trader, name, only, first, more).bars
 
 
 def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:

@@ -1,0 +1,172 @@
+"""Calling: one strategy called over some sessions, what it gives back checked and turned into events, what it raises explained.
+
+Place in the flow: phase 5 of a day, between prepared columns and decisions. It is the same code in the run's own process and in a
+strategy's (`apart`), and so the same bits. Never trades, never keeps anything between calls.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import Floats, Ints
+from backtester.errors import StrategyError
+from backtester.signals import batch
+from backtester.signals.bars import Bars
+from backtester.signals.batch import Batch, Found, View
+from backtester.signals.strategy import Strategy, checked
+
+Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
+"""Configured indicators of one interval: column name -> (indicator, parameters, output)."""
+
+
+class EndedError(StrategyError):
+    """A strategy's process ended, or was ended, before it answered."""
+
+
+class LimitError(EndedError):
+    """A strategy took longer, or wanted more memory, than `resources` allow."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What it takes to call a strategy: its name in the run, the object, symbols (index), history of each input in bars, configured
+    indicators by interval, and where to look when it raises.
+    """
+
+    name: str
+    strategy: Strategy
+    symbols: Ints
+    lookback: Mapping[str, int]
+    columns: Mapping[str, Columns]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """What may be seen of the sessions that are worked on together.
+
+    days: their labels. view: (interval, bars of history) -> the tapes, with how far each session may look back. historical: name ->
+    values of shape (sessions, symbols) or (sessions, symbols, slots).
+    """
+
+    days: NDArray[np.datetime64]
+    view: Callable[[str, int], View]
+    historical: Mapping[str, Floats]
+
+
+Call = Callable[[Caller, Given, int | None], Found]
+"""Calls a strategy over all sessions that are given, or over one of them; raises StrategyError."""
+
+
+def call(caller: Caller, given: Given, only: int | None = None) -> Found:
+    """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError."""
+    main, *others = caller.strategy.inputs
+    first = _cut(caller, given, main, only)
+    batches = {main: first} | {name: _cut(caller, given, name, only, first) for name in others}
+    everything = {name: made.bars for name, made in batches.items()}
+    for key, made in batches.items():
+        longer = partial(_longer, caller, given, key, only, first)
+        made.bars.bound(everything, caller.columns[made.bars.interval], made.bars.historical_columns, longer)
+    try:
+        with _contained():
+            answer = caller.strategy.signals(first.bars)
+        wishes = checked(answer, first.bars, caller.name)
+    except KeyboardInterrupt:
+        raise
+    except StrategyError as error:
+        where = _where(caller, first, error, error.where)
+        raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
+    except BaseException as error:
+        value = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StrategyError("a strategy raised an error", where=_where(caller, first, error), value=value, action=caller.advice) from error
+    finally:
+        for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
+            made.bars.bound({}, {}, {})
+    return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
+
+
+def said(error: StrategyError, caller: Caller) -> str:
+    """What the strategy itself raised, from its own file on; frames of the program before it say nothing to its author."""
+    if notes := getattr(error, "__notes__", None):
+        return "\n".join(notes)
+    cause = error.__cause__ or error
+    frame = cause.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != file_of(caller):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(cause), cause, frame, chain=False)) if frame is not None else ""
+
+
+def place_of(caller: Caller, days: NDArray[np.datetime64]) -> str:
+    """The strategy and the sessions of a call, for an error."""
+    return f"strategy {caller.name}, {_span([str(day) for day in days])}"
+
+
+@contextmanager
+def _contained() -> Iterator[None]:
+    """What a strategy changes of the process is put back: folder, time zone, locale, warnings, numpy's handling of errors (STR-21)."""
+    folder, zone, words = Path.cwd(), os.environ.get("TZ"), locale.setlocale(locale.LC_ALL)
+    with np.errstate(), warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            if os.environ.get("TZ") != zone:
+                os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
+                time.tzset()
+            if locale.setlocale(locale.LC_ALL) != words:
+                locale.setlocale(locale.LC_ALL, words)
+
+
+def _where(caller: Caller, first: Batch, error: BaseException, told: str | None = None) -> str:
+    """The strategy, the line of its file, what the error itself says of the place, else the sessions and the symbol of the call."""
+    head = f"strategy {caller.name}"
+    place = (told or "").removeprefix(head).lstrip(", ")
+    if "session " not in place:
+        symbols = {str(symbol) for symbol in first.bars.symbol.ravel()}
+        place += ", " + _span(sorted({str(day) for day in first.bars.session.ravel()}))
+        place += f", symbol {symbols.pop()}" if len(symbols) == 1 else ""
+    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file_of(caller)]
+    line = f"{Path(file_of(caller)).name}:{lines[-1]}" if lines else ""
+    return ", ".join(word for word in (head, line, place.strip(", ")) if word)
+
+
+def _span(days: list[str]) -> str:
+    if not days:
+        return "no session"
+    return f"session {days[0]}" if len(days) == 1 else f"sessions {days[0]} to {days[-1]}"
+
+
+def file_of(caller: Caller) -> str:
+    """The file that the strategy's class stands in."""
+    return str(getattr(sys.modules.get(type(caller.strategy).__module__), "__file__", ""))
+
+
+def _cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch | None = None, more: int = 0) -> Batch:
+    """One input of a strategy, with `more` bars of history than it asks for; those beside the first have the rows of the first."""
+    lookback = caller.lookback[name] + more
+    view = given.view(caller.strategy.inputs[name], lookback)
+    historical = given.historical if not more else {}
+    if only is not None:
+        view = batch.one_session(view, only)
+        historical = {key: values[only : only + 1] for key, values in historical.items()}
+    if caller.strategy.layout == "clock":
+        return batch.clock(view, caller.symbols, lookback, historical)
+    return batch.rows(view, caller.symbols, lookback, historical, like)
+
+
+def _longer(caller: Caller, given: Given, name: str, only: int | None, first: Batch, more: int) -> Bars:
+    """The bars of an input with more history, for an indicator's warm-up."""
+    return _cut(caller, given, name, only, first, more).bars

@@ -1,0 +1,150 @@
+"""Child: the process of one strategy. It loads the strategy, then answers one call after the other until it is ended.
+
+Place in the flow: started by `apart`, which alone speaks with it. Never reads a lake, never trades, and never outlives the run:
+the system ends it with the process that started it, even where that one is killed.
+
+    from the run     caller (once), given (once a part), only and symbols (each call)
+    to the run       ready or error (once), found or error (to each call)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from backtester.errors import StrategyError
+from backtester.signals.calling import Caller, Given, LimitError, call, place_of
+from backtester.signals.loading import resolve, source_of
+from backtester.signals.messages import Nest, given_of, of_error, of_found
+from backtester.signals.parcel import packed, receive, send, unpacked
+
+_ENDS_WITH_ITS_PARENT = 1
+"""PR_SET_PDEATHSIG of <sys/prctl.h>."""
+
+
+def serve(number: int, words: int, parent: int, asks_where: int) -> None:
+    """Load and answer over the socket `number` until the other side is gone.
+
+    At a crash, and when it is asked by the signal `asks_where`, the process writes where it is into the file `words`.
+    """
+    del sys.argv[1:]
+    ctypes.CDLL(None).prctl(_ENDS_WITH_ITS_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    faulthandler.enable(words, all_threads=False)
+    faulthandler.register(asks_where, words, all_threads=False)
+    with socket.socket(fileno=number) as line:
+        _answer_all(line)
+
+
+def _answer_all(line: socket.socket) -> None:
+    first = receive(line)
+    if first is None:
+        return
+    message = unpacked(first, shared=True)
+    try:
+        caller = _loaded(message["caller"])
+    except StrategyError as error:
+        _answer(line, {"error": of_error(error, None)})
+        return
+    memory = message["memory"]
+    if message["warm"]:
+        _warm()
+    base, given, shared = _size(), None, 0
+    _answer(line, {"ready": True})
+    while (number := receive(line)) is not None:
+        size = os.fstat(number).st_size
+        message = unpacked(number, shared=True)
+        if "given" in message:
+            given, shared = given_of(message["given"]), size
+            continue
+        assert given is not None
+        ceiling = None if memory is None else base + shared + memory
+        _answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
+
+
+def _answer(line: socket.socket, message: Nest) -> None:
+    number = packed(message)
+    send(line, number)
+    os.close(number)
+
+
+def _loaded(message: Nest) -> Caller:
+    """The strategy as the run loaded it; StrategyError where that is not possible any more."""
+    where = f"strategy {message['name']}"
+    kind = resolve(message["use"], Path(message["root"]))
+    if source_of(message["use"], kind).digest != message["digest"]:
+        raise StrategyError("the strategy's file was changed while the run went", where=where, action="run again")
+    try:
+        strategy = kind.model_validate_json(message["params"])
+    except Exception as error:  # the checks of a strategy's fields are its author's code and may raise anything
+        value = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StrategyError("the strategy refuses in its own process what it took before", where=where, value=value) from error
+    columns = {
+        interval: {name: (indicator, params, output) for name, (indicator, params, output) in held.items()}
+        for interval, held in message["columns"].items()
+    }
+    return Caller(message["name"], strategy, message["symbols"], message["lookback"], columns, message["advice"])
+
+
+def _warm() -> None:
+    """Load the compiler of the indicators and one of them, which counts neither as a strategy's time nor as its memory."""
+    from backtester.signals.indicator_kernels import kernel  # numba is heavy
+
+    kernel("mean")
+
+
+def _called(caller: Caller, given: Given, only: int | None, memory: int | None, ceiling: int | None) -> Nest:
+    """What a call found, or the error that it raised."""
+    place = place_of(caller, given.days if only is None else given.days[only : only + 1])
+    try:
+        with _beneath(ceiling):
+            found = call(caller, given, only)
+        return {"found": of_found(found)}
+    except KeyboardInterrupt:  # raised by the strategy: the user's own goes to the run alone
+        error = StrategyError("a strategy raised an error", where=place, value="KeyboardInterrupt", action=caller.advice)
+    except StrategyError as raised:
+        error = raised
+        if ceiling is not None and isinstance(raised.__cause__, MemoryError):
+            error = _too_much(raised.__cause__, raised.where or place, memory)
+    except MemoryError as raised:
+        error = _too_much(raised, place, memory)
+    return {"error": of_error(error, caller)}
+
+
+def _too_much(cause: MemoryError, where: str, memory: int | None) -> StrategyError:
+    allowed = "what the system gives" if memory is None else f"{memory:,} bytes, /resources/strategy_memory"
+    said = (str(cause).splitlines() or [type(cause).__name__])[0]
+    error = LimitError(
+        "a strategy wanted too much memory", where=where, value=said, allowed=allowed, action="raise the limit, or hold less"
+    )
+    error.__cause__ = cause
+    return error
+
+
+@contextmanager
+def _beneath(ceiling: int | None) -> Iterator[None]:
+    """The process cannot grow above so many bytes of addresses meanwhile."""
+    if ceiling is None:
+        yield
+        return
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (ceiling if most == resource.RLIM_INFINITY else min(ceiling, most), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, most))
+
+
+def _size() -> int:
+    """Bytes of addresses that the process has."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()

@@ -1,0 +1,122 @@
+"""Messages: what the run and the process of a strategy tell each other, as nests for parcels and back.
+
+Place in the flow: between `apart` and `child`, beneath both. A strategy is named by its `use` and its settings and loaded anew on the
+other side; what it sees are the same columns, what it finds the same events. Never holds code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from backtester.columns import TAPE_COLUMNS, Sessions, Tape
+from backtester.errors import StrategyError
+from backtester.signals import indicators
+from backtester.signals.batch import Found, View
+from backtester.signals.calling import Caller, Given, LimitError, said
+
+Nest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a strategy is loaded from: `use`, the folder at which relative paths start, settings as JSON, and its file's SHA-256."""
+
+    use: str
+    root: str
+    params: str
+    digest: str
+
+
+def wanted(callers: Iterable[Caller]) -> dict[str, set[int]]:
+    """Interval -> all numbers of bars of history that the strategies, and configured indicators for their warm-up, may look at."""
+    found: dict[str, set[int]] = {}
+    for caller in callers:
+        for name, interval in caller.strategy.inputs.items():
+            own = caller.lookback[name]
+            more = (indicators.settled(kind, params) for kind, params, _ in caller.columns[interval].values())
+            found.setdefault(interval, set()).update({own, *(own + warmup for warmup in more)})
+    return found
+
+
+def of_given(given: Given, asked: Mapping[str, set[int]]) -> Nest:
+    """What may be seen, with the histories that are asked for."""
+    views = {}
+    for interval, lookbacks in asked.items():
+        by = {str(lookback): given.view(interval, lookback) for lookback in sorted(lookbacks)}
+        one = next(iter(by.values()))
+        views[interval] = {
+            "live": _of_tape(one.live),
+            "seen": None if one.seen is one.live else _of_tape(one.seen),
+            "first": one.first,
+            "bars": one.bars,
+            "last_slot": one.last_slot,
+            "look_back": one.look_back,
+            "back": {lookback: view.back for lookback, view in by.items()},
+        }
+    return {"days": given.days, "views": views, "historical": dict(given.historical)}
+
+
+def given_of(message: Nest) -> Given:
+    """What may be seen, as it was on the other side."""
+    views: dict[tuple[str, int], View] = {}
+    for interval, held in message["views"].items():
+        live = _tape_of(held["live"])
+        seen = live if held["seen"] is None else _tape_of(held["seen"])
+        for lookback, back in held["back"].items():
+            view = View(live, seen, held["first"], held["bars"], held["last_slot"], back, held["look_back"])
+            views[interval, int(lookback)] = view
+    return Given(message["days"], lambda interval, lookback: views[interval, lookback], message["historical"])
+
+
+def of_caller(caller: Caller, origin: Origin) -> Nest:
+    """How a strategy is loaded and called."""
+    return _fields_of(origin) | {
+        "name": caller.name, "symbols": caller.symbols, "lookback": dict(caller.lookback), "columns": caller.columns, "advice": caller.advice,
+    }  # fmt: skip
+
+
+def of_found(found: Found) -> Nest:
+    """Events, column by column."""
+    return _fields_of(found)
+
+
+def found_of(message: Nest) -> Found:
+    """Events, as they were on the other side."""
+    return Found(**message)
+
+
+def of_error(error: StrategyError, caller: Caller | None) -> Nest:
+    """An error's facts, with the traceback of what the strategy itself raised."""
+    return {
+        "what": error.what,
+        "where": error.where,
+        "value": None if error.value is None else str(error.value),
+        "allowed": error.allowed,
+        "action": error.action,
+        "limit": isinstance(error, LimitError),
+        "said": "" if caller is None else said(error, caller),
+    }
+
+
+def error_of(message: Nest) -> StrategyError:
+    """The error, with the traceback as its note."""
+    facts = {name: message[name] for name in ("where", "value", "allowed", "action")}
+    error = (LimitError if message["limit"] else StrategyError)(message["what"], **facts)
+    if message["said"]:
+        error.add_note(message["said"])
+    return error
+
+
+def _fields_of(value: Any) -> Nest:
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def _of_tape(tape: Tape) -> Nest:
+    columns = {name: tape.column(name) for name in ("start", "count", *TAPE_COLUMNS)}
+    return {"interval": tape.interval, "symbols": tape.symbols, "sessions": _fields_of(tape.sessions), "columns": columns}
+
+
+def _tape_of(message: Nest) -> Tape:
+    return Tape(message["interval"], tuple(message["symbols"]), Sessions(**message["sessions"]), **message["columns"])
