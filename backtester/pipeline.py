@@ -125,7 +125,8 @@ def trade_days(
     events, stopped = signals(made, prepared, at, state.stopped, call)
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
-    outcome, carry = trade(_market(made, prepared), events, state.carry, made.config.execution, made.config.trading_config)
+    config = made.config
+    outcome, carry = trade(_market(made, prepared), events, state.carry, config.execution, config.trading_config, config.account)
     tables = ledger.tables(outcome)
     return tables, events, State(carry, tuple(stopped))
 

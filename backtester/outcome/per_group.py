@@ -1,6 +1,6 @@
 """Statistics of round trips: of all, of each symbol, of each strategy.
 
-Place in the flow: metrics.py feeds `Trips` with the trades table as it is written and asks at the end. Keeps only numbers: 60 bytes
+Place in the flow: metrics.py feeds `Trips` with the trades table as it is written and asks at the end. Keeps only numbers: 70 bytes
 a trade. Money is summed as whole numbers of 1e-6 currency units, so the order of trades does not matter.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-_COLUMNS = {"pnl": np.int64, "fees": np.int64, "hold": np.int64, "mae": np.float64, "mfe": np.float64, "open": np.bool_}
+_COLUMNS = {"pnl": np.int64, "fees": np.int64, "borrow": np.int64, "hold": np.int64, "mae": np.float64, "mfe": np.float64, "open": np.bool_}
 _MINUTE = 60_000_000
 
 
@@ -49,6 +49,7 @@ class Trips:
         values = (
             micro(trades["pnl"]),
             micro(trades["fees"]),
+            micro(trades["borrow"]),
             hold.to_numpy(),
             *(trades[name].to_numpy() for name in ("mae", "mfe", "is_open")),
         )
@@ -60,9 +61,9 @@ class Trips:
             self._parts[name].append(trades[name].replace_strict(codes, return_dtype=pl.Int32).to_numpy())
 
     def totals(self) -> tuple[int, int]:
-        """Profit and fees of all trades in 1e-6 units."""
+        """Profit of all trades, and what their fills cost, in 1e-6 units."""
         columns = self._columns()
-        return exact_sum(columns["pnl"]), exact_sum(columns["fees"])
+        return exact_sum(columns["pnl"]), exact_sum(columns["fees"]) - exact_sum(columns["borrow"])
 
     def overall(self) -> dict[str, Any]:
         """The statistics of all trades."""

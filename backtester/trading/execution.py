@@ -36,7 +36,9 @@ class SizingSettings(Settings):
 
 
 class ExecutionSettings(Settings):
-    """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price."""
+    """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price,
+    borrow_bps is what a short position costs, in basis points a year.
+    """
 
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
     price: Literal["trade", "quote"] = "trade"
@@ -49,13 +51,17 @@ class ExecutionSettings(Settings):
     no_entry_minutes: float = Field(default=0.0, ge=0.0)
     stop_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
     take_profit: float | None = Field(default=None, gt=0.0)
-    intrabar: Literal["pessimistic"] = "pessimistic"
+    intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
+    limit_fill: Literal["through", "touch"] = "through"
+    borrow_bps: float = Field(default=0.0, ge=0.0)
 
 
 class AccountSettings(Settings):
-    """One cash account shared by all strategies."""
+    """One account shared by all strategies: its cash, whether it may sell what it has not, how much it may hold for each unit of equity."""
 
     cash: float = Field(gt=0.0, le=1e12)
+    allow_short: bool = False
+    leverage: float = Field(default=1.0, ge=1.0, le=100.0)
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,9 @@ class Carry:
     """All that passes from one chunk of sessions to the next: a frozen value, so that a run cut at any session equals the whole.
 
     Money in 1e-6 currency. pairs: the positions (records.PAIR, one row a strategy and symbol); orders: those still open; decisions:
-    the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; realized: profit
-    of the trades closed so far; peak: highest equity so far; width: number of symbols; symbols and strategies: their names, known
-    from the first chunk on.
+    the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; day: label of the
+    last session, days since 1970, or NONE; realized: profit of the trades closed so far; peak: highest equity so far; width: number of
+    symbols; symbols and strategies: their names, known from the first chunk on.
     """
 
     start_cash: int
@@ -145,6 +151,7 @@ class Carry:
     marks: int
     peak: int
     slots: int
+    day: int
     next_order: int
     next_trade: int
     realized: int
@@ -161,13 +168,16 @@ class Carry:
         """The account before the first slot."""
         pairs = np.zeros(n_strategies * n_symbols, records.PAIR)
         pairs["symbol"] = np.arange(len(pairs)) % n_symbols
-        for name in ("stop", "target", "wait", "at_close", "trade", "slot", "ts"):
+        for name in ("stop", "target", "entry", "exit", "at_close", "trade", "slot", "ts"):
             pairs[name] = records.NONE
         orders = np.zeros(0, records.ORDER)
-        return cls(cash_micro, cash_micro, 0, cash_micro, 0, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions())
+        day = records.NONE
+        return cls(cash_micro, cash_micro, 0, cash_micro, 0, day, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions())
 
 
-def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings) -> tuple[Outcome, Carry]:
+def trade(
+    market: Market, events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings
+) -> tuple[Outcome, Carry]:
     """Trade a chunk of whole sessions: what came of it, and what the next chunk starts from.
 
     Raises DataError where a price at a fill is not above zero or an amount is larger than an account can hold, InternalError where
@@ -177,16 +187,17 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
 
     _check(market, events, carry)
     events = events.sorted()
-    book, held = inputs.book(events, carry, execution, risk, len(market.ts)), len(carry.decisions["ts"])
+    rules, held = inputs.rules(execution, risk, account), len(carry.decisions["ts"])
+    book = inputs.book(events, carry, rules, len(market.ts))
     slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
-    account = book.account[0]
-    if account["error"] != records.NO_ERROR:
-        raise _stopped(market, int(account["error"]), int(account["pair"]), slot)
-    fills, trades, moments = book.fills[: account["fills"]], book.trades[: account["trades"]], book.moments[: account["equity"]]
-    made, tags = book.orders[: account["orders"]], carry.tags + events.tags
+    ended = book.account[0]
+    if ended["error"] != records.NO_ERROR:
+        raise _stopped(market, int(ended["error"]), int(ended["pair"]), slot)
+    fills, trades, moments = book.fills[: ended["fills"]], book.trades[: ended["trades"]], book.moments[: ended["equity"]]
+    made, tags = book.orders[: ended["orders"]], carry.tags + events.tags
     decisions = _decisions(market, events, carry, book.verdicts)
     after, ready = _after(market, carry, book, decisions, tags)
-    accounting.check_chunk(market, carry, after, fills, trades, moments)
+    accounting.check_chunk(market, carry, after, fills, trades, moments, execution.borrow_bps)
     outcome = Outcome(
         market.symbols,
         market.strategies,
@@ -203,9 +214,10 @@ def trade(market: Market, events: Events, carry: Carry, execution: ExecutionSett
 def finish(carry: Carry) -> Outcome:
     """The end of the run: what still waits stays open, and positions still held are trades marked at the last close."""
     accounting.check_profit(carry)
-    waits = carry.orders["type"] == records.MARKET
+    waits = carry.orders["role"] != records.GUARD
+    decided = carry.orders["decision"] != records.NONE
     decisions, orders = {name: values.copy() for name, values in carry.decisions.items()}, carry.orders.copy()
-    decisions["reason"][orders["decision"][waits]] = NO_BAR_TO_FILL
+    decisions["reason"][orders["decision"][decided]] = NO_BAR_TO_FILL
     orders["reason"] = np.where(waits, NO_BAR_TO_FILL, NO_REASON)
     return Outcome(
         carry.symbols,
@@ -268,11 +280,11 @@ def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: t
     still = np.flatnonzero(made["status"] == records.OPEN)
     orders, place = made[still], np.full(len(made) + 1, records.NONE, np.int64)
     place[still] = np.arange(len(still))
-    for name in ("stop", "target", "wait"):
+    for name in ("stop", "target", "entry", "exit"):
         pairs[name] = place[pairs[name]]
-    waits = orders["type"] == records.MARKET
-    ready = int(orders["decision"][waits].min(initial=len(decisions["ts"])))
-    orders["decision"][waits] -= ready
+    decided = orders["decision"] != records.NONE
+    ready = int(orders["decision"][decided].min(initial=len(decisions["ts"])))
+    orders["decision"][decided] -= ready
     back = {name: values[ready:].copy() for name, values in decisions.items()}
     used, back["tag"] = _used(back["tag"])
     peak = int((moments["cash"] + moments["marks"]).max(initial=carry.peak))
@@ -282,6 +294,7 @@ def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: t
         marks=int(account["marks"]),
         peak=peak,
         slots=carry.slots + len(market.ts),
+        day=int(market.labels.astype("datetime64[D]").astype(np.int64)[market.session[-1]]) if len(market.ts) else carry.day,
         next_order=int(account["next_order"]),
         next_trade=int(account["next_trade"]),
         realized=carry.realized + int(book.trades["pnl"][: account["trades"]].sum()),

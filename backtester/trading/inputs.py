@@ -17,10 +17,11 @@ from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings, limit_count, limit_micro
 
 if TYPE_CHECKING:
-    from backtester.trading.execution import Carry, Events, ExecutionSettings, Market
+    from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 
 FILLS = ("next_open", "next_close", "same_close")
 SIZINGS = ("shares", "notional", "equity_fraction")
+POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES)
 VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
@@ -56,7 +57,7 @@ def confidence(events: Events) -> Floats:
     return np.where(np.isnan(events.confidence), 1.0, events.confidence)
 
 
-def rules(execution: ExecutionSettings, risk: RiskSettings) -> Records:
+def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings) -> Records:
     """The settings as numbers."""
     rules = np.zeros(1, records.RULES)
     fees, sizing = execution.commission.figures, execution.sizing
@@ -66,13 +67,18 @@ def rules(execution: ExecutionSettings, risk: RiskSettings) -> Records:
         ("sizing", SIZINGS.index(sizing.type)),
         ("day", execution.time_in_force == "day"),
         ("flat", execution.flat_at_close),
+        ("touch", execution.limit_fill == "touch"),
+        ("intrabar", POLICIES.index(execution.intrabar)),
+        ("allow_short", account.allow_short),
         ("no_entry_us", round(execution.no_entry_minutes * 60e6)),
         ("max_buying_power", limit_micro(risk.max_buying_power)),
         ("max_per_trade", limit_micro(risk.max_per_trade)),
         ("max_per_symbol", limit_micro(risk.max_per_symbol)),
         ("max_open_positions", limit_count(risk.max_open_positions)),
         ("notional", min(micro(sizing.value), MAX_MICRO)),
+        ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
+        ("borrow_bps", execution.borrow_bps),
         ("per_share", fees.per_share),
         ("fee_bps", fees.bps),
         ("minimum", fees.minimum),
@@ -88,31 +94,35 @@ def rules(execution: ExecutionSettings, risk: RiskSettings) -> Records:
     return rules
 
 
-def book(events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings, slots: int) -> Book:
+def book(events: Events, carry: Carry, rules: Records, slots: int) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
     Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill.
     """
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
-    active = np.flatnonzero((pairs["quantity"] != 0.0) | (pairs["side"] != records.NONE_WAITS))
+    held_now = pairs["quantity"] != 0.0
+    waits = pairs["entry"] != records.NONE
+    active = np.flatnonzero(held_now | waits)
     pairs["listed"] = 0
     pairs["listed"][active] = 1
-    positions, exits = int((pairs["quantity"] != 0.0).sum()), int((pairs["side"] == records.SELL).sum())
-    entries = int((pairs["side"] == records.BUY).sum())
-    entering = entries + int((events.action == records.ENTER_LONG).sum())
-    guarded = int(((pairs["quantity"] != 0.0) & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))).sum())
+    positions, entries = int(held_now.sum()), int(waits.sum())
+    entering = entries + int(((events.action == records.ENTER_LONG) | (events.action == records.ENTER_SHORT)).sum())
+    guarded = held_now & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))
     account = np.zeros(1, records.ACCOUNT)
     for name, value in (
         ("cash", carry.cash),
         ("marks", carry.marks),
+        ("gross", pairs["mark"][held_now].sum()),
         ("positions", positions),
-        ("guarded", guarded),
+        ("shorts", (held_now & (pairs["direction"] == records.SHORT)).sum()),
+        ("guarded", guarded.sum()),
         ("entries", entries),
-        ("exits", exits),
+        ("exits", (pairs["exit"] != records.NONE).sum()),
         ("next_order", carry.next_order),
         ("next_trade", carry.next_trade),
         ("orders", live),
         ("active", len(active)),
+        ("day", carry.day),
     ):
         account[name] = value
     orders = np.empty(live + len(events) + 3 * entering + positions, records.ORDER)
@@ -121,7 +131,7 @@ def book(events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskS
     for name, column in VERDICT.items():
         verdicts[name][:held] = carry.decisions[column]
     return Book(
-        rules(execution, risk),
+        rules,
         account,
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,

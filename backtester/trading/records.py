@@ -20,30 +20,30 @@ from backtester.columns import Floats, Ints
 Records = NDArray[Any]
 """An array of one of the record types below, shape (rows,)."""
 
-# Sides; actions; kinds of orders; what becomes of an order. The words are in schema.py in the same order.
+# Sides and directions; actions; kinds of orders; what becomes of an order. The words are in schema.py in the same order.
 BUY, SELL = 1, -1
+LONG, SHORT = 1, -1
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = range(4)
 MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE = range(6)
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = range(3)
+PESSIMISTIC, OPTIMISTIC, OPEN_TO_NEAREST = range(3)
 SHARES, NOTIONAL, EQUITY_FRACTION = range(3)
 
 # Bits of a fill's flags; of a decision's.
 NO_FLAGS, AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE = 0, 1, 2, 4
 SIZE_CUT = 1
 
-# Where in a bar an order fills; whether a limit is of the value alone or of value and fee; what stops the kernel.
+# What an order is for; where in a bar it fills; what a size is measured by; what stops the kernel.
+ENTRY, EXIT, GUARD = range(3)
 AT_OPEN, AT_CLOSE = range(2)
-WITHOUT_FEE, WITH_FEE = False, True
+VALUE, VALUE_AND_FEE, ACCOUNT_POWER = range(3)
 NO_ERROR, TOO_LARGE, BAD_PRICE = range(3)
 
 FIRST, NONE = 0, -1
 """The first row; no row, no order, no slot."""
-
-NONE_WAITS = 0
-"""A pair's waiting side where no order waits."""
 
 
 def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
@@ -58,37 +58,43 @@ SIGNAL = _record("slot pair action", "price quality confidence size stop_loss ta
 """One signal; NaN: not given. slot is counted from the start of the chunk."""
 
 RULES = _record(
-    "fill quote sizing day flat no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions notional",
-    "slippage_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit min_quality min_confidence",
+    "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
+    "notional",
+    "leverage slippage_bps borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit min_quality min_confidence",
 )
 """The settings as numbers; stop_loss and take_profit NaN where there is none, cap_bps inf, limits NO_LIMIT."""
 
 ACCOUNT = _record(
-    "cash marks positions guarded entries exits next_order next_trade orders fills trades equity active gone error pair stamp"
+    "cash marks gross positions shorts guarded entries exits next_order next_trade orders fills trades equity active gone day error pair "
+    "stamp"
 )
-"""The account and the kernel's counters. guarded: positions with a stop or a target; entries and exits: waiting orders; orders to
-active: rows in use; gone: pairs may have left the active list; error and pair: what stopped the kernel; stamp: the source that
-the compiled code was made from."""
+"""The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
+a stop or a target; entries and exits: waiting orders; orders to active: rows in use; gone: pairs may have left the active list;
+day: the session before the chunk; error and pair: what stopped the kernel; stamp: the source that the compiled code was made
+from."""
 
 PAIR = _record(
-    "symbol mark value fee slot ts at_close trade stop target wait side listed",
+    "symbol direction mark value fee borrow slot ts at_close trade stop target entry exit listed",
     "quantity price low high stop_level target_level last",
 )
-"""One pair. quantity 0: no position. value and fee: the entry's; at_close: the slot at whose close it was entered, or NONE;
-stop, target, wait: rows of its orders, or NONE; side: that of the waiting order, or NONE_WAITS; low and high: prices seen;
-last: the last close; listed: the pair stands in the active list."""
+"""One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
+far; at_close: the slot at whose close it was entered, or NONE; stop, target, entry, exit: rows of its orders, or NONE; low and
+high: prices seen; stop_level and target_level: times the direction, so that a short is looked at like a long; last: the last
+close; listed: the pair stands in the active list."""
 
 ORDER = _record(
-    "id pair side type status reason ts day slot decision value fee",
+    "id pair side type role status reason ts day slot decision value fee",
     "quantity lots limit stop seen stop_loss take_profit stop_price target_price",
 )
 """One order. slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry
 expects to cost; limit and stop: its own level; stop_loss to target_price: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
-TRADE = _record("id pair side type entry_ts exit_ts entry_slot exit_slot value pnl fees", "entry_price exit_price quantity low high")
+TRADE = _record(
+    "id pair direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow", "entry_price exit_price quantity low high"
+)
 VERDICT = _record("reason approved order flags", "quantity")
-MOMENT = _record("slot cash marks")
+MOMENT = _record("slot cash marks gross")
 """One execution; one closed position (type: that of the order which closed it; value: the entry's); what became of one signal;
 the account after one slot."""
 

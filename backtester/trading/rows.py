@@ -60,16 +60,18 @@ def fills(rows: Records, width: int) -> Columns:
 
 def closed_trades(rows: Records, width: int) -> Columns:
     """Round trips as they closed."""
-    found = _split(rows, "id pair side entry_ts entry_price exit_ts exit_price quantity pnl fees type value entry_slot exit_slot low high")
-    entry, value = found["entry_price"], found.pop("value")
+    names = "id pair direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow type value entry_slot exit_slot low high"
+    found = _split(rows, names)
+    value, entry, long = found.pop("value"), found["entry_price"], found["direction"] == r.LONG
+    low, high = found.pop("low") / entry - 1.0, found.pop("high") / entry - 1.0
     worked = {
         "bars": found.pop("exit_slot") - found.pop("entry_slot"),
-        "mae": found.pop("low") / entry - 1.0,
-        "mfe": found.pop("high") / entry - 1.0,
+        "mae": np.where(long, low, 0.0 - high),
+        "mfe": np.where(long, high, 0.0 - low),
         "return": np.divide(found["pnl"], value, out=np.full(len(rows), np.nan), where=value != 0),
         "is_open": np.zeros(len(rows), bool),
     }
-    renamed = {"trade_id": found.pop("id"), "direction": found.pop("side"), "exit_reason": found.pop("type")}
+    renamed = {"trade_id": found.pop("id"), "exit_reason": found.pop("type")}
     return renamed | _owner(found, width) | found | worked
 
 
@@ -79,9 +81,10 @@ def open_trades(pairs: Records, slots: int, width: int) -> Columns:
     numbers = numbers[np.argsort(pairs["trade"][numbers])]
     held = pairs[numbers]
     trades = np.zeros(len(held), r.TRADE)
-    trades["id"], trades["pair"], trades["side"], trades["type"] = held["trade"], numbers, r.BUY, r.NONE
+    trades["id"], trades["pair"], trades["direction"], trades["type"] = held["trade"], numbers, held["direction"], r.NONE
     trades["entry_ts"], trades["exit_ts"], trades["entry_slot"], trades["exit_slot"] = held["ts"], r.NONE, held["slot"], slots - 1
-    trades["value"], trades["pnl"], trades["fees"] = held["value"], held["mark"] - held["value"] - held["fee"], held["fee"]
+    trades["value"], trades["borrow"], trades["fees"] = held["value"], held["borrow"], held["fee"] + held["borrow"]
+    trades["pnl"] = held["direction"] * (held["mark"] - held["value"]) - trades["fees"]
     for name, source in (("entry_price", "price"), ("exit_price", "last"), ("quantity", "quantity"), ("low", "low"), ("high", "high")):
         trades[name] = held[source]
     return closed_trades(trades, width) | {"is_open": np.ones(len(held), bool)}
@@ -89,10 +92,11 @@ def open_trades(pairs: Records, slots: int, width: int) -> Columns:
 
 def equity(moments: Records, ts: Ints, session: NDArray[np.datetime64], peak: int) -> Columns:
     """The account slot by slot; `peak` is the highest equity before."""
-    found = _split(moments, "cash marks")
-    total, marks = found["cash"] + found["marks"], found["marks"]
+    found = _split(moments, "cash marks gross")
+    total = found["cash"] + found["marks"]
     drawdown = 1.0 - total / np.maximum(np.maximum.accumulate(total), peak)
-    return {"ts": ts, "session": session, "cash": found["cash"], "equity": total, "gross": marks, "net": marks, "drawdown": drawdown}
+    money = {"cash": found["cash"], "equity": total, "gross": found["gross"], "net": found["marks"]}
+    return {"ts": ts, "session": session, **money, "drawdown": drawdown}
 
 
 def no_decisions() -> Columns:

@@ -89,6 +89,7 @@ def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, symbol: str = 
         "pnl": pnl,
         "return": pnl / 10.0,
         "fees": 0.5,
+        "borrow": 0.0,
         "bars": minutes,
         "mae": -0.02,
         "mfe": 0.04,

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from backtester.trading.costs import CommissionSettings, SlippageSettings
-from backtester.trading.execution import Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 from tests.scene import Result, Rules, Scene, Signal, Slot
@@ -110,7 +110,7 @@ def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
     bounds, parts = [0, *cuts, len(scene.slots)], []
     for first, last in pairwise(bounds):
         market = market_of(scene, list(scene.slots[first:last]))
-        outcome, carry = trade(market, events_of(scene, first, last), carry, execution, risk)
+        outcome, carry = trade(market, events_of(scene, first, last), carry, execution, risk, AccountSettings(cash=1.0))
         parts.append(tables(outcome))
     parts.append(tables(finish(carry)))
     return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
@@ -166,8 +166,9 @@ def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "trade_id": row["trade_id"], "strategy": row["strategy"], "symbol": row["symbol"], "direction": "long",
         "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
         "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
-        "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6, "bars": row["bars"],
-        "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
+        "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
+        "borrow": 0.0, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None,
+        "is_open": row["is_open"],
     }  # fmt: skip
 
 

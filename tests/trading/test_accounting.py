@@ -10,23 +10,22 @@ import pytest
 
 from backtester.errors import InternalError
 from backtester.trading import accounting, compiled, execution, inputs
-from backtester.trading.execution import Carry, ExecutionSettings, finish, trade
+from backtester.trading.execution import AccountSettings, Carry, ExecutionSettings, finish, trade
 from backtester.trading.risk import RiskSettings
 from tests.trading.tiny import buy, events, market, play, sell
 
 MARKET = market({"A": [[100.0, 101.0, None, 103.0], [104.0, 105.0]], "B": [[50.0] * 4, [None, 51.0]]})
 WISHES = [buy(0), buy(0, "B"), sell(3), buy(4)]
 PARTS = ("fills", "trades", "moments")
+NAMES = ("market", "before", "after", *PARTS, "borrow_bps")
 
 
 def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The arguments with which a run of the market was checked."""
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(
-        execution.accounting, "check_chunk", lambda *given: seen.update(zip(("market", "before", "after", *PARTS), given, strict=True))
-    )
+    monkeypatch.setattr(execution.accounting, "check_chunk", lambda *given: seen.update(zip(NAMES, given, strict=True)))
     settings = ExecutionSettings.model_validate({"commission": {"preset": "ibkr_fixed"}})
-    trade(MARKET, events(MARKET, WISHES), Carry.start(10**11, 1, 2), settings, RiskSettings())
+    trade(MARKET, events(MARKET, WISHES), Carry.start(10**11, 1, 2), settings, RiskSettings(), AccountSettings(cash=1e5))
     monkeypatch.undo()
     return {name: value.copy() if name in PARTS else value for name, value in seen.items()}
 
@@ -41,6 +40,7 @@ def test_a_sound_account_adds_up(monkeypatch: pytest.MonkeyPatch):
     [
         ("moments", "cash", 1, "cash does not add up"),
         ("moments", "marks", -1, "marks does not add up"),
+        ("moments", "gross", -1, "gross does not add up"),
         ("fills", "value", 0, "cash does not add up"),
         ("fills", "fee", 0, "cash does not add up"),
         ("trades", "quantity", 0, "marks does not add up"),
@@ -77,7 +77,8 @@ def test_a_symbol_without_bars_in_a_chunk_keeps_its_carried_mark():
 
 
 def test_the_kernel_that_runs_is_the_one_of_these_sources():
-    book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings(), 6)
+    rules = inputs.rules(ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))
+    book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), rules, 6)
     compiled.kernel().entry_point(inputs.tape(MARKET, 0), book, inputs.signals(events(MARKET, []), 2), 0)
     assert book.account[0]["stamp"] == compiled._stamp()
     assert book.account[0]["cash"] == 1

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backtester.errors import DataError, InternalError
-from backtester.trading.execution import Carry, Events, ExecutionSettings, trade
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, trade
 from backtester.trading.risk import RiskSettings
 from tests.trading.tiny import Bar, Wish, at, buy, events, market, play, sell
 
@@ -107,7 +107,9 @@ def test_sorting_signals_that_are_sorted_hands_back_the_same():
 
 def test_what_is_carried_cannot_be_written_to():
     some = market({"A": [[100.0, 100.0, None]]})
-    _, carry = trade(some, events(some, [buy(0), sell(1)]), Carry.start(10**11, 1, 1), ExecutionSettings(), RiskSettings())
+    _, carry = trade(
+        some, events(some, [buy(0), sell(1)]), Carry.start(10**11, 1, 1), ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0)
+    )
     for values in (carry.pairs, carry.orders, *carry.decisions.values()):
         assert len(values)
         assert not values.flags.writeable
@@ -118,7 +120,7 @@ def test_trading_leaves_its_input_as_it_was():
     some = market({"A": [[100.0, 100.0, 100.0]]})
     before, carry = some.close.copy(), Carry.start(10**11, 1, 1)
     pairs = carry.pairs.copy()
-    trade(some, events(some, [buy(0)]), carry, ExecutionSettings(), RiskSettings())
+    trade(some, events(some, [buy(0)]), carry, ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))
     assert np.array_equal(some.close, before)
     assert np.array_equal(carry.pairs, pairs)
 
@@ -168,7 +170,7 @@ def test_a_price_that_explodes_after_the_decision_cuts_the_entry():
 def test_a_market_that_does_not_fit_is_a_defect(change: dict[str, Any], what: str):
     some = replace(market({"A": [[1.0, 1.0]], "B": [[1.0, 1.0]]}), **change)
     with pytest.raises(InternalError, match=what):
-        trade(some, Events.none(), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings())
+        trade(some, Events.none(), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))
 
 
 @pytest.mark.parametrize("change", [{"t": 2}, {"t": -1}, {"symbol": 1}, {"strategy": 1}, {"action": 4}])
@@ -178,7 +180,7 @@ def test_a_signal_outside_of_its_chunk_is_a_defect(change: dict[str, int]):
     good = events(some, [buy(0)])
     bad = replace(good, **{name: np.full_like(getattr(good, name), value) for name, value in change.items()})
     with pytest.raises(InternalError, match="a signal outside of its chunk"):
-        trade(some, bad, Carry.start(1, 1, 1), ExecutionSettings(), RiskSettings())
+        trade(some, bad, Carry.start(1, 1, 1), ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))
 
 
 def test_arrays_of_other_kinds_give_the_same():

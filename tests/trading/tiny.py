@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from backtester.trading.execution import Carry, Events, ExecutionSettings, Market, finish, trade
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, finish, trade
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 
@@ -88,6 +88,16 @@ def buy(t: int, symbol: str = "A", strategy: str = "s", tag: str = "", **given: 
 def sell(t: int, symbol: str = "A", strategy: str = "s", **given: float) -> Wish:
     """A wish to exit a long position."""
     return Wish(t, "exit_long", symbol, strategy, "", given)
+
+
+def short(t: int, symbol: str = "A", strategy: str = "s", **given: float) -> Wish:
+    """A wish to enter short."""
+    return Wish(t, "enter_short", symbol, strategy, "", given)
+
+
+def cover(t: int, symbol: str = "A", strategy: str = "s", **given: float) -> Wish:
+    """A wish to exit a short position."""
+    return Wish(t, "exit_short", symbol, strategy, "", given)
 
 
 def events(market: Market, wishes: Sequence[Wish]) -> Events:
@@ -175,14 +185,16 @@ def play(
     cash: float = 100_000.0,
     cuts: Sequence[int] = (),
     risk: dict[str, Any] | None = None,
+    account: dict[str, Any] | None = None,
     **execution: Any,
 ) -> Played:
     """A run over the market with JSON-like settings; by default 100 shares at the next open, no costs, no limits."""
     settings, limits = ExecutionSettings.model_validate(execution), RiskSettings.model_validate(risk or {})
+    holder = AccountSettings.model_validate({"cash": cash} | (account or {}))
     carry, parts = Carry.start(round(cash * 1e6), len(whole.strategies), len(whole.symbols)), []
     signals = events(whole, wishes)
     for first, some in chunks(whole, cuts):
-        outcome, carry = trade(some, between(signals, first, first + len(some.ts)), carry, settings, limits)
+        outcome, carry = trade(some, between(signals, first, first + len(some.ts)), carry, settings, limits, holder)
         parts.append(tables(outcome))
     parts.append(tables(finish(carry)))
     return Played({name: pl.concat([frames[name] for frames in parts]) for name in parts[0]}, carry)

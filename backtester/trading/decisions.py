@@ -1,0 +1,141 @@
+"""Compiled: the verdict on each signal, its size, its order.
+
+Place in the flow: step 5 of kernel.py. The checks are those of docs/execution.md, in its order. Never allocates, never calls Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backtester.trading import records as r
+from backtester.trading import risk as why
+from backtester.trading.book import ends_session, enlist, fillable, new_order, stop_run
+from backtester.trading.money import ENOUGH, booked, compiled, fee_of, most_lots, power, value_of
+from backtester.trading.positions import fill_market
+from backtester.trading.records import Book, Tape
+
+MOST_LOTS = 2.0**53
+
+
+@compiled
+def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
+    """Checks 1 to 8 of an entry."""
+    rules, account, pair = b.rules[0], b.account[0], b.pairs[signal.pair]
+    if signal.action == r.ENTER_SHORT and not rules.allow_short:
+        return why.SHORT_NOT_ALLOWED
+    if np.isnan(signal.price):
+        return why.NO_BAR_TO_FILL
+    if signal.quality < rules.min_quality:
+        return why.LOW_QUALITY
+    if signal.confidence < rules.min_confidence:
+        return why.LOW_CONFIDENCE
+    if ends_session(m, t) and (rules.flat or (rules.day and rules.fill != r.SAME_CLOSE)):
+        return why.SESSION_CLOSED
+    if rules.flat and m.slots[t].end > m.slots[t].session_close - rules.no_entry_us:
+        return why.AFTER_LAST_ENTRY
+    if pair.entry != r.NONE or (pair.quantity != 0.0 and pair.exit == r.NONE):
+        return why.ALREADY_IN_POSITION
+    if account.positions + account.entries - account.exits >= rules.max_open_positions:
+        return why.MAX_OPEN_POSITIONS
+    return why.APPROVED
+
+
+@compiled
+def wanted_lots(b: Book, price: float, size: float) -> float:
+    """Check 9: whole lots by the signal's own size or by the config's sizing."""
+    rules, account = b.rules[0], b.account[0]
+    if rules.sizing == r.SHARES or not np.isnan(size):
+        lots: float = np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9)
+        return min(lots, MOST_LOTS)
+    if rules.sizing == r.NOTIONAL:
+        return most_lots(b, price, rules.notional, r.VALUE, MOST_LOTS)
+    limit = booked(max(rules.size * (account.cash + account.marks), -1.0))
+    return most_lots(b, price, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
+
+
+@compiled
+def affordable(b: Book, number: int, value: int, fee: int) -> int:
+    """Checks 11 to 13: the limits of symbol and account, and what the account can carry, counting what waits as done."""
+    rules, account, symbol = b.rules[0], b.account[0], b.pairs[number].symbol
+    everywhere, here, backing = value, value, max(account.cash + account.marks - fee, -ENOUGH)
+    for i in range(account.active):
+        pair, amount, cost = b.pairs[b.active[i]], 0, 0
+        if pair.quantity != 0.0:
+            if pair.exit != r.NONE:
+                cost = fee_of(rules, pair.last, pair.quantity)
+            else:
+                amount = pair.mark
+        if pair.entry != r.NONE:
+            amount = b.orders[pair.entry].value
+            backing = max(backing - b.orders[pair.entry].fee, -ENOUGH)
+        backing = max(backing - cost, -ENOUGH)
+        everywhere = min(everywhere + amount, ENOUGH + 1)
+        if pair.symbol == symbol:
+            here = min(here + amount, ENOUGH + 1)
+    if here > rules.max_per_symbol:
+        return why.MAX_PER_SYMBOL
+    if everywhere > rules.max_buying_power:
+        return why.MAX_BUYING_POWER
+    return why.INSUFFICIENT_CASH if everywhere > power(rules, backing) else why.APPROVED
+
+
+@compiled
+def size_entry(b: Book, number: int, price: float, size: float) -> tuple[int, float, int]:
+    """Checks 9 to 13 of an entry: the reason, the lots, the flags."""
+    rules, flags = b.rules[0], r.NO_FLAGS
+    if not price > 0.0:
+        stop_run(b, r.BAD_PRICE, number)
+        return why.BELOW_LOT, 0.0, flags
+    lots = wanted_lots(b, price, size)
+    if lots >= 1.0 and value_of(price, lots * rules.lot) > rules.max_per_trade:
+        lots, flags = most_lots(b, price, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
+    if not lots >= 1.0:
+        return why.BELOW_LOT, 0.0, flags
+    reason = affordable(b, number, value_of(price, lots * rules.lot), fee_of(rules, price, lots * rules.lot))
+    return (why.MAX_PER_TRADE if reason == why.APPROVED and flags else reason), lots, flags
+
+
+@compiled
+def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
+    """Step 5: the verdict on one signal; its order, which `same_close` fills at once where it can."""
+    pair, verdict = b.pairs[signal.pair], b.verdicts[row]
+    direction = r.LONG if signal.action == r.ENTER_LONG or signal.action == r.EXIT_LONG else r.SHORT
+    role = r.ENTRY if signal.action == r.ENTER_LONG or signal.action == r.ENTER_SHORT else r.EXIT
+    reason, quantity, lots, flags = why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
+    if role == r.ENTRY:
+        reason = entry_reason(m, b, signal, t)
+        if reason == why.APPROVED:
+            reason, lots, flags = size_entry(b, signal.pair, signal.price, signal.size)
+            quantity = lots * b.rules[0].lot
+    elif pair.quantity != 0.0 and pair.exit == r.NONE and pair.direction == direction:
+        reason, quantity = why.APPROVED, pair.quantity
+    approved = reason == why.APPROVED or reason == why.MAX_PER_TRADE
+    verdict.reason, verdict.approved, verdict.order, verdict.flags, verdict.quantity = reason, approved, r.NONE, flags, quantity
+    if approved:
+        made = order_of(m, b, signal, row, t, role, direction, quantity, lots)
+        verdict.order = b.orders[made].id
+        if b.rules[0].fill == r.SAME_CLOSE and fillable(m, pair.symbol, t) and (role == r.EXIT or pair.quantity == 0.0):
+            fill_market(m, b, made, t, r.AT_CLOSE)
+
+
+@compiled
+def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, direction: int, quantity: float, lots: float) -> int:
+    """The order of an approved signal, waiting; its row."""
+    account, pair, slot = b.account[0], b.pairs[signal.pair], m.slots[t]
+    side = direction if role == r.ENTRY else -direction
+    made = new_order(b, signal.pair, role, side, r.MARKET, quantity, slot, slot.end, signal.price)
+    order = b.orders[made]
+    order.decision, order.lots = row, lots
+    order.stop_loss, order.take_profit = signal.stop_loss, signal.take_profit
+    order.stop_price, order.target_price = signal.stop_price, signal.target_price
+    if role == r.ENTRY:
+        order.value, order.fee = value_of(signal.price, quantity), fee_of(b.rules[0], signal.price, quantity)
+        pair.entry = made
+        account.entries += 1
+    else:
+        pair.exit = made
+        account.exits += 1
+    enlist(b, signal.pair)
+    return made

@@ -1,0 +1,111 @@
+"""Compiled: money, and how much of it a quantity costs.
+
+Place in the flow: the kernel's lowest part; decisions and fills ask here what they cost and what fits. Never changes a record,
+never allocates, never calls Python, never reorders a float operation (no fastmath, no threads).
+
+Money is int64 of 1e-6 currency; a product beyond MAX_MICRO becomes BEYOND, which no account can pay; where such an amount would
+have to be booked the kernel stops with an error.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+
+from backtester.trading import records as r
+from backtester.trading.costs import MAX_MICRO
+from backtester.trading.records import Book
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_PART: Any = functools.partial(njit, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled: Callable[[Function], Function] = _PART(forceinline=True)
+apart: Callable[[Function], Function] = _PART()
+"""Mark a part of the kernel: merged into each place that calls it, or kept apart. Parts are compiled into the kernel, which alone
+is cached; _nrt=False: nothing is counted or allocated."""
+
+BEYOND = MAX_MICRO + 1
+ENOUGH = 2 * MAX_MICRO
+"""More than any account can pay: where sums of waiting amounts are cut, so that they cannot wrap around."""
+
+
+@compiled
+def booked(amount: float) -> int:
+    """A product in 1e-6 currency as money, half to even; BEYOND where it is too large (or not a number)."""
+    if not amount <= MAX_MICRO:
+        return BEYOND
+    return int(np.rint(amount))
+
+
+@compiled
+def value_of(price: float, quantity: float) -> int:
+    """The value of a quantity at a price."""
+    return booked(price * quantity * 1e6)
+
+
+@compiled
+def fee_of(rules: Any, price: float, quantity: float) -> int:
+    """The commission of one fill; the cap wins over the minimum."""
+    fee = rules.per_share * quantity + (price * quantity) * rules.fee_bps / 10000.0
+    fee = max(fee, rules.minimum)
+    fee = min(fee, (price * quantity) * rules.cap_bps / 10000.0)
+    return booked(fee * 1e6)
+
+
+@compiled
+def power(rules: Any, backing: int) -> int:
+    """What may be held with so much equity behind it."""
+    if rules.leverage == 1.0:
+        return backing
+    return int(np.rint(max(min(rules.leverage * float(backing), float(MAX_MICRO)), -float(MAX_MICRO))))
+
+
+@compiled
+def fits(b: Book, price: float, lots: float, limit: int, measure: int) -> bool:
+    """Whether so many lots cost no more than the limit, or than the account can carry."""
+    rules, account = b.rules[0], b.account[0]
+    cost = value_of(price, lots * rules.lot)
+    if measure == r.VALUE:
+        return cost <= limit
+    fee = fee_of(rules, price, lots * rules.lot)
+    if measure == r.VALUE_AND_FEE:
+        return cost + fee <= limit
+    able: bool = account.gross + cost <= power(rules, account.cash + account.marks - fee)
+    return able
+
+
+@compiled
+def most_lots(b: Book, price: float, limit: int, measure: int, most: float) -> float:
+    """The most lots, up to `most`, that fit: a guess from above, steps down until one fits, then halving.
+
+    `limit` is what the value at least must not exceed.
+    """
+    guess = (limit + 1.0) / (price * b.rules[0].lot * 1e6) * (1.0 + 1e-12) + 2.0
+    high: float = np.floor(min(guess, most))
+    if not high < most:
+        if fits(b, price, most, limit, measure):
+            return most
+        high = most
+    step, low = 1.0, high - 1.0
+    while low > 0.0 and not fits(b, price, low, limit, measure):
+        step *= 2.0
+        high, low = low, low - step
+    low = max(low, 0.0)
+    while high - low > 1.0:
+        middle = np.floor((low + high) / 2.0)
+        if fits(b, price, middle, limit, measure):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def room(b: Book) -> int:
+    """What a new position's value at least must not exceed: the account's power less what is held."""
+    account = b.account[0]
+    left: int = power(b.rules[0], account.cash + account.marks) - account.gross
+    return left
