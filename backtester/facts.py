@@ -28,6 +28,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
     config = setup.config
     strategies = [_strategy(setup, trader) for trader in setup.traders]
     files = pl.concat(tally.files).unique(subset=["path"], maintain_order=True) if tally.files else pl.DataFrame()
+    known = setup.lake.actions
     calendar = {
         "name": setup.calendar,
         "timezone": setup.sessions.timezone,
@@ -41,6 +42,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
         config_digest=config.digest,
         strategies=strategies,
         files=files.drop("symbols", strict=False).to_dicts(),
+        actions=None if known is None else {name: known[name] for name in ("path", "rows", "bytes", "sha256")},
         calendar=calendar,
         policies=_policies(setup),
         started=started,

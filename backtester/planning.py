@@ -7,7 +7,7 @@ will cost. Never reads bars; the calendar and the lake's catalog say everything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from backtester.config import Config, bind_strategies
 from backtester.errors import CalendarError, DataError, ResourceError
 from backtester.intervals import Interval
 from backtester.market import sessions
+from backtester.market.actions import Actions
 from backtester.market.lake import Kind, Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements, wanted_of
@@ -118,11 +119,19 @@ def setup(config: Config) -> Setup:
         for interval in (required.base, *derived)
         for lookback in sorted(asked.get(interval, {0}))
     }
-    needs = needs_of(config, required.base, derived, span, start, len(days), back, lake, name)
+    actions = Actions.of(lake, config.session_data_config.verify).between(span.label[0], span.label[-1], symbols)
+    needs = replace(needs_of(config, required.base, derived, span, start, len(days), back, lake, name), actions=actions)
     parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols)
     doubts = sessions.doubts(name, day_of(days.label[0]), day_of(days.label[-1]), lake.overrides)
     partial, empty = _partial(derived, required.base, days), _without_bars(lake, required.base, days)
-    warnings = (*config.warnings, *doubts, *partial, *empty, *_too_short(lake, required.base, span, start, back))
+    warnings = (
+        *config.warnings,
+        *doubts,
+        *partial,
+        *empty,
+        *_not_applied(actions, span, days),
+        *_too_short(lake, required.base, span, start, back),
+    )
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
 
@@ -300,6 +309,16 @@ def _without_bars(lake: Lake, base: str, days: Sessions) -> Iterator[str]:
         first, last = days.label[held][[0, -1]]
         yield (f"the lake holds nothing of {np.count_nonzero(~held):,} of {len(days):,} sessions; "
                f"the first with bars is {first}, the last {last}")  # fmt: skip
+
+
+def _not_applied(actions: pl.DataFrame, span: Sessions, days: Sessions) -> Iterator[str]:
+    """A sentence where actions fall into the run or the history before it: what was a price or a position is another after one."""
+    inside = actions.filter((pl.col("ex_date") > day_of(span.label[0])) & (pl.col("ex_date") <= day_of(days.label[-1])))
+    inside = inside.sort("kind", "ex_date", "symbol", descending=[True, False, False])
+    if len(inside):
+        first, more = inside.row(0, named=True), f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
+        yield (f"the lake knows a {first['kind']} of {first['symbol']} on {first['ex_date']} ({first['value']:g}){more}; "
+               "runs do not adjust prices, positions or cash for them")  # fmt: skip
 
 
 def _partial(derived: Sequence[str], base: str, days: Sessions) -> Iterator[str]:

@@ -26,6 +26,7 @@ STALE_CLOSE, SYNTHETIC_QUOTE = "stale_close", "synthetic_quote"
 PHASES = ("initialize", "history", "load", "activate", "process", "end")
 STAGES = ("bars", "derived", "quality", "indicators", "signals")
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+ACTION_KINDS = ("split", "dividend")
 GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
 SIDES = ("buy", "sell")
 ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close")
@@ -112,6 +113,19 @@ QUOTES = Table(
         _bits("1 filled, 2 derived, 4 out of session, 8 synthetic"),
     ),
     (("AAPL", "2025-07-02T13:30Z", 208.9, 209.3, 208.5, 209.0, 300.0, 208.92, 209.34, 208.56, 209.03, 200.0, "example", 0),),
+)
+CORPORATE_ACTIONS = Table(
+    "actions",
+    "one split or cash dividend of one symbol (one file a lake)",
+    ("symbol", "ex_date", "kind"),
+    (
+        _SYMBOL,
+        Column("ex_date", pl.Date(), "label of the session on whose open it acts"),
+        _text("kind", "split or dividend", *ACTION_KINDS),
+        _number("value", "split: new shares for one old; dividend: cash on each share, unadjusted", "ratio, or currency a share"),
+        _text("source", "where it came from"),
+    ),
+    (("AAPL", "2014-05-08", "dividend", 3.29, "example"), ("AAPL", "2014-06-09", "split", 7.0, "example")),
 )
 
 DECISIONS = Table(
@@ -201,64 +215,27 @@ TRADES = Table(
         _SYMBOL,
         _text("direction", "long or short", "long", "short"),
         _instant("entry_ts", "open of the bar of the entry fill"),
-        _number("entry_price", "paid, or received for a short", PRICE),
+        _number("entry_price", "paid", PRICE),
         _instant("exit_ts", "open of the bar of the exit fill; empty where the position is open", empty=True),
-        _number("exit_price", "received, or paid for a short; the last mark where the position is open", PRICE, empty=True),
+        _number("exit_price", "received; the last mark where the position is open", PRICE, empty=True),
         _number("quantity", "shares of the position", SHARES),
-        _number("pnl", "exit value - entry value (the other way round for a short) - fees", MONEY),
+        _number("pnl", "exit value - entry value - fees", MONEY),
         _number("return", "pnl / entry value", FRACTION, empty=True),
-        _number("fees", "both sides' commission, and the borrow", MONEY),
-        _number("borrow", "what holding a short overnight has cost", MONEY),
+        _number("fees", "both sides' commission", MONEY),
         _count("bars", "base slots from entry to exit, 0 within one bar", "slots"),
-        _number("mae", "worst price while in the position / entry price - 1, its sign turned for a short; never above 0", FRACTION),
-        _number("mfe", "best price while in the position / entry price - 1, its sign turned for a short; never below 0", FRACTION),
+        _number("mae", "worst price while in the position / entry price - 1, never above 0 for a long", FRACTION),
+        _number("mfe", "best price while in the position / entry price - 1, never below 0 for a long", FRACTION),
         _text("exit_reason", "what closed it", empty=True),
         _flag("is_open", "open at the end of the run"),
     ),
     (
-        (
-            1,
-            "cross",
-            "AAPL",
-            "long",
-            "2025-07-02T14:05Z",
-            209.52,
-            "2025-07-02T17:31Z",
-            213.7,
-            47.0,
-            194.46,
-            0.0197,
-            2.0,
-            0.0,
-            206,
-            -0.0021,
-            0.0199,
-            "target",
-            False,
-        ),
-        (
-            2,
-            "cross",
-            "RIVN",
-            "long",
-            "2025-07-03T14:00Z",
-            13.3,
-            "2025-07-03T16:59Z",
-            13.1,
-            700.0,
-            -147.0,
-            -0.0158,
-            7.0,
-            0.0,
-            179,
-            -0.017,
-            0.001,
-            "close",
-            False,
-        ),
-        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 0.0, 59, 0.0, 0.002, None, True),
+        (1, "cross", "AAPL", "long", "2025-07-02T14:05Z", 209.52, "2025-07-02T17:31Z", 213.7, 47.0, 194.46, 0.0197, 2.0,
+         206, -0.0021, 0.0199, "target", False),
+        (2, "cross", "RIVN", "long", "2025-07-03T14:00Z", 13.3, "2025-07-03T16:59Z", 13.1, 700.0, -147.0, -0.0158, 7.0,
+         179, -0.017, 0.001, "close", False),
+        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 59, 0.0, 0.002, None, True),
     ),
-)
+)  # fmt: skip
 EQUITY = Table(
     "equity",
     "one base slot in which any symbol has a bar",

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import backtester as bt
 from backtester.config import load
 from backtester.errors import ConfigError, ResourceError, StrategyError
+from backtester.market.action_changes import ROWS, add_actions
+from backtester.market.lake import Lake
+from backtester.pipeline import run
 from backtester.planning import Setup, plan, setup
 from tests.configs import config, strategy
+from tests.market.stored import lake as stored
 
 WINDOW: dict[str, Any] = {
     "backtest_config.start_date": "2024-11-25",
@@ -130,3 +136,36 @@ def test_a_limit_of_memory_that_is_too_low_is_said_before_anything_is_read(simul
     asked = config(simulated, {**WINDOW, "resources": {"max_memory": "1MB"}})
     with pytest.raises(ResourceError, match="/resources/max_memory"):
         plan(load(asked))
+
+
+def test_actions_that_fall_into_a_run_are_a_warning_and_explain_their_jump(tmp_path: Path) -> None:
+    """BBB's price is cut to a third on 2024-11-26, where the lake knows of a 3:1 split; runs do not adjust for it yet."""
+    lake = tmp_path / "lake"
+    days = [f"2024-11-{day}" for day in (22, 25, 26, 27)]
+    stored(lake, [(day, f"{hour}:00", "BBB", 90.0 if day < "2024-11-26" else 30.0) for day in days for hour in (15, 16, 17)])
+    wish = {"backtest_config.start_date": "2024-11-25", "backtest_config.end_date": "2024-11-27", "session_data_config.symbols": ["BBB"]}
+    settings = load(config(lake, {**wish, "strategies": sma("1m", 4), "trading_config.min_quality": 0}))
+    bare = run(settings, tmp_path / "bare")
+    assert bare.table("findings").filter(kind="unadjusted_split").height == 1
+    assert bare.manifest["data"]["actions"] is None
+    rows = [("BBB", dt.date(2024, 11, 26), "split", 3.0, "test", ""), ("BBB", dt.date(2024, 11, 27), "dividend", 1.0, "test", "")]
+    add_actions(lake, pl.DataFrame(rows, schema=ROWS, orient="row"), "XNYS")
+    assert "the lake knows a split of BBB on 2024-11-26 (3) and 1 more; runs do not adjust" in " ".join(setup(settings).warnings)
+    known = run(settings, tmp_path / "known")
+    assert known.table("findings").filter(kind="unadjusted_split").height == 0
+    assert known.manifest["data"]["actions"]["sha256"] == Lake.open(lake).actions["sha256"]  # type: ignore[index]
+    for name in ("fills", "equity", "trades", "decisions"):
+        assert known.table(name).equals(bare.table(name)), name
+
+
+def test_actions_of_other_symbols_and_days_leave_the_result_key_alone(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    stored(lake, [(f"2024-11-{day}", f"{hour}:00", "BBB", 90.0) for day in (25, 26) for hour in (15, 16, 17)])
+    wish = {"backtest_config.start_date": "2024-11-25", "backtest_config.end_date": "2024-11-26", "session_data_config.symbols": ["BBB"]}
+    settings = load(config(lake, {**wish, "strategies": sma("1m", 4)}))
+    before = run(settings, tmp_path / "before")
+    rows = [("BBB", dt.date(2024, 11, 27), "split", 3.0, "test", ""), ("CCC", dt.date(2024, 11, 26), "split", 3.0, "test", "")]
+    add_actions(lake, pl.DataFrame(rows, schema=ROWS, orient="row"), "XNYS")
+    after = run(settings, tmp_path / "after")
+    assert after.manifest["identity"]["result_key"] == before.manifest["identity"]["result_key"]
+    assert not any("the lake knows" in sentence for sentence in after.manifest["execution"]["warnings"])

@@ -43,7 +43,9 @@ def test_each_table_has_the_columns_that_others_rely_on(name: str) -> None:
     assert set(PROMISED[name].split()) <= set(RUN_TABLES[name].names)
 
 
-@pytest.mark.parametrize("table", [*RUN_TABLES.values(), schema.BARS, schema.QUOTES], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", [*RUN_TABLES.values(), schema.BARS, schema.QUOTES, schema.CORPORATE_ACTIONS], ids=lambda table: table.name
+)
 def test_the_sample_rows_are_rows_of_their_table(table: Table) -> None:
     rows = sample(table)
     assert rows.height == len(table.samples) >= 1

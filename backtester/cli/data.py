@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from backtester.cli.actions import actions
 from backtester.cli.calendar import Day
 from backtester.cli.output import clean, print_facts, print_json, print_table
 from backtester.errors import DataError, UsageError
@@ -32,7 +33,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdo
 
 @click.group()
 def data() -> None:
-    """Import, simulate, list and verify market data."""
+    """Import, simulate, list and verify market data, and keep splits and dividends."""
+
+
+data.add_command(actions)
 
 
 _IMPORT_EXAMPLE = """\b
@@ -121,18 +125,22 @@ def simulate(lake: Path, symbols: str, start: dt.date, end: dt.date, seed: int, 
 @_lake
 @_json
 def list_(lake: Path, as_json: bool) -> None:
-    """What a lake holds: of each kind and interval the symbols, sessions and rows."""
+    """What a lake holds: of each kind and interval the symbols, sessions and rows; of each symbol the splits and dividends."""
+    from backtester.market.actions import Actions
     from backtester.market.lake import Lake
 
-    found = Lake.open(lake).summary()
+    opened = Lake.open(lake)
+    found, counts = opened.summary(), Actions.of(opened).counts()
     if not found:
         raise DataError("the lake is empty", where=str(lake), action="bring data in with bt data import or bt data simulate")
     if as_json:
-        print_json({"lake": str(lake), "stored": found})
+        print_json({"lake": str(lake), "stored": found, "actions": counts})
         return
     names = ["kind", "interval", "symbols", "sessions", "rows", "first_session", "last_session", "bytes"]
     print_table([*names, "which"], [[len(row["symbols"]) if name == "symbols" else row[name] for name in names] + [_names(row["symbols"])]
                                     for row in found])  # fmt: skip
+    if counts:
+        click.echo(clean(f"actions: {_names([f'{symbol} {sum(kinds.values()):,}' for symbol, kinds in counts.items()])}"))
 
 
 @data.command(epilog="\b\nExample:\n  bt data verify --lake data/lake")

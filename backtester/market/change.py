@@ -1,7 +1,7 @@
 """One change of a lake: new day files are staged, then all of them appear at once with the new catalog.
 
-Place in the flow: importers and the simulator end here; the only file that writes day files. Never overwrites different
-bars unless told to, and never touches a day file that would stay the same.
+Place in the flow: importers, the simulator and changes of splits and dividends (action_changes.py) end here; the only file that
+writes what the catalog lists. Never overwrites different bars unless told to, and never touches a day file that would stay the same.
 
     stage day files under temporary names  ->  catalog (naming them: the change is made)  ->  rename them  ->  catalog
 
@@ -18,10 +18,11 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,14 @@ import pyarrow.parquet as pq
 from backtester.atomic import fail_point, publish, remove_leftovers, stage, sync_folder, write_error
 from backtester.errors import DataError, OutputError
 from backtester.market.lake import (
+    ACTIONS,
+    ACTIONS_FILE,
     CATALOG,
     CATALOG_COLUMNS,
     OPTIONAL,
     TABLES,
     Kind,
+    Lake,
     check_file,
     empty_catalog,
     read_catalog,
@@ -45,7 +49,7 @@ from backtester.market.lake import (
     read_days,
     write_catalog,
 )
-from backtester.schema import OUT_OF_SESSION
+from backtester.schema import CORPORATE_ACTIONS, OUT_OF_SESSION
 
 LOCK = ".lock"
 THREADS = 2
@@ -91,6 +95,7 @@ class Change:
     def __init__(self, root: Path, replace: bool) -> None:
         self.root, self.replace = root, replace
         self._catalog = self._recovered()
+        self._before = self._catalog.drop("staged")
         self._staged: dict[str, Path] = {}
 
     def add(self, kind: Kind, interval: str, frame: pl.DataFrame) -> Counts:
@@ -114,6 +119,30 @@ class Change:
         for part in old_rows.iter_slices(128):
             counts += self._merge(kind, interval, frame.join(part, on="session", how="semi", maintain_order="left"), part, key)
         return counts
+
+    @property
+    def lake(self) -> Lake:
+        """The lake as it is on disk, before this change."""
+        return Lake(self.root, self._before)
+
+    def put_actions(self, rows: pl.DataFrame) -> None:
+        """Stage all splits and dividends of the lake, in place of those it has; columns of the table `actions`, one row a key."""
+        rows = rows.select(CORPORATE_ACTIONS.names).sort(CORPORATE_ACTIONS.key)
+        size, digest, staged = self._write(
+            ACTIONS_FILE, lambda path: rows.write_parquet(path, compression="lz4", statistics=False, mkdir=False)
+        )
+        row = {
+            **dict.fromkeys(CATALOG_COLUMNS),
+            "kind": ACTIONS,
+            "interval": "",
+            "path": ACTIONS_FILE,
+            "symbols": rows["symbol"].unique(maintain_order=True).to_list(),
+            "rows": len(rows),
+            "bytes": size,
+            "sha256": digest,
+            "staged": staged,
+        }
+        self._catalog = pl.concat([self._catalog.filter(pl.col("kind") != ACTIONS), pl.DataFrame([row], schema=CATALOG_COLUMNS)])
 
     def commit(self) -> None:
         """Make the change: from the first catalog on, readers see all of it."""
@@ -182,7 +211,9 @@ class Change:
         lengths = days["rows"].to_list()
         parts = [table.slice(end - length, length) for end, length in zip(accumulate(lengths), lengths, strict=True)]
         with ThreadPoolExecutor(THREADS) as pool:
-            written = list(pool.map(lambda path, part: self._write_day(path, part, interval), days["path"], parts))
+            written = list(
+                pool.map(lambda path, part: self._write(path, partial(_write_table, part, interval=interval)), days["path"], parts)
+            )
         new = days.with_columns(
             pl.lit(kind).alias("kind"),
             pl.lit(interval).alias("interval"),
@@ -190,12 +221,12 @@ class Change:
         ).select(list(CATALOG_COLUMNS))
         self._catalog = pl.concat([self._catalog.join(new, on=["kind", "interval", "session"], how="anti"), new])
 
-    def _write_day(self, path: str, table: pa.Table, interval: str) -> tuple[int, str, str]:
-        """Stage one session's file; returns its bytes, SHA-256 and temporary name."""
+    def _write(self, path: str, write: Callable[[Path], None]) -> tuple[int, str, str]:
+        """Stage one file of the lake; returns its bytes, SHA-256 and temporary name."""
         before = self._staged.pop(path, None)
         if before is not None:
             before.unlink(missing_ok=True)
-        staged = self._staged[path] = stage(self.root / path, lambda target: _write_table(table, target, interval))
+        staged = self._staged[path] = stage(self.root / path, write)
         with staged.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest, staged.relative_to(self.root).as_posix()

@@ -5,11 +5,13 @@ it there is. Never changes a bar.
 
     out_of_session off_grid invalid duplicate   stored rows that do not count, `value` of them
     ohlc_violation non_positive_price zero_volume   bars that do, `value` of them
-    jump unadjusted_split   the largest ratio of a close to the one before it
+    jump unadjusted_split   the largest ratio of a close to the one before it; splits that the lake's actions know explain theirs
     stale   the longest run of bars that repeat open, high, low and close
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -26,9 +28,9 @@ GRAVE = ("unadjusted_split", "jump", "ohlc_violation", "non_positive_price")
 """Kinds that turn a result into nonsense where they are real; a run warns of them."""
 
 
-def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
+def findings_frame(grid: Grid, tape: Tape, before: Floats, splits: Sequence[tuple[int, int, float]] = ()) -> pl.DataFrame:
     """Rows of the table `findings`, ordered by (session, symbol, kind); `before`, shape (symbols,), is each symbol's close
-    before the chunk (NaN: none).
+    before the chunk (NaN: none). splits: (session, symbol, new shares for one old) of the known ones, which explain their jump.
     """
     rows = _strays(grid)
     outside = (tape.high < tape.open) | (tape.high < tape.close) | (tape.low > tape.open) | (tape.low > tape.close)
@@ -37,7 +39,7 @@ def findings_frame(grid: Grid, tape: Tape, before: Floats) -> pl.DataFrame:
         worthless = np.logical_or.reduce([tape.column(name) <= 0 for name in PRICES])
         rows += _counted(tape, worthless, "non_positive_price", "price at or below 0")
     rows += _counted(tape, tape.volume == 0, "zero_volume", "bars without volume never fill orders")
-    rows += _jumps(tape, before)
+    rows += _jumps(tape, before, splits)
     rows += _stale(tape)
     rows.sort(key=lambda row: (row[1], row[0], row[3]))
     label = grid.clock.sessions.label
@@ -87,12 +89,18 @@ def _counted(tape: Tape, wrong: Bools, kind: str, detail: str) -> list[Row]:
     ]
 
 
-def _jumps(tape: Tape, before: Floats) -> list[Row]:
+def _jumps(tape: Tape, before: Floats, splits: Sequence[tuple[int, int, float]]) -> list[Row]:
     if not len(tape):
         return []
     previous = np.concatenate([[np.nan], tape.close[:-1]])
     some = tape.count.sum(axis=0) > 0
     previous[tape.start[0][some]] = before[some]
+    known: dict[int, float] = {}
+    for session, symbol, value in splits:
+        first = int(tape.start[session, symbol])
+        if first < tape.start[-1, symbol] + tape.count[-1, symbol]:  # the symbol has a bar on or after it
+            previous[first] /= value
+            known[first] = known.get(first, 1.0) * value
     far = (tape.close > JUMP_RATIO * previous) | (previous > JUMP_RATIO * tape.close)
     at = np.flatnonzero(far & (previous > 0) & (tape.close > 0))
     ratio = tape.close[at] / previous[at]
@@ -104,6 +112,8 @@ def _jumps(tape: Tape, before: Floats) -> list[Row]:
         worst = int(inside[np.argmax(size[inside])])
         split = any(abs(size[worst] / known - 1.0) <= SPLIT_SLACK for known in SPLIT_RATIOS)
         kind, detail = ("unadjusted_split", "a split's ratio; unadjusted split?") if split else ("jump", "close / close before")
+        if abs(ratio[worst] / known.get(int(at[worst]), np.inf) - 1.0) <= SPLIT_SLACK:
+            detail = f"a split of {known[int(at[worst])]:g} among the lake's actions, which its prices do not show"
         rows.append(_row(tape, int(owner), int(at[worst]), kind, float(ratio[worst]), detail))
     return rows
 

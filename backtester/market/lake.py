@@ -6,6 +6,7 @@ never looks for files by pattern: what the catalog does not list does not exist.
     <lake>/catalog.parquet                    a row a file
     <lake>/bars/1m/2025-07-02.parquet         all symbols, sorted by (symbol, ts)
     <lake>/quotes/1m/2025-07-02.parquet
+    <lake>/actions.parquet                    splits and dividends of all symbols (actions.py)
     <lake>/calendar_overrides.json            corrections of a calendar, where the user wrote some
 
 A file that an import has finished but not yet put in its place stands under its temporary name; the catalog's column
@@ -36,8 +37,13 @@ TABLES = {"bars": BARS, "quotes": QUOTES}
 OPTIONAL = {"vwap": pl.Float64(), "trades": pl.Int64()}
 """Columns that a bars file may hold beside the declared ones."""
 
+ACTIONS = "actions"
+"""The catalog's kind of the file of splits and dividends: one a lake, of no interval and no session."""
+ACTIONS_FILE = "actions.parquet"
+
 CATALOG = "catalog.parquet"
 IMPORT_AGAIN = "import the session again with --replace, or run bt data verify"
+ACTIONS_AGAIN = "restore it, or take all out with bt data actions remove --all and add them again"
 
 READ_ERRORS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _INSTANT = pl.Datetime("us", "UTC")
@@ -55,16 +61,19 @@ CATALOG_COLUMNS: dict[str, pl.DataType] = {
     "staged": pl.String(),
 }
 _ORDER = ["kind", "interval", "session"]
-_ADDRESS = pl.format("{}/{}/{}.parquet", "kind", "interval", pl.col("session").dt.to_string("%Y-%m-%d"))
-_STAGED = pl.format("{}/{}/.{}.parquet.", "kind", "interval", pl.col("session").dt.to_string("%Y-%m-%d"))
+_IS_ACTIONS = pl.col("kind") == ACTIONS
+_DAY = pl.col("session").dt.to_string("%Y-%m-%d")
+_ADDRESS = pl.when(_IS_ACTIONS).then(pl.lit(ACTIONS_FILE)).otherwise(pl.format("{}/{}/{}.parquet", "kind", "interval", _DAY))
+_STAGED = pl.when(_IS_ACTIONS).then(pl.lit(f".{ACTIONS_FILE}.")).otherwise(pl.format("{}/{}/.{}.parquet.", "kind", "interval", _DAY))
 
 
 @dataclass(frozen=True)
 class Lake:
     """An open lake: its folder and its catalog.
 
-    catalog: one row a file, sorted by (kind, interval, session): kind ('bars' or 'quotes'), interval, session (Date), path
-    (relative to root), symbols (sorted list of text), rows, first_ts, last_ts (instants), bytes, sha256 (hex).
+    catalog: one row a file, sorted by (kind, interval, session): kind ('bars', 'quotes' or 'actions'), interval, session (Date), path
+    (relative to root), symbols (sorted list of text), rows, first_ts, last_ts (instants), bytes, sha256 (hex). The one row of the
+    actions has no interval (''), session, first_ts and last_ts.
     """
 
     root: Path
@@ -96,6 +105,12 @@ class Lake:
         path = self.root / OVERRIDES_FILE
         return path if path.is_file() else None
 
+    @property
+    def actions(self) -> dict[str, Any] | None:
+        """The catalog's row of the lake's splits and dividends, or None where it has none; actions.py reads the file."""
+        rows = self.catalog.filter(_IS_ACTIONS)
+        return rows.row(0, named=True) if len(rows) else None
+
     def files(self, kind: Kind, interval: str, labels: NDArray[np.datetime64] | Sequence[Any] | None = None) -> pl.DataFrame:
         """The catalog's rows of one kind and interval in session order; `labels` (datetime64[D]) leaves only these sessions."""
         rows = self.catalog.filter((pl.col("kind") == kind) & (pl.col("interval") == interval))
@@ -115,7 +130,8 @@ class Lake:
     def summary(self) -> list[dict[str, Any]]:
         """What is stored: one object a kind and interval with symbols, sessions, rows, first and last session and bar, bytes."""
         found = []
-        for kind, interval in self.catalog.select("kind", "interval").unique().sort("kind", "interval").iter_rows():
+        days = self.catalog.filter(~_IS_ACTIONS)
+        for kind, interval in days.select("kind", "interval").unique().sort("kind", "interval").iter_rows():
             files = self.files(kind, interval)
             found.append(
                 {
@@ -166,7 +182,7 @@ def read_catalog(root: Path) -> pl.DataFrame:
     if dict(catalog.schema) != CATALOG_COLUMNS:
         raise _damaged(path, "columns " + ", ".join(catalog.columns))
     # A path decides which file is opened, so none is believed: each must be the one that its row's other columns spell.
-    foreign = catalog.filter((pl.col("path") != _ADDRESS) | ~(pl.col("staged").str.starts_with(_STAGED) & _one_name()))
+    foreign = catalog.filter(pl.col("path").ne_missing(_ADDRESS) | ~(pl.col("staged").str.starts_with(_STAGED) & _one_name()))
     if len(foreign):
         raise _damaged(path, f"path {foreign['path'][0]}, staged {foreign['staged'][0]}")
     return catalog
@@ -190,13 +206,13 @@ def check_file(root: Path, path: str, size: int, digest: str, how: Literal["hash
             found = file.seek(0, 2)
             if found != size:
                 raise DataError("a file of the lake has another size", where=path, value=f"{found} bytes",
-                                allowed=f"{size} bytes", action=IMPORT_AGAIN)  # fmt: skip
+                                allowed=f"{size} bytes", action=_again(path))  # fmt: skip
             file.seek(0)
             if how == "hash" and (seen := hashlib.file_digest(file, "sha256").hexdigest()) != digest:
                 raise DataError("a file's fingerprint differs from the catalog", where=path, value=f"sha256 {seen[:12]}...",
-                                allowed=f"{digest[:12]}...", action=IMPORT_AGAIN)  # fmt: skip
+                                allowed=f"{digest[:12]}...", action=_again(path))  # fmt: skip
     except FileNotFoundError as error:
-        raise DataError("a file of the lake is gone", where=path, action=IMPORT_AGAIN) from error
+        raise DataError("a file of the lake is gone", where=path, action=_again(path)) from error
     except OSError as error:
         raise DataError("cannot read a file of the lake", where=path, value=error.strerror) from error
 
@@ -249,8 +265,14 @@ def _standing(root: Path, catalog: pl.DataFrame) -> pl.Series:
 
 
 def _one_name() -> pl.Expr:
-    """True where `staged` is one temporary file's name in the folder of its kind and interval."""
-    return pl.col("staged").str.ends_with(".tmp") & (pl.col("staged").str.count_matches("/", literal=True) == 2)
+    """True where `staged` is one temporary file's name in the folder of its kind and interval, or of the actions in the root."""
+    deep = pl.when(_IS_ACTIONS).then(0).otherwise(2)
+    return pl.col("staged").str.ends_with(".tmp") & (pl.col("staged").str.count_matches("/", literal=True) == deep)
+
+
+def _again(path: str) -> str:
+    """What to do about a broken file: only the actions stand in no folder of the lake."""
+    return IMPORT_AGAIN if "/" in path else ACTIONS_AGAIN
 
 
 def _damaged(path: Path, value: str) -> DataError:

@@ -9,8 +9,9 @@ into chunks. Never trades, never reads the lake.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape, place
 from backtester.intervals import MINUTE_US, Interval
 from backtester.market import findings, grid, quality, resample, tapes
+from backtester.market.actions import splits_at
 from backtester.market.grid import Clock, Grid
 from backtester.market.history import Daily, HistoricalIndicatorSettings, daily_of, indicator, indicator_by_slot, preferred
 from backtester.market.load import Chunk
 from backtester.market.resample import DerivedSettings
+from backtester.schema import CORPORATE_ACTIONS, empty
 
 LONG = ("5d", "1w")
 ANY_BAR = DerivedSettings(min_completeness=1e-9)
@@ -33,7 +36,8 @@ class Needs:
     """What a run asks of every chunk, known before the first.
 
     depth: sessions of history to keep of each interval; daily_depth: of daily values; calendar and ordinal: the run's sessions
-    with what comes before and after them; slots: base slots of the longest session.
+    with what comes before and after them; slots: base slots of the longest session; actions: rows of the table `actions`, whose
+    splits explain jumps.
     """
 
     base: str
@@ -46,6 +50,7 @@ class Needs:
     calendar: Sessions
     ordinal: Ints
     slots: int
+    actions: pl.DataFrame = field(default_factory=partial(empty, CORPORATE_ACTIONS))
 
     @property
     def daily(self) -> bool:
@@ -55,7 +60,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class Past:
-    """What passes from one chunk to the next: tapes of the last sessions, daily values, and the last closes, shape (symbols,)."""
+    """What passes from one chunk to the next: tapes of the last sessions, daily values, and the last closes, shape (symbols,).
+
+    Where a known split came after a last close, it is what that close is worth after it.
+    """
 
     tapes: Mapping[str, Tape] = field(default_factory=dict)
     daily: Daily | None = None
@@ -160,7 +168,8 @@ def _assess(
     agrees = quality.reconciled(made, own) if own is not None and found is not None and len(found.symbol) else None
     gaps = quality.gaps_frame(found, clock, symbols, agrees) if found is not None else quality.no_gaps()
     before = past.close if past.close is not None else np.full(len(symbols), np.nan)
-    seen = findings.findings_frame(made, fresh[needs.base], before) if needs.look else findings.no_findings()
+    splits = _splits(needs, clock.sessions, symbols)
+    seen = findings.findings_frame(made, fresh[needs.base], before, splits) if needs.look else findings.no_findings()
     return table, gaps, seen, percent
 
 
@@ -272,4 +281,17 @@ def _next(kept: Mapping[str, Tape], daily: Daily | None, base: Tape, needs: Need
     }
     before = past.close if past.close is not None else np.full(len(base.symbols), np.nan)
     days = None if daily is None else daily[max(len(daily.sessions) - needs.daily_depth, 0) :]
-    return Past(pools, days, tapes.last_close(base, before))
+    close = tapes.last_close(base, before)
+    for session, symbol, value in _splits(needs, base.sessions, base.symbols):
+        if not base.count[session:, symbol].any():  # the jump comes with a bar of a later chunk
+            close[symbol] /= value
+    return Past(pools, days, close)
+
+
+def _splits(needs: Needs, sessions: Sessions, symbols: Sequence[str]) -> list[tuple[int, int, float]]:
+    """(session of the chunk, symbol, value) of the known splits that act in a chunk."""
+    if not len(needs.actions):
+        return []
+    first = int(np.searchsorted(needs.calendar.label, sessions.label[0]))
+    known = splits_at(needs.actions, needs.calendar.label, symbols)
+    return [(place - first, symbol, value) for place, symbol, value in known if 0 <= place - first < len(sessions)]

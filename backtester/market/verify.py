@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from backtester.atomic import is_temporary
 from backtester.errors import DataError
-from backtester.market.lake import KINDS, Lake
+from backtester.market.lake import ACTIONS_FILE, KINDS, Lake
 
 THREADS = 2
 
@@ -49,6 +49,7 @@ def _look(lake: Lake, path: str) -> DataError | None:
 
 
 def _unlisted(lake: Lake, listed: set[str]) -> tuple[str, ...]:
-    """Files among the day files that the catalog does not know; every reader passes them by."""
+    """Day files and a file of actions that the catalog does not know; every reader passes them by."""
     found = [path for kind in KINDS for path in (lake.root / kind).glob("*/*") if path.suffix == ".parquet" or is_temporary(path)]
+    found += [path for path in lake.root.glob(f"*{ACTIONS_FILE}*") if path.name == ACTIONS_FILE or is_temporary(path)]
     return tuple(sorted(name for path in found if (name := path.relative_to(lake.root).as_posix()) not in listed))

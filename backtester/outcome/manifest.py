@@ -33,6 +33,7 @@ class Facts:
     config      the resolved config, without secrets; config_digest is that of all in it that can influence a result
     strategies  one mapping each: name, use, params, lookback, inputs, sources [{path, sha256}], seed
     files       one mapping each: kind, interval, session, path (in the lake), bytes, rows, first_ts, last_ts, sha256
+    actions     the lake's file of splits and dividends: path, rows, bytes, sha256; None where it has none. Recorded only
     streams     one mapping each: stream, mark (STREAMED, GENERATED, IGNORED), reason
     calendar    name, timezone, version, digest, sessions_per_year, rows [[session, open, close], ...]
     execution   prefetch_days, threads, chunks, peaks: recorded only
@@ -49,6 +50,7 @@ class Facts:
     started: dt.datetime
     finished: dt.datetime
     status: int = 0
+    actions: Mapping[str, Any] | None = None
     streams: Sequence[Mapping[str, Any]] = ()
     execution: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +66,7 @@ def build(facts: Facts, sealed: Sealed, metrics: Mapping[str, Any]) -> dict[str,
         "libraries": libraries(),
         "config": {"digest": facts.config_digest, "resolved": plain(facts.config)},
         "strategies": plain(facts.strategies),
-        "data": {"files": plain(facts.files), "streams": plain(facts.streams)},
+        "data": {"files": plain(facts.files), "actions": plain(facts.actions), "streams": plain(facts.streams)},
         "calendar": plain(facts.calendar),
         "execution": plain(facts.execution) | {"warnings": list(facts.warnings)},
         "policies": plain(facts.policies),

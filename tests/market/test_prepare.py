@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backtester import schema
 from backtester.columns import OHLCV, TAPE_COLUMNS, Sessions, Tape
 from backtester.market.history import HistoricalIndicatorSettings
 from backtester.market.load import Chunk
@@ -165,6 +166,13 @@ def slots_of(made: Prepared, interval: str, session: int) -> list[int]:
     return last[int(counts[:at].sum()) :][: int(counts[at])].tolist()  # type: ignore[no-any-return]
 
 
+def split_on(days: Sessions, *splits: tuple[str, int, float]) -> pl.DataFrame:
+    """Actions: splits of symbols on the mornings of sessions."""
+    columns = {"symbol": [split[0] for split in splits], "ex_date": days.label[[split[1] for split in splits]]}
+    columns |= {"kind": ["split"] * len(splits), "value": [split[2] for split in splits], "source": ["test"] * len(splits)}
+    return schema.frame(schema.CORPORATE_ACTIONS, columns)
+
+
 @settings(max_examples=25)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), least=st.sampled_from([1.0, 0.5]), look=st.booleans())
 def test_sessions_are_the_same_however_a_run_is_cut(data: st.DataObject, seed: int, least: float, look: bool) -> None:
@@ -183,6 +191,7 @@ def test_sessions_are_the_same_however_a_run_is_cut(data: st.DataObject, seed: i
     wanted = needs(
         days, derived=("2m", "1d", "5d", "1w"), settings=DerivedSettings(min_completeness=least), look=look, historical=HISTORICAL,
         depth=DEPTH, daily_depth=9, ordinal=np.arange(16) + 3,
+        actions=split_on(days, ("A", 6, 2.0), ("C", 3, 3.0), ("C", 4, 0.25), ("B", 0, 2.0)),
     )  # fmt: skip
     cuts = sorted(data.draw(st.sets(st.integers(1, 15), min_size=1, max_size=6)))
     together, apart = parts_of(whole, wanted, [])[0], parts_of(whole, wanted, cuts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -207,9 +208,15 @@ def test_with_session_quality_switched_off_nothing_is_looked_for() -> None:
     assert found.percent.tolist() == [[100]]
 
 
-def findings(days: Sessions, symbols: tuple[str, ...], rows: list[Row], before: list[float] | None = None) -> pl.DataFrame:
+def findings(
+    days: Sessions,
+    symbols: tuple[str, ...],
+    rows: list[Row],
+    before: list[float] | None = None,
+    splits: Sequence[tuple[int, int, float]] = (),
+) -> pl.DataFrame:
     found = place_on_slots(chunk(days, symbols, rows), "1m")
-    return findings_frame(found, tape_of(found), np.full(len(symbols), NAN) if before is None else np.array(before))
+    return findings_frame(found, tape_of(found), np.full(len(symbols), NAN) if before is None else np.array(before), splits)
 
 
 def seen(table: pl.DataFrame) -> list[tuple[str, str, float]]:
@@ -287,6 +294,30 @@ def test_a_jump_from_before_the_chunk_is_seen_in_it() -> None:
     days = sessions([2])
     rows = [flat(days, 0, 1, "A", 70.0), flat(days, 0, 0, "B", 70.0)]
     assert seen(findings(days, ("A", "B"), rows, [10.0, NAN])) == [("A", "unadjusted_split", 7)]
+
+
+def test_a_known_split_explains_its_jump_and_no_other() -> None:
+    """DAT-29: 70 before a 7:1 split and 10.5 after it is no finding, for one symbol and on one morning."""
+    days = sessions([2, 2])
+    rows = [flat(days, 0, 1, "A", 70.0), flat(days, 1, 0, "A", 10.5), flat(days, 0, 1, "B", 70.0), flat(days, 1, 0, "B", 10.0)]
+    assert seen(findings(days, ("A", "B"), rows, splits=[(1, 0, 7.0)])) == [("B", "unadjusted_split", 1 / 7)]
+    assert seen(findings(days, ("A", "B"), rows, splits=[(0, 0, 7.0), (1, 1, 7.0)])) == [("A", "jump", 0.15)]
+
+
+def test_a_split_on_a_morning_without_bars_explains_the_jump_of_the_next_bar() -> None:
+    days = sessions([2, 2, 2])
+    rows = [flat(days, 0, 1, "A", 70.0), flat(days, 2, 1, "A", 10.0)]
+    assert seen(findings(days, ("A",), rows, splits=[(1, 0, 7.0)])) == []
+    assert seen(findings(days, ("A",), rows[1:], [70.0], splits=[(0, 0, 7.0)])) == []
+    assert seen(findings(days, ("A",), rows[:1], splits=[(1, 0, 7.0)])) == []
+
+
+def test_a_split_that_the_prices_do_not_show_is_a_finding() -> None:
+    """The prices were adjusted before they came, or the split is wrong."""
+    days = sessions([2, 2])
+    table = findings(days, ("A",), [flat(days, 0, 1, "A", 10.0), flat(days, 1, 0, "A", 10.1)], splits=[(1, 0, 7.0)])
+    assert seen(table) == [("A", "unadjusted_split", 10.1 / (10.0 / 7))]
+    assert table["detail"].to_list() == ["a split of 7 among the lake's actions, which its prices do not show"]
 
 
 def test_prices_of_one_symbol_are_no_jump_for_the_next() -> None:

@@ -28,6 +28,12 @@ def test_every_group_is_there_and_is_plain_json(facts: Facts) -> None:
     json.dumps(manifest, allow_nan=False)
 
 
+def test_the_lakes_actions_are_recorded_beside_its_files(facts: Facts) -> None:
+    known = {"path": "actions.parquet", "rows": 2, "bytes": 900, "sha256": "a" * 64}
+    assert build(dataclasses.replace(facts, actions=known), SEALED, METRICS)["data"]["actions"] == known
+    assert build(facts, SEALED, METRICS)["data"]["actions"] is None
+
+
 def test_the_key_can_be_got_again_from_the_manifest_as_written(facts: Facts) -> None:
     manifest = build(facts, SEALED, METRICS)
     assert result_key(json.loads(json.dumps(manifest))) == manifest["identity"]["result_key"]
@@ -40,6 +46,7 @@ SAME: list[dict[str, Any]] = [
     {"config": {"session_data_config": {"lake": "/elsewhere"}}},
     {"counts": {"bars": 1}},
     {"warnings": []},
+    {"actions": {"path": "actions.parquet", "rows": 2, "sha256": "a" * 64}},
 ]
 
 
