@@ -47,6 +47,7 @@ from backtester.signals import calling
 from backtester.trading import ledger
 from backtester.trading.costs import fee_of, micro
 from backtester.trading.execution import Carry, Events, Market, finish, trade
+from backtester.trading.ladder import Ladder
 
 __all__ = ["Plan", "Progress", "plan", "run"]
 
@@ -115,9 +116,7 @@ def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Pas
     return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past)
 
 
-def trade_days(
-    made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call
-) -> tuple[Tables, Events, State]:
+def trade_days(made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call) -> tuple[Tables, Events, State]:
     """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run.
 
     `call` is how strategies are called.
@@ -139,6 +138,7 @@ def _days(
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
     score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
     record = recording.Record(made, folder, score, tally, cash)
+    ladder = _ladder(made)
     with Behind() as behind, calls(made) as call:
         for ready in load.ahead(_preparer(made), load.ahead(_reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
@@ -147,6 +147,8 @@ def _days(
                 continue
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state, call)
+            if ladder is not None:
+                ladder.add(_market(made, ready.prepared), events)
             behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
             done += len(ready.part.sessions)
             if progress is not None:
@@ -157,7 +159,16 @@ def _days(
         record.last(ledger.tables(finish(state.carry)))
         score.check()
         behind.do(folder.seal)
-        return score.metrics(record.benchmark.returns()), state.stopped
+        costs = {} if ladder is None else {"costs": ladder.figures()}
+        return score.metrics(record.benchmark.returns()) | costs, state.stopped
+
+
+def _ladder(made: Setup) -> Ladder | None:
+    """The accounts of `execution.cost_ladder`; None where it is empty."""
+    config = made.config
+    if not config.execution.cost_ladder:
+        return None
+    return Ladder(config.execution, config.trading_config, config.account, len(made.names), len(made.symbols))
 
 
 def _preparer(made: Setup) -> Callable[[Loaded], Ready]:

@@ -12,7 +12,7 @@ The same sessions in one chunk or in many give the same outcome to the last bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,8 @@ class SizingSettings(Settings):
 
 class ExecutionSettings(Settings):
     """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price,
-    borrow_bps is what a short position costs, in basis points a year.
+    borrow_bps is what a short position costs, in basis points a year; cost_ladder: multiples of all costs at which the same signals are
+    traded once more, for the figures `costs` of metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
@@ -54,6 +55,7 @@ class ExecutionSettings(Settings):
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
     borrow_bps: float = Field(default=0.0, ge=0.0)
+    cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)
 
 
 class AccountSettings(Settings):

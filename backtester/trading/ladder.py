@@ -1,0 +1,91 @@
+"""The cost ladder: the same signals traded at none, once, twice the costs, and the multiple of them at which no profit is left.
+
+Place in the flow: `pipeline` hands it every part's market and events where `execution.cost_ladder` asks for it, and its figures to
+metrics.json. Strategies are not called again. Never touches the run itself: each rung has an account of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from backtester.trading.costs import CommissionSettings, micro
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
+from backtester.trading.risk import RiskSettings
+from backtester.trading.rows import Columns
+
+
+class Ladder:
+    """One account for each multiple of the costs, all trading the same signals."""
+
+    def __init__(self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: int, symbols: int) -> None:
+        self._risk, self._account = risk, account
+        self._rungs = [
+            _Rung(scale, scaled(execution, scale), Carry.start(micro(account.cash), strategies, symbols)) for scale in execution.cost_ladder
+        ]
+
+    def add(self, market: Market, events: Events) -> None:
+        """Trade one more part on every rung."""
+        for rung in self._rungs:
+            outcome, rung.carry = trade(market, events, rung.carry, rung.execution, self._risk, self._account)
+            rung.count(outcome.fills, outcome.trades)
+
+    def figures(self) -> dict[str, Any]:
+        """`rungs`: cost multiple, final_equity, net_profit, fees, slippage (currency), trades closed; `break_even`: see there."""
+        rungs = [rung.figures() for rung in self._rungs]
+        return {"rungs": rungs, "break_even": break_even([(rung["costs"], rung["net_profit"]) for rung in rungs])}
+
+
+def scaled(execution: ExecutionSettings, scale: float) -> ExecutionSettings:
+    """The settings with every cost multiplied: commission (its minimum and cap too), slippage and borrow fee.
+
+    >>> scaled(ExecutionSettings(commission=CommissionSettings(preset="ibkr_fixed")), 2.0).commission.figures
+    CommissionFigures(per_share=0.01, bps=0.0, minimum=2.0, cap_bps=200.0)
+    """
+    fees = execution.commission.figures
+    figures = {name: value * scale for name, value in fees._asdict().items() if math.isfinite(value)}
+    commission = CommissionSettings.model_construct(preset=None, **({"cap_bps": None} | figures))
+    slippage = execution.slippage.model_copy(update={"bps": execution.slippage.bps * scale})
+    return execution.model_copy(update={"commission": commission, "slippage": slippage, "borrow_bps": execution.borrow_bps * scale})
+
+
+def break_even(rungs: Sequence[tuple[float, float]]) -> float | None:
+    """The multiple of the costs at which the profit is used up, on a straight line between two rungs; rungs are (multiple, profit).
+
+    None where even the lowest rung earns nothing, or the highest still does.
+
+    >>> break_even([(0.0, 300.0), (1.0, 100.0), (2.0, -300.0)])
+    1.25
+    """
+    for (low, gain), (high, loss) in pairwise(sorted(rungs)):
+        if gain > 0.0 >= loss:
+            return low + (high - low) * gain / (gain - loss)
+    return None
+
+
+class _Rung:
+    """One multiple of the costs: its settings, its account, its sums in 1e-6 currency."""
+
+    def __init__(self, scale: float, execution: ExecutionSettings, carry: Carry) -> None:
+        self.scale, self.execution, self.carry = scale, execution, carry
+        self._start, self._fees, self._slippage, self._trades = carry.cash, 0, 0, 0
+
+    def count(self, fills: Columns, trades: Columns) -> None:
+        self._fees += int(np.sum(fills["fee"], dtype=np.int64))
+        self._slippage += int(np.sum(fills["slippage"], dtype=np.int64))
+        self._trades += len(trades["trade_id"])
+
+    def figures(self) -> dict[str, Any]:
+        final = self.carry.cash + self.carry.marks
+        return {
+            "costs": self.scale,
+            "final_equity": final / 1e6,
+            "net_profit": (final - self._start) / 1e6,
+            "fees": self._fees / 1e6,
+            "slippage": self._slippage / 1e6,
+            "trades": self._trades,
+        }
