@@ -55,6 +55,30 @@ def test_buying_all_in_on_daily_bars_ends_as_in_lean(lean_daily: Path, tmp_path:
     assert round(run.metrics["final_equity"], 2) == 104486.22
 
 
+def test_a_short_whose_stop_is_already_through_is_covered_at_the_next_open_as_in_lean(
+    lean_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """StopLossOnOrderEventRegressionAlgorithm: short 100 at the first bar's bid, then a buy stop 2 below the fill."""
+    (tmp_path / "through.py").write_text(
+        "from backtester import Bars, Signals, Strategy\n"
+        "class Through(Strategy):\n"
+        "    def signals(self, bars: Bars) -> Signals:\n"
+        "        first = (bars.slot == 0) & (bars.session == bars.session.min())\n"
+        "        return Signals(enter_short=first, stop_price=bars.close - 2.0)\n"
+    )
+    changes = {
+        "strategies": strategy("through.py:Through"),
+        "account": {"cash": 100000, "allow_short": True},
+        "execution": {"fill": "same_close", "price": "quote", "commission": {"preset": "ibkr_fixed"}},
+    }
+    monkeypatch.chdir(tmp_path)
+    run = bt.run(config(lean_raw, changes), out=tmp_path / "run")
+    fills = run.table("fills")
+    assert fills.select("side", "type", "fee").rows() == [("sell", "market", 1.0), ("buy", "stop", 1.0)]
+    assert fills["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%H:%M").to_list() == ["09:30", "09:31"]
+    assert round(run.metrics["final_equity"], 2) == 99995.41
+
+
 CALLS = {"15:00": 127.14, "15:16": 127.16, "15:30": 127.20, "15:31": 127.16, "15:38": 127.16,
          "15:42": 127.26, "15:47": 127.34, "15:53": 127.37, "15:58": 127.40}  # fmt: skip
 """PyAlgoTrade, SPY 2011-01-03: the close stamp (UTC) of the bar on which a market order was sent -> the price at which it filled."""
