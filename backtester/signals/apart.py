@@ -198,7 +198,7 @@ class Process:
     def _ended(self, place: str) -> EndedError:
         """What became of the process; it may still be on its way out."""
         found = None
-        for _ in range(100):
+        for _ in range(30):
             found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if found is not None:
                 break

@@ -72,9 +72,8 @@ def given_of(message: Nest) -> Given:
 
 def of_caller(caller: Caller, origin: Origin) -> Nest:
     """How a strategy is loaded and called."""
-    return _fields_of(origin) | {
-        "name": caller.name, "symbols": caller.symbols, "lookback": dict(caller.lookback), "columns": caller.columns, "advice": caller.advice,
-    }  # fmt: skip
+    called = {name: getattr(caller, name) for name in ("name", "symbols", "lookback", "columns", "advice")}
+    return _fields_of(origin) | called
 
 
 def of_found(found: Found) -> Nest:
