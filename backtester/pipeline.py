@@ -136,7 +136,7 @@ def _days(
     """All parts in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies stopped."""
     cash = made.config.account.cash
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
-    score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission))
+    score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission), made.sessions.timezone)
     record = recording.Record(made, folder, score, tally, cash)
     ladder = _ladder(made)
     with Behind() as behind, calls(made) as call:

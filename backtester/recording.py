@@ -157,8 +157,8 @@ class Record:
         self._tally.seconds["end"] += time.perf_counter() - begun - seconds["end"]
 
     def last(self, tables: dict[str, pl.DataFrame]) -> None:
-        """What only the end of the run settles: orders still open, their decisions, open trades."""
-        self._append(tables)
+        """What only the end of the run settles: orders still open, their decisions, open trades, the rolling figures."""
+        self._append(tables | {"rolling": self._score.rolling()})
 
     def _append(self, tables: dict[str, pl.DataFrame]) -> None:
         for name, rows in tables.items():

@@ -27,6 +27,7 @@ PHASES = ("initialize", "history", "load", "activate", "process", "end")
 STAGES = ("bars", "derived", "quality", "indicators", "signals")
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 ACTION_KINDS = ("split", "dividend")
+WINDOWS = (20, 60)
 GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
 SIDES = ("buy", "sell")
 ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close")
@@ -275,44 +276,33 @@ SESSIONS = Table(
         *(_number(f"seconds_{phase}", f"time spent in phase {phase}", "seconds", timing=True) for phase in PHASES),
     ),
     (
-        (
-            "2025-07-02",
-            "2025-07-02T13:30Z",
-            "2025-07-02T20:00Z",
-            False,
-            780,
-            780,
-            100.0,
-            4,
-            194.46,
-            100_194.46,
-            0.0019,
-            1e-4,
-            2e-3,
-            4e-3,
-            1e-3,
-            3e-3,
-            1e-4,
+        ("2025-07-02", "2025-07-02T13:30Z", "2025-07-02T20:00Z", False, 780, 780, 100.0, 4, 194.46, 100_194.46, 0.0019,
+         1e-4, 2e-3, 4e-3, 1e-3, 3e-3, 1e-4),
+        ("2025-07-03", "2025-07-03T13:30Z", "2025-07-03T17:00Z", True, 412, 420, 98.1, 0, 0.0, 100_194.46, 0.0,
+         1e-4, 2e-3, 3e-3, 1e-3, 2e-3, 1e-4),
+    ),
+)  # fmt: skip
+ROLLING = Table(
+    "rolling",
+    "one session; a window's columns are empty until it is full",
+    ("session",),
+    (
+        _SESSION,
+        *(
+            _number(f"{name}_{window}", f"{meaning} of the last {window} sessions", unit, empty=True)
+            for window in WINDOWS
+            for name, meaning, unit in (
+                ("return", "return", FRACTION),
+                ("volatility", "annualized deviation of the returns", FRACTION),
+                ("sharpe", "Sharpe ratio", ""),
+                ("drawdown", "deepest drawdown", FRACTION),
+            )
         ),
-        (
-            "2025-07-03",
-            "2025-07-03T13:30Z",
-            "2025-07-03T17:00Z",
-            True,
-            412,
-            420,
-            98.1,
-            0,
-            0.0,
-            100_194.46,
-            0.0,
-            1e-4,
-            2e-3,
-            3e-3,
-            1e-3,
-            2e-3,
-            1e-4,
-        ),
+    ),
+    (
+        ("2025-07-02", *[None] * 8),
+        ("2025-07-31", 0.012, 0.084, 1.71, 0.021, *[None] * 4),
+        ("2025-09-26", -0.003, 0.061, -0.62, 0.018, 0.031, 0.075, 1.62, 0.034),
     ),
 )
 QUALITY = Table(
@@ -426,5 +416,7 @@ KEPT_INDICATORS = Table(
 KEPT_TABLES = {table.name: table for table in (KEPT_SIGNALS, KEPT_BARS, KEPT_INDICATORS)}
 """Tables that a run writes only where its config asks to keep them; results do not depend on them."""
 
-RUN_TABLES = {table.name: table for table in (DECISIONS, ORDERS, FILLS, TRADES, EQUITY, SESSIONS, QUALITY, GAPS, FINDINGS, DIGESTS)}
+RUN_TABLES = {
+    table.name: table for table in (DECISIONS, ORDERS, FILLS, TRADES, EQUITY, SESSIONS, ROLLING, QUALITY, GAPS, FINDINGS, DIGESTS)
+}
 """The tables of a run's folder by name, in the order in which they are listed."""

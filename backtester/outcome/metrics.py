@@ -1,24 +1,37 @@
 """Key figures of a run: what metrics.json holds.
 
-Place in the flow: the pipeline makes one `Score`, adds each chunk's tables as it writes them, and asks for `metrics` at the end.
-Never looks at bars. Memory grows with sessions (8 bytes each) and trades (60 bytes each) only.
+Place in the flow: the pipeline makes one `Score`, adds each chunk's tables as it writes them, and asks for `metrics` and `rolling` at
+the end. Never looks at bars. Memory grows with sessions (16 bytes each) and trades (60 bytes each) only; while the figures are worked
+out, a trade takes another 150 bytes.
 
     final_equity, net_profit        currency; at the last session's end, and what it is more than the start's cash
     total_return, annual_return     fractions; the latter compounded by sessions a year
-    volatility, sharpe, sortino, calmar            see ratios.py
+    volatility, sharpe, sortino, omega, calmar     see ratios.py
     max_drawdown, max_drawdown_sessions            of equity at the ends of sessions; see ratios.drawdown
     max_drawdown_intraday           the same depth over every row of the equity table
+    recovery_sessions, ulcer_index  see ratios.recovery and ratios.ulcer_index
+    best_session, worst_session     largest and smallest return of a session
+    sessions_up, max_losing_sessions               share of sessions with a return above 0; most in a row with one below
+    value_at_risk, expected_shortfall, tail_ratio, skew, kurtosis     see distribution.py
     exposure                        share of the equity table's rows with a position (gross is not 0)
+    exposure_long, exposure_short   share of its rows with a long, with a short position
     turnover                        sum of all fill values, buys and sells / mean equity at the ends of sessions
-    trades, open_trades, win_rate, profit_factor, expectancy, best_trade, worst_trade, avg_hold_minutes, avg_mae, avg_mfe
-                                    see per_group.statistics
+    trades, open_trades, win_rate, profit_factor, expectancy, best_trade, worst_trade, avg_trade_bps, sqn, avg_hold_minutes, avg_mae,
+    avg_mfe                         see trade_statistics.statistics
+    gross_profit, gross_loss, avg_win, avg_loss, payoff_ratio, max_losing_trades     see trade_statistics.overall
     fees, slippage                  currency, sums over fills
+    borrow                          currency, what holding shorts overnight has cost, over all trades
+    profit_before_costs             currency; net_profit + fees + slippage + borrow
+    fee_ratio, slippage_ratio       fees / gross_profit, slippage / gross_profit
     ambiguous_fills                 fills of bars that held both stop and target
-    ambiguity_low, ambiguity_high   bounds of net_profit: every such bar at its stop (as run, `pessimistic`), and at its target
-    by_symbol, by_strategy          name -> the figures of per_group.statistics
-    benchmark                       buy and hold: total_return, annual_return, volatility, sharpe, max_drawdown, alpha, beta
+    ambiguity_low, ambiguity_high   bounds of net_profit: each such bar at the worse and at the better of its stop and target
+    by_symbol, by_strategy, by_direction, by_weekday, by_hour
+                                    name -> the figures of trade_statistics.statistics; weekday and hour are the entry's, on the clocks
+                                    of the exchange
+    benchmark                       buy and hold: total_return, annual_return, volatility, sharpe, max_drawdown, and against.NAMES
 
-A figure that has no meaning is null: no trade, one session, a ratio over fewer than ratios.MIN_SESSIONS sessions.
+A figure that has no meaning is null: no trade, one session, a ratio over fewer than ratios.MIN_SESSIONS sessions. docs/metrics.md has
+every formula, unit and null, and what other libraries mean by the same name.
 """
 
 from __future__ import annotations
@@ -30,26 +43,31 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtester.columns import Floats
 from backtester.errors import InternalError
-from backtester.outcome import ratios
-from backtester.outcome.per_group import Trips, exact_sum, micro, money
+from backtester.outcome import distribution, ratios
+from backtester.outcome.against import against
+from backtester.outcome.money import exact_sum, micro, money
+from backtester.outcome.per_group import Trips
+from backtester.outcome.rolling import rolling
 
-Floats = NDArray[np.float64]
 Fee = Callable[[float, float], float]
 """The commission of a fill: price, quantity -> currency."""
 
 
 class Score:
-    """Collects a run's tables, piece by piece, into its key figures."""
+    """Collects a run's tables, piece by piece, into its key figures; `zone` is the time zone of the exchange."""
 
-    def __init__(self, cash: float, per_year: float, fee: Fee | None = None) -> None:
+    def __init__(self, cash: float, per_year: float, fee: Fee | None = None, zone: str = "UTC") -> None:
         self._cash, self._per_year, self._fee = cash, per_year, fee
+        self._labels: list[NDArray[np.datetime64]] = []
         self._equity: list[Floats] = []
-        self._trips = Trips()
+        self._trips = Trips(zone)
         self._value = self._fees = self._slippage = 0
-        self._rows = self._invested = self._ambiguous = 0
+        self._rows = self._invested = self._long = self._short = self._ambiguous = 0
         self._peak, self._deepest = cash, 0.0
-        self._gain: int | None = 0
+        self._worse: int | None = 0
+        self._better: int | None = 0
 
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Append rows of sessions, equity, fills, trades and orders, as schema.py has them; missing tables have no rows.
@@ -57,6 +75,7 @@ class Score:
         The orders of an ambiguous fill, its stop and its target, come with the fill: both are resolved in its bar.
         """
         if "sessions" in tables:
+            self._labels.append(tables["sessions"]["session"].to_numpy())
             self._equity.append(tables["sessions"]["equity"].to_numpy())
         if "equity" in tables:
             self._add_equity(tables["equity"])
@@ -67,30 +86,33 @@ class Score:
 
     def metrics(self, benchmark: Floats | None = None) -> dict[str, Any]:
         """All key figures as plain values; `benchmark` holds the returns a session of buy and hold, shape (sessions,)."""
-        equity = np.concatenate([np.empty(0), *self._equity])
+        equity = self._closing()
         final = float(equity[-1]) if len(equity) else self._cash
         profit = round(final * 1e6) - round(self._cash * 1e6)
-        trips = self._trips.overall()
+        trips, groups = self._trips.figures()
         del trips["net_profit"], trips["fees"]
         returns = ratios.returns(equity, self._cash)
-        found = {
+        return {
             "final_equity": final,
             "net_profit": money(profit),
             **_growth(returns, final / self._cash - 1.0, equity, self._cash, self._per_year),
             "max_drawdown_intraday": self._deepest if self._rows else None,
-            "exposure": self._invested / self._rows if self._rows else None,
+            **_spread(returns),
+            **self._exposure(),
             "turnover": _turnover(self._value, equity),
             **trips,
-            "fees": money(self._fees),
-            "slippage": money(self._slippage),
+            **self._costs(profit, trips["gross_profit"]),
             "ambiguous_fills": self._ambiguous,
-            "ambiguity_low": money(profit),
-            "ambiguity_high": None if self._gain is None else money(profit + self._gain),
-            "by_symbol": self._trips.by("symbol"),
-            "by_strategy": self._trips.by("strategy"),
+            "ambiguity_low": None if self._worse is None else money(profit + self._worse),
+            "ambiguity_high": None if self._better is None else money(profit + self._better),
+            **{f"by_{group}": figures for group, figures in groups.items()},
             "benchmark": _benchmark(benchmark, returns, self._per_year),
         }
-        return found
+
+    def rolling(self) -> pl.DataFrame:
+        """The table `rolling` over the sessions so far."""
+        labels = np.concatenate([np.empty(0, "datetime64[D]"), *self._labels])
+        return rolling(labels, self._closing(), self._cash, self._per_year)
 
     def check(self) -> None:
         """Raise InternalError where trades, the open ones at their marks, do not add up to the profit of equity, or fees to fees.
@@ -105,6 +127,27 @@ class Score:
                 value = f"{money(whole)} against {money(parts)} of the trades"
                 raise InternalError(f"the account's {what} and its trades disagree", value=value)
 
+    def _closing(self) -> Floats:
+        """Equity at the ends of all sessions."""
+        return np.concatenate([np.empty(0), *self._equity])
+
+    def _exposure(self) -> dict[str, float | None]:
+        """Shares of the equity table's rows."""
+        counts = {"exposure": self._invested, "exposure_long": self._long, "exposure_short": self._short}
+        return {name: count / self._rows if self._rows else None for name, count in counts.items()}
+
+    def _costs(self, profit: int, gross: float) -> dict[str, float | None]:
+        """Fees and slippage, beside the profit before them, and beside the gains of the trades that gained."""
+        fees, slippage = money(self._fees), money(self._slippage)
+        return {
+            "fees": fees,
+            "slippage": slippage,
+            "borrow": money(self._trips.borrow),
+            "profit_before_costs": money(profit + self._fees + self._slippage + self._trips.borrow),
+            "fee_ratio": fees / gross if gross else None,
+            "slippage_ratio": slippage / gross if gross else None,
+        }
+
     def _add_equity(self, rows: pl.DataFrame) -> None:
         """Count invested slots and follow the drawdown from slot to slot."""
         if rows.is_empty():
@@ -114,7 +157,10 @@ class Score:
         self._deepest = max(self._deepest, float(np.max(1.0 - equity / peak)))
         self._peak = float(peak[-1])
         self._rows += rows.height
-        self._invested += int((rows["gross"] != 0).sum())
+        gross, net = rows["gross"].to_numpy(), rows["net"].to_numpy()
+        self._invested += int(np.count_nonzero(gross))
+        self._long += int(np.count_nonzero(gross > -net))  # gross + net is twice what is long, gross - net twice what is short
+        self._short += int(np.count_nonzero(gross > net))
 
     def _add_fills(self, fills: pl.DataFrame, orders: pl.DataFrame | None) -> None:
         self._value += exact_sum(micro(fills["value"]))
@@ -124,25 +170,41 @@ class Score:
         if ambiguous.is_empty():
             return
         self._ambiguous += ambiguous.height
-        for row in _with_targets(ambiguous, orders).iter_rows(named=True):
-            self._gain = None if self._gain is None or row["limit"] is None else self._gain + self._forgone(row)
+        for row in _with_others(ambiguous, orders).iter_rows(named=True):
+            worse, better = self._apart(row)
+            self._worse, self._better = _both(self._worse, worse), _both(self._better, better)
 
-    def _forgone(self, row: Mapping[str, Any]) -> int:
-        """What the target would have brought more than the stop did, fees included, in 1e-6 units; never less than nothing."""
-        worth: int = round(row["limit"] * row["quantity"] * 1e6) - round(row["value"] * 1e6)
-        fee: int = 0 if self._fee is None else round(self._fee(row["limit"], row["quantity"]) * 1e6) - round(row["fee"] * 1e6)
-        return max((worth if row["side"] == "sell" else -worth) - fee, 0)
+    def _apart(self, row: Mapping[str, Any]) -> tuple[int | None, int | None]:
+        """What the other level would have brought less, and more, than the fill did, fees included, in 1e-6 units; one of them is 0.
+
+        None for the side that is not known without the other level: more than a stop, less than a target.
+        """
+        if row["other"] is None:
+            return (None, 0) if row["type"] == "target" else (0, None)
+        worth = round(row["other"] * row["quantity"] * 1e6) - round(row["value"] * 1e6)
+        fee = 0 if self._fee is None else round(self._fee(row["other"], row["quantity"]) * 1e6) - round(row["fee"] * 1e6)
+        change = (worth if row["side"] == "sell" else -worth) - fee
+        return min(change, 0), max(change, 0)
 
 
-def _with_targets(fills: pl.DataFrame, orders: pl.DataFrame | None) -> pl.DataFrame:
-    """Each ambiguous fill of a stop with `limit`, the level of its position's target; null where the target is not among the orders.
+def _both(one: int | None, other: int | None) -> int | None:
+    """The sum, where both are known."""
+    return None if one is None or other is None else one + other
 
-    Stop and target of a position are made one after the other at the same moment, so the target's order_id is the next one.
+
+def _with_others(fills: pl.DataFrame, orders: pl.DataFrame | None) -> pl.DataFrame:
+    """Each ambiguous fill with `other`: a stop's target, a target's stop; null where it is not among the orders.
+
+    Stop and target of a position are made one after the other at the same moment, so their order_ids are neighbours.
     """
     if orders is None:
-        return fills.with_columns(pl.lit(None, pl.Float64).alias("limit"))
-    targets = orders.filter(pl.col("type") == "target").select("strategy", "symbol", "limit", order_id=pl.col("order_id") - 1)
-    return fills.join(targets, on=["strategy", "symbol", "order_id"], how="left", maintain_order="left")
+        return fills.with_columns(pl.lit(None, pl.Float64).alias("other"))
+    fills, orders = (rows.with_columns(pl.col("strategy", "symbol", "type").cast(pl.String)) for rows in (fills, orders))
+    levels = [
+        orders.filter(pl.col("type") == kind).select("strategy", "symbol", pl.col("order_id") + step, type=pl.lit(of), other=pl.col(level))
+        for kind, level, of, step in (("target", "limit", "stop", -1), ("stop", "stop", "target", 1))
+    ]
+    return fills.join(pl.concat(levels), on=["strategy", "symbol", "order_id", "type"], how="left", maintain_order="left")
 
 
 def _growth(returns: Floats | None, total: float, equity: Floats, start: float, per_year: float) -> dict[str, Any]:
@@ -156,9 +218,28 @@ def _growth(returns: Floats | None, total: float, equity: Floats, start: float, 
         "volatility": None if returns is None else ratios.volatility(returns, per_year),
         "sharpe": None if returns is None else ratios.sharpe(returns, per_year),
         "sortino": None if returns is None else ratios.sortino(returns, per_year),
+        "omega": None if returns is None else ratios.omega(returns),
         "calmar": ratios.calmar(annual, depth),
         "max_drawdown": depth if count else None,
         "max_drawdown_sessions": length if count else None,
+        "recovery_sessions": ratios.recovery(equity, start),
+        "ulcer_index": ratios.ulcer_index(equity, start),
+    }
+
+
+def _spread(returns: Floats | None) -> dict[str, Any]:
+    """Figures of the distribution of returns a session; all None where there is no return."""
+    values = np.empty(0) if returns is None else returns
+    return {
+        "best_session": float(values.max()) if len(values) else None,
+        "worst_session": float(values.min()) if len(values) else None,
+        "sessions_up": distribution.share(values > 0),
+        "max_losing_sessions": distribution.losing_streak(values) if len(values) else None,
+        "value_at_risk": distribution.value_at_risk(values),
+        "expected_shortfall": distribution.expected_shortfall(values),
+        "tail_ratio": distribution.tail_ratio(values),
+        "skew": distribution.skew(values),
+        "kurtosis": distribution.kurtosis(values),
     }
 
 
@@ -174,13 +255,11 @@ def _benchmark(market: Floats | None, returns: Floats | None, per_year: float) -
         return None
     worth = np.asarray(np.cumprod(1.0 + market), np.float64)
     total = float(worth[-1]) - 1.0
-    alpha, beta = (None, None) if returns is None else ratios.alpha_beta(returns, market, per_year)
     return {
         "total_return": total,
         "annual_return": ratios.annual_return(total, len(market), per_year),
         "volatility": ratios.volatility(market, per_year),
         "sharpe": ratios.sharpe(market, per_year),
         "max_drawdown": ratios.drawdown(worth, 1.0)[0],
-        "alpha": alpha,
-        "beta": beta,
+        **against(returns, market, per_year),
     }

@@ -1,4 +1,4 @@
-"""Formulas over returns a session: growth, risk, ratios, drawdown, benchmark.
+"""Formulas over returns a session and equity at their ends: growth, risk, ratios, drawdown.
 
 Place in the flow: metrics.py calls them at the end of a run. Pure functions of float64 arrays of shape (sessions,); a figure that
 has no meaning is None, never 0, NaN or infinity. Never knows where returns come from.
@@ -13,12 +13,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from backtester.columns import Bools, Floats
 
 MIN_SESSIONS = 20
-_TINY = 1e-12
+TINY = 1e-12
+"""What counts as rounding: a deviation, or a sum of losses, of at most this share of what it is compared with."""
 
 
 def returns(equity: Floats, start: float) -> Floats | None:
@@ -36,14 +36,14 @@ def annual_return(total: float, sessions: int, per_year: float) -> float | None:
     """
     if sessions < 2 or total <= -1.0:
         return None
-    return _finite(lambda: (1.0 + total) ** (per_year / sessions) - 1.0)
+    return finite(lambda: (1.0 + total) ** (per_year / sessions) - 1.0)
 
 
 def volatility(values: Floats, per_year: float) -> float | None:
     """Standard deviation (ddof 1) of returns x sqrt(per_year); None below 2. Source: empyrical `annual_volatility`."""
     if len(values) < 2:
         return None
-    return _deviation(values) * math.sqrt(per_year)
+    return deviation(values) * math.sqrt(per_year)
 
 
 def sharpe(values: Floats, per_year: float) -> float | None:
@@ -54,8 +54,8 @@ def sharpe(values: Floats, per_year: float) -> float | None:
     """
     if len(values) < MIN_SESSIONS:
         return None
-    mean, deviation = _mean(values), _deviation(values)
-    return None if deviation <= _TINY * abs(mean) else mean / deviation * math.sqrt(per_year)
+    centre, spread = mean(values), deviation(values)
+    return None if spread <= TINY * abs(centre) else centre / spread * math.sqrt(per_year)
 
 
 def sortino(values: Floats, per_year: float) -> float | None:
@@ -65,9 +65,20 @@ def sortino(values: Floats, per_year: float) -> float | None:
     """
     if len(values) < MIN_SESSIONS:
         return None
-    mean = _mean(values)
+    centre = mean(values)
     downside = math.sqrt(math.fsum(min(value, 0.0) ** 2 for value in values.tolist()) / len(values))
-    return None if downside <= _TINY * abs(mean) else mean / downside * math.sqrt(per_year)
+    return None if downside <= TINY * abs(centre) else centre / downside * math.sqrt(per_year)
+
+
+def omega(values: Floats) -> float | None:
+    """Sum of returns above 0 / sum of those below, as a positive number; None below MIN_SESSIONS or where no session lost.
+
+    Source: Keating and Shadwick (2002), with a threshold of 0; empyrical `omega_ratio`.
+    """
+    if len(values) < MIN_SESSIONS:
+        return None
+    gains, losses = math.fsum(values[values > 0].tolist()), -math.fsum(values[values < 0].tolist())
+    return None if losses <= TINY * gains else gains / losses
 
 
 def calmar(annual: float | None, depth: float | None) -> float | None:
@@ -82,45 +93,62 @@ def drawdown(equity: Floats, start: float) -> tuple[float, int]:
     Length: the most sessions in a row that ended below an earlier peak. Source: Magdon-Ismail and Atiya (2004); empyrical
     `max_drawdown` with the sign turned.
     """
-    whole = np.concatenate([[start], equity])
-    peak = np.maximum.accumulate(whole)
-    under = whole < peak
-    depth = float(np.max(1.0 - whole / peak, initial=0.0, where=under))
-    ends = np.flatnonzero(np.diff(np.concatenate([[False], under, [False]]).astype(np.int8)))
-    return depth, int(np.max(ends[1::2] - ends[::2], initial=0))
+    depths = _depths(equity, start)
+    return float(np.max(depths, initial=0.0)), longest(depths > 0)
 
 
-def alpha_beta(values: Floats, market: Floats, per_year: float) -> tuple[float | None, float | None]:
-    """Alpha a year and beta against the benchmark's returns of the same sessions; None below MIN_SESSIONS or where it stands still.
+def recovery(equity: Floats, start: float) -> int | None:
+    """Sessions from the trough of the deepest drawdown to the first that ends at its peak again, or higher.
 
-    beta = cov(r, m) / var(m); alpha = (1 + mean(r - beta m)) ** per_year - 1.
-    Source: Jensen (1968), with a risk-free rate of 0; empyrical `alpha_beta`.
+    None where there was no drawdown, or where the peak was not seen again. Of equally deep ones the first counts.
     """
-    if len(values) < MIN_SESSIONS or len(values) != len(market):
-        return None, None
-    mean, spread = _mean(market), _deviation(market)
-    if spread <= _TINY * abs(mean):
-        return None, None
-    products = ((values - _mean(values)) * (market - mean)).tolist()
-    beta = math.fsum(products) / (len(market) - 1) / spread**2
-    rest = _mean(values - beta * market)
-    return (_finite(lambda: (1.0 + rest) ** per_year - 1.0) if rest > -1.0 else None), beta
+    depths = _depths(equity, start)
+    trough = int(np.argmax(depths)) if len(depths) else 0
+    after = np.flatnonzero(depths[trough:] <= 0)
+    return int(after[0]) if len(after) and depths[trough] > 0 else None
 
 
-def _mean(values: Floats) -> float:
+def ulcer_index(equity: Floats, start: float) -> float | None:
+    """Root of the mean of the squared drawdowns at the ends of sessions, as a fraction; None without a session.
+
+    Source: Martin and McCann (1989), over the whole run; quantstats `ulcer_index` divides by n - 1.
+    """
+    if not len(equity):
+        return None
+    return math.sqrt(math.fsum(depth**2 for depth in _depths(equity, start).tolist()) / len(equity))
+
+
+def mean(values: Floats) -> float:
+    """The mean, of an exact sum."""
     return math.fsum(values.tolist()) / len(values)
 
 
-def _deviation(values: Floats) -> float:
+def deviation(values: Floats) -> float:
     """The standard deviation with ddof 1."""
-    mean = _mean(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values.tolist()) / (len(values) - 1))
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values.tolist()) / (len(values) - 1))
 
 
-def _finite(power: Callable[[], float]) -> float | None:
+def finite(power: Callable[[], float]) -> float | None:
     """The value of a power, or None where it is beyond what a float holds."""
     try:
         value = power()
     except OverflowError:
         return None
     return value if math.isfinite(value) else None
+
+
+def longest(flags: Bools) -> int:
+    """The most True in a row.
+
+    >>> longest(np.array([True, False, True, True]))
+    2
+    """
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return int(np.max(ends[1::2] - ends[::2], initial=0))
+
+
+def _depths(equity: Floats, start: float) -> Floats:
+    """1 - equity / highest equity so far, the start's cash included, at each session's end; exactly 0 at a peak."""
+    peak = np.maximum(np.maximum.accumulate(equity), start) if len(equity) else equity
+    return np.asarray(np.where(equity < peak, 1.0 - equity / peak, 0.0), np.float64)

@@ -14,95 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from backtester.errors import InternalError
+from backtester.outcome.against import NAMES
 from backtester.outcome.metrics import Score
-from backtester.schema import EQUITY, FILLS, ORDERS, SESSIONS, TRADES, empty, frame
+from backtester.schema import FILLS, TRADES, empty
+from tests.outcome.rows import fill, measured, order, sessions, slots, trade
 
-OPEN = 1_751_463_000_000_000  # 2025-07-02 13:30 UTC
-MINUTE, DAY = 60_000_000, 86_400_000_000
-FIRST = np.datetime64("2025-07-02")
 PROMISED = (  # section 16 of the specification
     "final_equity net_profit total_return annual_return volatility sharpe sortino calmar max_drawdown max_drawdown_sessions exposure "
     "turnover trades win_rate profit_factor expectancy best_trade worst_trade avg_hold_minutes fees slippage ambiguous_fills "
     "ambiguity_low ambiguity_high by_symbol by_strategy benchmark"
 )
-
-
-def sessions(*equity: float, start: float = 1000.0) -> pl.DataFrame:
-    before, rows = np.array([start, *equity[:-1]]), len(equity)
-    return frame(
-        SESSIONS,
-        {
-            "session": FIRST + np.arange(rows),
-            "open": OPEN + DAY * np.arange(rows),
-            "close": OPEN + DAY * np.arange(rows) + 390 * MINUTE,
-            "early_close": np.zeros(rows, bool),
-            **{name: np.zeros(rows, np.int64) for name in ("bars", "expected", "fills")},
-            "pnl": np.array(equity) - before,
-            "equity": np.array(equity),
-            "return": np.array(equity) / before - 1,
-            **{name: np.zeros(rows) for name in SESSIONS.names if name.startswith("seconds_")},
-        },
-    )
-
-
-def slots(*equity: float, gross: tuple[float, ...] = ()) -> pl.DataFrame:
-    rows = len(equity)
-    held = np.array(gross or [0.0] * rows)
-    values = {"cash": np.array(equity) - held, "equity": np.array(equity), "gross": held, "net": held, "drawdown": np.zeros(rows)}
-    return frame(EQUITY, {"ts": OPEN + MINUTE * np.arange(rows), "session": np.full(rows, FIRST), **values})
-
-
-def fill(order_id: int, side: str, price: float, quantity: float = 10.0, **more: Any) -> pl.DataFrame:
-    row = {
-        "order_id": order_id,
-        "strategy": "s",
-        "symbol": "A",
-        "side": side,
-        "quantity": quantity,
-        "price": price,
-        "value": price * quantity,
-        "fee": 0.0,
-        "slippage": 0.0,
-        "type": "market",
-        "ambiguous": False,
-        "flags": "",
-    } | more
-    return frame(FILLS, {name: [value] for name, value in row.items()} | {"session": np.array([FIRST]), "ts": np.array([OPEN])})
-
-
-def order(order_id: int, kind: str, level: float, status: str) -> pl.DataFrame:
-    words = {"strategy": "s", "symbol": "A", "side": "sell", "type": kind, "status": status}
-    levels = {"limit": level if kind == "target" else math.nan, "stop": level if kind == "stop" else math.nan}
-    numbers = {name: np.array([value]) for name, value in {"order_id": order_id, "ts": OPEN, "quantity": 10.0, **levels}.items()}
-    return frame(ORDERS, {name: [word] for name, word in words.items()} | numbers | {"session": np.array([FIRST])})
-
-
-def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, symbol: str = "A", strategy: str = "s", **more: Any) -> pl.DataFrame:
-    row = {
-        "trade_id": 1,
-        "strategy": strategy,
-        "symbol": symbol,
-        "direction": "long",
-        "entry_price": 10.0,
-        "exit_price": 11.0,
-        "quantity": 1.0,
-        "pnl": pnl,
-        "return": pnl / 10.0,
-        "fees": 0.5,
-        "borrow": 0.0,
-        "bars": minutes,
-        "mae": -0.02,
-        "mfe": 0.04,
-        "is_open": is_open,
-    } | more
-    ends = {"entry_ts": np.array([OPEN]), "exit_ts": np.array([-1 if is_open else OPEN + minutes * MINUTE])}
-    return frame(TRADES, {name: [value] for name, value in row.items()} | ends)
-
-
-def measured(cash: float = 1000.0, fee: Any = None, **tables: pl.DataFrame) -> dict[str, Any]:
-    score = Score(cash, 252.0, fee)
-    score.add(tables)
-    return score.metrics()
 
 
 def test_every_promised_figure_is_there_and_is_plain_json() -> None:
@@ -234,7 +155,7 @@ def test_the_benchmark_is_measured_over_the_same_sessions() -> None:
     found = score.metrics(market)["benchmark"]
     assert found["total_return"] == pytest.approx(math.prod(1.0 + market) - 1.0)
     assert (found["beta"], found["alpha"]) == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
-    assert set(found) == {"total_return", "annual_return", "volatility", "sharpe", "max_drawdown", "alpha", "beta"}
+    assert set(found) == {"total_return", "annual_return", "volatility", "sharpe", "max_drawdown", *NAMES}
 
 
 @pytest.mark.parametrize("market", [None, np.array([]), np.array([np.nan])])

@@ -42,16 +42,6 @@ def test_ratios_equal_those_of_empyrical(empyrical: Any, seed: int) -> None:
     assert ratios.calmar(annual, depth) == pytest.approx(empyrical.calmar_ratio(values, **year), rel=1e-11)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_alpha_and_beta_equal_those_of_empyrical(empyrical: Any, seed: int) -> None:
-    """D-08."""
-    market = drawn(seed + 100)
-    values = 0.4 * market + drawn(seed)
-    alpha, beta = ratios.alpha_beta(values, market, PER_YEAR)
-    wanted = empyrical.alpha_beta(values, market, annualization=PER_YEAR)
-    assert (alpha, beta) == (pytest.approx(wanted[0], rel=1e-11), pytest.approx(wanted[1], **EXACT))
-
-
 def test_returns_begin_with_the_cash_at_the_start() -> None:
     assert ratios.returns(np.array([110.0, 99.0]), 100.0).tolist() == pytest.approx([0.1, -0.1])
 
@@ -137,13 +127,3 @@ def test_without_a_losing_session_there_is_no_sortino_and_without_a_drawdown_no_
 def test_volatility_needs_two_sessions() -> None:
     assert ratios.volatility(np.array([0.1]), PER_YEAR) is None
     assert ratios.volatility(np.array([0.1, 0.3]), 4.0) == pytest.approx(math.sqrt(0.02) * 2, **EXACT)
-
-
-@pytest.mark.parametrize(("values", "market"), [(drawn(1), np.zeros(250)), (drawn(1, 19), drawn(2, 19)), (drawn(1), drawn(2, 249))])
-def test_alpha_and_beta_without_meaning_are_null(values: np.ndarray, market: np.ndarray) -> None:
-    assert ratios.alpha_beta(values, market, PER_YEAR) == (None, None)
-
-
-def test_twice_the_market_has_beta_two_and_no_alpha() -> None:
-    alpha, beta = ratios.alpha_beta(2.0 * drawn(3), drawn(3), PER_YEAR)
-    assert (alpha, beta) == (pytest.approx(0.0, abs=1e-12), pytest.approx(2.0, **EXACT))

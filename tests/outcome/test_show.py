@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from backtester.outcome import show
 from backtester.outcome.run import Run
 from backtester.outcome.show import assumptions, summary
 
@@ -67,8 +66,3 @@ def test_a_name_in_brackets_is_a_name(finished: Run) -> None:
     assert "\x1b" not in text
     assert "[red]X[/]" in text
     assert "[bold]x" in text
-
-
-def test_long_lists_are_cut_and_say_so() -> None:
-    assert show._of("by symbol", 5000) == "by symbol (the largest 12 of 5000)"
-    assert show._of("by symbol", 3) == "by symbol (3)"

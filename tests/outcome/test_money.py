@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as some
 
-from backtester.outcome.per_group import exact_sum, micro, money
+from backtester.outcome.money import exact_sum, micro, money
 
 
 @given(some.lists(some.integers(-(3 * 10**18), 3 * 10**18), max_size=50))
