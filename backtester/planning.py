@@ -129,7 +129,7 @@ def setup(config: Config) -> Setup:
         *doubts,
         *partial,
         *empty,
-        *_not_applied(actions, span, days),
+        *_not_applied(actions, parts),
         *_too_short(lake, required.base, span, start, back),
     )
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
@@ -311,13 +311,14 @@ def _without_bars(lake: Lake, base: str, days: Sessions) -> Iterator[str]:
                f"the first with bars is {first}, the last {last}")  # fmt: skip
 
 
-def _not_applied(actions: pl.DataFrame, span: Sessions, days: Sessions) -> Iterator[str]:
-    """A sentence where actions fall into the run or the history before it: what was a price or a position is another after one."""
-    inside = actions.filter((pl.col("ex_date") > day_of(span.label[0])) & (pl.col("ex_date") <= day_of(days.label[-1])))
+def _not_applied(actions: pl.DataFrame, parts: Sequence[Part]) -> Iterator[str]:
+    """A sentence where actions fall into the run or the history it reads: what was a price or a position is another after one."""
+    first, last = parts[0].sessions.label[0], parts[-1].sessions.label[-1]
+    inside = actions.filter((pl.col("ex_date") > day_of(first)) & (pl.col("ex_date") <= day_of(last)))
     inside = inside.sort("kind", "ex_date", "symbol", descending=[True, False, False])
     if len(inside):
-        first, more = inside.row(0, named=True), f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
-        yield (f"the lake knows a {first['kind']} of {first['symbol']} on {first['ex_date']} ({first['value']:g}){more}; "
+        row, more = inside.row(0, named=True), f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
+        yield (f"the lake knows a {row['kind']} of {row['symbol']} on {row['ex_date']} ({row['value']:g}){more}; "
                "runs do not adjust prices, positions or cash for them")  # fmt: skip
 
 

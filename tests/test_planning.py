@@ -169,3 +169,21 @@ def test_actions_of_other_symbols_and_days_leave_the_result_key_alone(tmp_path: 
     after = run(settings, tmp_path / "after")
     assert after.manifest["identity"]["result_key"] == before.manifest["identity"]["result_key"]
     assert not any("the lake knows" in sentence for sentence in after.manifest["execution"]["warnings"])
+
+
+def test_only_actions_of_sessions_that_are_read_are_a_warning(tmp_path: Path) -> None:
+    """The run begins on Monday, 2024-11-25; an average over 3 minutes looks back to Friday, one over 1 does not."""
+    lake = tmp_path / "lake"
+    stored(lake, [(f"2024-11-{day}", f"{hour}:00", "BBB", 90.0) for day in (20, 21, 22, 25, 26) for hour in (15, 16, 17)])
+    rows = [("BBB", dt.date(2024, 11, day), "dividend", 1.0, "test", "") for day in (21, 22, 25)]
+    add_actions(lake, pl.DataFrame(rows, schema=ROWS, orient="row"), "XNYS")
+    wish = {"backtest_config.start_date": "2024-11-25", "backtest_config.end_date": "2024-11-26", "session_data_config.symbols": ["BBB"]}
+    said = [
+        [sentence for sentence in setup(load(config(lake, {**wish, "strategies": wanted}))).warnings if "the lake knows" in sentence]
+        for wanted in (strategy("buy_and_hold"), sma("1m", 3), sma("1m", 391))
+    ]
+    assert said[0] == []
+    assert [sentence.split(";")[0] for sentence in (*said[1], *said[2])] == [
+        "the lake knows a dividend of BBB on 2024-11-25 (1)",
+        "the lake knows a dividend of BBB on 2024-11-22 (1) and 1 more",
+    ]

@@ -38,10 +38,10 @@ def actions(ctx: click.Context, lake: Path | None, as_json: bool) -> None:
         if lake is None:
             raise UsageError("nothing to do", where="bt data actions", action="name a command, or --lake DIR to list its actions")
         ctx.invoke(list_, lake=lake, symbol=None, as_json=as_json)
-    elif lake is not None:
-        raise UsageError(
-            "an option before the command", where="--lake", action=f"write bt data actions {ctx.invoked_subcommand} --lake {lake}"
-        )
+    elif lake is not None or as_json:
+        option = "--json" if lake is None else f"--lake {lake}"
+        action = f"write bt data actions {ctx.invoked_subcommand} {option}"
+        raise UsageError("an option before the command", where=option.split()[0], action=action)
 
 
 _ADD_EXAMPLE = """\b

@@ -106,6 +106,7 @@ def test_words_that_make_no_sense_end_with_their_code(lake: Path, words: list[st
     [
         (["actions"], "name a command"),
         (["actions", "--lake", "x", "list"], "write bt data actions list --lake x"),
+        (["actions", "--json", "list", "--lake", "x"], "write bt data actions list --json"),
         (["actions", "remove", "--lake", "x"], "give --symbol, or --all"),
         (["actions", "remove", "--lake", "x", "--all", "--symbol", "A"], "all actions, and some of them"),
         (["actions", "import-lean", "--lake", "x"], "SOURCE"),

@@ -18,7 +18,7 @@ from backtester.errors import CalendarError, DataError, OutputError
 from backtester.market.action_changes import ROWS, ActionCounts, add_actions, nearest_session, remove_actions, remove_all_actions
 from backtester.market.actions import Actions
 from backtester.market.change import changing
-from backtester.market.lake import Lake
+from backtester.market.lake import Lake, read_catalog, write_catalog
 from backtester.market.verify import verify
 from tests.market.days import sessions
 from tests.market.test_lake import DAY, NEXT, bars, lake_of
@@ -227,3 +227,19 @@ def test_a_killed_change_leaves_the_old_actions_or_the_new_ones(root: Path, proj
     assert verify(Lake.open(root)).damaged == {}
     assert add_actions(root, rows(SPLIT, PAID), "XNYS") == ActionCounts(added=2 - there, unchanged=there, stored=2)
     assert [path.name for path in root.iterdir() if path.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"path": "../actions.parquet"}, {"path": "bars/1m/2025-07-02.parquet"}, {"staged": ".actions.parquet.x/../../y.tmp"},
+     {"staged": "bars/1m/.2025-07-02.parquet.x.tmp"}, {"kind": "bars"}],
+)  # fmt: skip
+def test_a_catalog_that_places_the_actions_elsewhere_is_refused_s_01(root: Path, forged: dict[str, str]) -> None:
+    add_actions(root, rows(SPLIT), "XNYS")
+    catalog = read_catalog(root)
+    changed = [
+        pl.when(pl.col("kind") == "actions").then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in forged.items()
+    ]
+    write_catalog(root, catalog.with_columns(changed))
+    with pytest.raises(DataError, match="the lake's catalog is damaged"):
+        Lake.open(root)

@@ -166,8 +166,8 @@ def test_apples_factor_file_gives_the_splits_and_dividends_that_apple_published(
     assert by_kind == {"split": APPLE_SPLIT, "dividend": APPLE_PAID}
 
 
-def test_ibm_and_time_warner_split_as_they_did(shared_data: Path) -> None:
-    """IBM 2:1 on 1999-05-27; Bank of America 2:1 on 2004-08-30 (filed a day later); AIG twenty into one; QQQ 2:1 on 2000-03-20."""
+def test_splits_of_other_symbols_come_out_as_whole_ratios(shared_data: Path) -> None:
+    """IBM, QQQ and BNO 2:1, USO eight into one, AIG 3:2, 5:4, 3:2 and twenty into one."""
     folder = shared_data / "lean_reference/factor_files"
     found = lean_actions.read([folder / f"{name}.csv" for name in ("ibm", "aig", "qqq", "uso", "bno")], "XNYS", None).filter(kind="split")
     splits = {(symbol, str(day)): value for symbol, day, value in found.select("symbol", "ex_date", "value").iter_rows()}

@@ -98,13 +98,14 @@ def cash(before: float, after: float, close: float) -> float:
 def shares(before: float, after: float) -> float:
     """New shares for one old between two split factors; 1 where they are equal within TOLERANCE.
 
-    >>> shares(0.0357143, 0.25), shares(1.49993008, 3.0003), shares(20, 1), shares(0.997307, 1), shares(0.5, 0.5)
-    (7.0, 2.0, 0.05, 1.0027, 1.0)
+    >>> shares(0.0357143, 0.25), shares(1.49993008, 3.0003), shares(20, 1), shares(0.997307, 1), shares(2797.2, 80), shares(0.5, 0.5)
+    (7.0, 2.0, 0.05, 1.0027, 0.02860003, 1.0)
     """
     ratio = max(after / before, before / after)
     near = float(Fraction(ratio).limit_denominator(LARGEST))
-    ratio = near if abs(near / ratio - 1.0) <= TOLERANCE else float(f"{ratio:.7g}")
-    return ratio if after >= before else 1.0 / ratio
+    if abs(near / ratio - 1.0) > TOLERANCE:
+        return float(f"{after / before:.7g}")
+    return near if after >= before else 1.0 / near
 
 
 def _actions(rows: Sequence[Row], sessions: Sessions) -> Iterator[tuple[dt.date, str, float, str]]:
