@@ -27,20 +27,9 @@ from backtester.planning import Setup
 from backtester.signalling import configured
 from backtester.signals.batch import Batch
 from backtester.trading.execution import Events
+from backtester.trading.inputs import GIVEN
 
-EVENT_COLUMNS = (
-    "strategy",
-    "symbol",
-    "action",
-    "price",
-    "quality",
-    "confidence",
-    "size",
-    "stop_loss",
-    "take_profit",
-    "stop_price",
-    "target_price",
-)
+EVENT_COLUMNS = ("strategy", "symbol", "action", "price", "quality", "confidence", *GIVEN)
 
 
 def stage_digests(setup: Setup, prepared: Prepared, at: int) -> dict[str, list[str]]:

@@ -16,8 +16,9 @@ from backtester.planning import Setup
 from backtester.signalling import configured
 from backtester.table import named
 from backtester.trading.execution import Events
+from backtester.trading.inputs import GIVEN
 
-NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price")
+NUMBERS = ("price", "quality", "confidence", *GIVEN)
 
 
 def kept(setup: Setup, prepared: Prepared, events: Events, at: int) -> dict[str, pl.DataFrame]:

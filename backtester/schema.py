@@ -30,7 +30,7 @@ ACTION_KINDS = ("split", "dividend")
 WINDOWS = (20, 60)
 GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
 SIDES = ("buy", "sell")
-ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close")
+ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close", "stop_limit")
 STATUSES = ("filled", "partial", "expired", "cancelled", "open")
 REASONS = (
     "approved",
@@ -168,8 +168,8 @@ ORDERS = Table(
         _SIDE,
         _TYPE,
         _number("quantity", "ordered", SHARES),
-        _number("limit", "level of a limit or target order", PRICE, empty=True),
-        _number("stop", "level of a stop order", PRICE, empty=True),
+        _number("limit", "level of a limit, stop-limit or target order", PRICE, empty=True),
+        _number("stop", "level of a stop or stop-limit order", PRICE, empty=True),
         _text("status", "how it ended", *STATUSES),
         _text("reason", "why it ended so", empty=True),
         _number("price_seen", "last close when the order was made", PRICE, empty=True),
@@ -381,6 +381,8 @@ KEPT_SIGNALS = Table(
         _number("take_profit", "above the entry price", FRACTION, empty=True),
         _number("stop_price", "level of the stop", PRICE, empty=True),
         _number("target_price", "level of the target", PRICE, empty=True),
+        _number("limit", "the order's own limit", PRICE, empty=True),
+        _number("entry_stop", "the price from which on the entry fills", PRICE, empty=True),
         _text("tag", "the strategy's own word for the signal", empty=True),
     ),
 )

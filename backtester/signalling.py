@@ -25,6 +25,7 @@ from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
 from backtester.signals.loading import source_of
 from backtester.trading.execution import Events
+from backtester.trading.inputs import GIVEN
 
 LOG = logging.getLogger("backtester.strategies")
 
@@ -149,7 +150,7 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
         price=np.concatenate([np.zeros(0), *(part.price for part in parts)]),
         quality=quality,
         confidence=np.where(np.isnan(confidence), 1.0, confidence),
-        **{name: numbers(name, np.nan) for name in ("size", "stop_loss", "take_profit", "stop_price", "target_price")},
+        **{name: numbers(name, np.nan) for name in GIVEN},
         tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,
     ).sorted()

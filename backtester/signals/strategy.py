@@ -36,6 +36,8 @@ LIMITS = {
     "take_profit": (0.0, 10.0, "a fraction of the entry price between 0 and 10; a price level goes into target_price"),
     "stop_price": (0.0, np.inf, "a price above 0"),
     "target_price": (0.0, np.inf, "a price above 0"),
+    "limit": (0.0, np.inf, "a price above 0"),
+    "entry_stop": (0.0, np.inf, "a price above 0"),
 }
 
 
@@ -44,8 +46,9 @@ class Signals:
     """What a strategy wants: columns shaped like its bars (the history columns are not read).
 
     enter_long exit_long enter_short exit_short are booleans. confidence (fraction), size (shares), stop_loss and take_profit
-    (fractions of the entry price), stop_price and target_price (price levels) are columns or one number; NaN: not given.
-    tags is one text, or a column of texts, that decisions carry.
+    (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
+    itself may fill, or from which on it does) are columns or one number; NaN: not given. tags is one text, or a column of texts,
+    that decisions carry.
     """
 
     enter_long: ArrayLike | None = None
@@ -58,6 +61,8 @@ class Signals:
     take_profit: ArrayLike | None = None
     stop_price: ArrayLike | None = None
     target_price: ArrayLike | None = None
+    limit: ArrayLike | None = None
+    entry_stop: ArrayLike | None = None
     tags: Any = None
 
 

@@ -34,6 +34,7 @@ def new_order(b: Book, pair: int, role: int, side: int, kind: int, quantity: flo
     order.status, order.reason, order.slot, order.decision = r.OPEN, why.NO_REASON, r.NONE, r.NONE
     order.ts, order.day, order.quantity, order.seen = ts, slot.day, quantity, seen
     order.limit, order.stop = np.nan, np.nan
+    order.rests, order.looked, order.triggered = 0, r.NONE, 0
     account.orders += 1
     account.next_order += 1
     return row
@@ -44,6 +45,7 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
     """An order's end; a waiting order leaves its pair."""
     account, order = b.account[0], b.orders[row]
     order.status, order.reason, order.slot = status, reason, slot.number
+    account.resting -= order.rests
     if order.role == r.ENTRY:
         b.pairs[order.pair].entry = r.NONE
         account.entries -= 1

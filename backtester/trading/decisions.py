@@ -116,8 +116,22 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     if approved:
         made = order_of(m, b, signal, row, t, role, direction, quantity, lots)
         verdict.order = b.orders[made].id
-        if b.rules[0].fill == r.SAME_CLOSE and fillable(m, pair.symbol, t) and (role == r.EXIT or pair.quantity == 0.0):
+        at_once = b.rules[0].fill == r.SAME_CLOSE and not b.orders[made].rests
+        if at_once and fillable(m, pair.symbol, t) and (role == r.EXIT or pair.quantity == 0.0):
             fill_market(m, b, made, t, r.AT_CLOSE)
+
+
+@compiled
+def set_levels(b: Book, order: Any, signal: Any) -> None:
+    """Make an order with a limit or a stop of its own rest until a price meets it."""
+    order.limit = signal.limit
+    if order.role == r.ENTRY:
+        order.stop = signal.entry_stop
+    if np.isnan(order.limit) and np.isnan(order.stop):
+        return
+    order.type = r.LIMIT if np.isnan(order.stop) else r.STOP if np.isnan(order.limit) else r.STOP_LIMIT
+    order.rests = 1
+    b.account[0].resting += 1
 
 
 @compiled
@@ -130,6 +144,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     order.decision, order.lots = row, lots
     order.stop_loss, order.take_profit = signal.stop_loss, signal.take_profit
     order.stop_price, order.target_price = signal.stop_price, signal.target_price
+    set_levels(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b.rules[0], signal.price, quantity)
         pair.entry = made

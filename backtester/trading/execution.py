@@ -112,6 +112,8 @@ class Events:
     take_profit: Floats
     stop_price: Floats
     target_price: Floats
+    limit: Floats
+    entry_stop: Floats
     tag: NDArray[np.int32]
     tags: tuple[str, ...] = ()
 
@@ -122,8 +124,8 @@ class Events:
     def none(cls) -> Events:
         """No signals."""
         whole, small, empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
-        action = np.zeros(0, np.int8)
-        return cls(whole, small, small, action, empty, empty, empty, empty, empty, empty, empty, empty, small)
+        numbers: dict[str, Any] = dict.fromkeys(("price", "quality", "confidence", *inputs.GIVEN), empty)
+        return cls(t=whole, strategy=small, symbol=small, action=np.zeros(0, np.int8), tag=small, **numbers)
 
     def sorted(self) -> Events:
         """In the order of decision: by slot, exits first, by strategy, symbol, long before short, then as given."""

@@ -24,8 +24,10 @@ SIZINGS = ("shares", "notional", "equity_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES)
+GIVEN = ("size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop")
 VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
-"""Words of the settings in the order of their codes; the market's grids; a verdict's fields and the columns of decisions."""
+"""Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; a verdict's fields and the
+columns of decisions."""
 
 
 def tape(market: Market, before: int) -> Tape:
@@ -46,7 +48,7 @@ def signals(events: Events, symbols: int) -> Records:
     signals = np.empty(len(events), records.SIGNAL)
     signals["slot"], signals["action"] = events.t, events.action
     signals["pair"] = events.strategy.astype(np.int64) * symbols + events.symbol
-    for name in ("price", "quality", "size", "stop_loss", "take_profit", "stop_price", "target_price"):
+    for name in ("price", "quality", *GIVEN):
         signals[name] = getattr(events, name)
     signals["confidence"] = confidence(events)
     return signals
@@ -118,6 +120,7 @@ def book(events: Events, carry: Carry, rules: Records, slots: int) -> Book:
         ("guarded", guarded.sum()),
         ("entries", entries),
         ("exits", (pairs["exit"] != records.NONE).sum()),
+        ("resting", carry.orders["rests"].sum()),
         ("next_order", carry.next_order),
         ("next_trade", carry.next_trade),
         ("orders", live),

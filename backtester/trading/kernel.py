@@ -18,27 +18,24 @@ from backtester.trading.decisions import decide
 from backtester.trading.money import compiled
 from backtester.trading.positions import charge_borrow, close_position, fill_market, revalue, widen
 from backtester.trading.records import Book, Records, Tape
+from backtester.trading.resting import look_at_open, look_in_bar, turned
 
 
 @compiled
 def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
-    """Steps 1 and 3: waiting orders, exits first. An entry waits for as long as its pair holds a position."""
+    """Steps 1 and 3: waiting market orders, exits first. An entry waits for as long as its pair holds a position."""
     if b.account[0].exits > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            if pair.exit != r.NONE and fillable(m, pair.symbol, t):
+            if pair.exit != r.NONE and not b.orders[pair.exit].rests and fillable(m, pair.symbol, t):
                 fill_market(m, b, pair.exit, t, at)
     if b.account[0].entries > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            if pair.entry != r.NONE and pair.quantity == 0.0 and fillable(m, pair.symbol, t):
+            if pair.entry == r.NONE or b.orders[pair.entry].rests or pair.quantity != 0.0:
+                continue
+            if fillable(m, pair.symbol, t):
                 fill_market(m, b, pair.entry, t, at)
-
-
-@compiled
-def seen_from(direction: int, low: float, high: float) -> tuple[float, float]:
-    """The bar's worst and best price for a position, times its direction: a short looks at the bar turned upside down."""
-    return (low, high) if direction == r.LONG else (-high, -low)
 
 
 @compiled
@@ -58,7 +55,7 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
         pair = b.pairs[b.active[i]]
         s, stop, target = pair.symbol, pair.stop_level, pair.target_level
         first = pair.direction * m.open[s, t]
-        worst, best = seen_from(pair.direction, m.low[s, t], m.high[s, t])
+        worst, best = turned(pair.direction, m.low[s, t], m.high[s, t])
         hit, reached = worst <= stop, best > target or (rules.touch and best == target)
         if not (hit or reached or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
             continue
@@ -140,8 +137,12 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     charge_borrow(m, b, t)
                 if at == r.AT_OPEN:
                     fill_waiting(m, b, t, at)
+                if account.resting > 0:
+                    look_at_open(m, b, t)
                 if account.guarded > 0:
                     look_inside(m, b, t)
+                if account.resting > 0:
+                    look_in_bar(m, b, t)
                 if at == r.AT_CLOSE:
                     fill_waiting(m, b, t, at)
                 if rules.flat and account.positions > 0:

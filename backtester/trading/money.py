@@ -77,7 +77,7 @@ def fits(b: Book, price: float, lots: float, limit: int, measure: int) -> bool:
     return able
 
 
-@compiled
+@apart
 def most_lots(b: Book, price: float, limit: int, measure: int, most: float) -> float:
     """The most lots, up to `most`, that fit: a guess from above, steps down until one fits, then halving.
 

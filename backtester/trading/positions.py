@@ -75,12 +75,21 @@ def protect(b: Book, row: int, slot: Any, at: int) -> None:
         b.account[0].guarded += 1
 
 
+@compiled
+def slipped(rules: Any, order: Any, seen: float) -> float:
+    """The price of a fill: slippage is against the trader, and never on an order with a limit."""
+    if order.type == r.LIMIT or order.type == r.TARGET or order.type == r.STOP_LIMIT:
+        return seen
+    price: float = seen * (1.0 + order.side * (rules.slippage_bps / 10000.0))
+    return price
+
+
 @apart
 def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int) -> None:
     """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
     account, rules, order = b.account[0], b.rules[0], b.orders[row]
     pair, quantity = b.pairs[order.pair], order.quantity
-    price = seen * (1.0 + order.side * (rules.slippage_bps / 10000.0))
+    price = slipped(rules, order, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if account.positions >= rules.max_open_positions:
@@ -110,7 +119,7 @@ def close_position(b: Book, row: int, slot: Any, seen: float, flags: int) -> Non
     """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
     account, order, trade = b.account[0], b.orders[row], b.trades[b.account[0].trades]
     pair, kind = b.pairs[order.pair], order.type
-    price = seen if kind == r.TARGET else seen * (1.0 + order.side * (b.rules[0].slippage_bps / 10000.0))
+    price = slipped(b.rules[0], order, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     resolve(b, row, r.FILLED, why.NO_REASON, slot)

@@ -24,7 +24,7 @@ Records = NDArray[Any]
 BUY, SELL = 1, -1
 LONG, SHORT = 1, -1
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = range(4)
-MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE = range(6)
+MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT = range(7)
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
@@ -54,7 +54,7 @@ def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
 SLOT = _record("number ts end day session_close")
 """One base slot: its place in the run, its open and end in us UTC, its session's label, its session's close in us UTC."""
 
-SIGNAL = _record("slot pair action", "price quality confidence size stop_loss take_profit stop_price target_price")
+SIGNAL = _record("slot pair action", "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop")
 """One signal; NaN: not given. slot is counted from the start of the chunk."""
 
 RULES = _record(
@@ -65,13 +65,13 @@ RULES = _record(
 """The settings as numbers; stop_loss and take_profit NaN where there is none, cap_bps inf, limits NO_LIMIT."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded entries exits next_order next_trade orders fills trades equity active gone day error pair "
-    "stamp"
+    "cash marks gross positions shorts guarded entries exits resting next_order next_trade orders fills trades equity active gone day "
+    "error pair stamp"
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
-a stop or a target; entries and exits: waiting orders; orders to active: rows in use; gone: pairs may have left the active list;
-day: the session before the chunk; error and pair: what stopped the kernel; stamp: the source that the compiled code was made
-from."""
+a stop or a target; entries and exits: waiting orders; resting: those of them that wait for a price; orders to active: rows in use;
+gone: pairs may have left the active list; day: the session before the chunk; error and pair: what stopped the kernel; stamp: the
+source that the compiled code was made from."""
 
 PAIR = _record(
     "symbol direction mark value fee borrow slot ts at_close trade stop target entry exit listed",
@@ -83,11 +83,12 @@ high: prices seen; stop_level and target_level: times the direction, so that a s
 close; listed: the pair stands in the active list."""
 
 ORDER = _record(
-    "id pair side type role status reason ts day slot decision value fee",
+    "id pair side type role rests looked triggered status reason ts day slot decision value fee",
     "quantity lots limit stop seen stop_loss take_profit stop_price target_price",
 )
-"""One order. slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry
-expects to cost; limit and stop: its own level; stop_loss to target_price: what the signal gave for the position to come."""
+"""One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
+stop; slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost;
+limit and stop: its own levels; stop_loss to target_price: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
 TRADE = _record(

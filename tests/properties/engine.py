@@ -14,6 +14,7 @@ import polars as pl
 
 from backtester.trading.costs import CommissionSettings, SlippageSettings
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
+from backtester.trading.inputs import GIVEN
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 from tests.scene import Result, Rules, Scene, Signal, Slot
@@ -82,7 +83,7 @@ def events_of(scene: Scene, first: int, last: int) -> Events:
     tags = tuple(sorted({signal.tag for signal in signals}))
 
     def column(name: str) -> Any:
-        return np.array([np.nan if getattr(s, name) is None else getattr(s, name) for s in signals], dtype=np.float64)
+        return np.array([np.nan if getattr(s, name, None) is None else getattr(s, name) for s in signals], dtype=np.float64)
 
     return Events(
         t=np.array([signal.t - first for signal in signals], dtype=np.int64),
@@ -91,7 +92,7 @@ def events_of(scene: Scene, first: int, last: int) -> Events:
         action=np.array([ACTIONS.index(signal.action) for signal in signals], dtype=np.int8),
         **{
             name: column(name)
-            for name in ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price")
+            for name in ("price", "quality", "confidence", *GIVEN)
         },
         tag=np.array([tags.index(signal.tag) for signal in signals], dtype=np.int32),
         tags=tags,

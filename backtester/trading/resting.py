@@ -1,0 +1,112 @@
+"""Compiled: limit, stop and stop-limit orders, which wait for a price.
+
+Place in the flow: kernel.py lets them look at each bar, at its open in step 1 and inside it in step 2. A sell looks at the bar
+turned upside down, so that every comparison is that of a buy. Never allocates, never calls Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backtester.trading import records as r
+from backtester.trading.book import fillable
+from backtester.trading.money import compiled
+from backtester.trading.positions import close_position, open_position
+from backtester.trading.records import Book, Tape
+
+
+@compiled
+def turned(sign: int, low: float, high: float) -> tuple[float, float]:
+    """A bar's low and high, upside down where the sign is negative."""
+    return (low, high) if sign > 0 else (-high, -low)
+
+
+@compiled
+def beyond(rules: Any, price: float, limit: float) -> bool:
+    """Whether a price is better than a limit, or as good where a touch is enough; both for a buy."""
+    return price < limit or (rules.touch and price == limit)
+
+
+@compiled
+def looks(m: Tape, b: Book, pair: Any, role: int, t: int) -> int:
+    """The row of the pair's resting order in that role, if it may look at the bar; else NONE."""
+    row: int = pair.exit if role == r.EXIT else pair.entry
+    if row == r.NONE or not b.orders[row].rests or (role == r.ENTRY and pair.quantity != 0.0) or not fillable(m, pair.symbol, t):
+        return r.NONE
+    return row
+
+
+@compiled
+def look_at_open(m: Tape, b: Book, t: int) -> None:
+    """Step 1: resting orders that the open itself fills."""
+    for role in (r.EXIT, r.ENTRY):
+        for i in range(b.account[0].active):
+            pair = b.pairs[b.active[i]]
+            row = looks(m, b, pair, role, t)
+            if row == r.NONE:
+                continue
+            order, first = b.orders[row], m.open[pair.symbol, t]
+            order.looked = m.slots[t].number
+            if order.type != r.LIMIT and order.side * first >= order.side * order.stop:
+                order.triggered = 1
+            if order.type == r.STOP:
+                fills = order.triggered != 0
+            else:
+                fills = (order.type == r.LIMIT or order.triggered != 0) and beyond(b.rules[0], order.side * first, order.side * order.limit)
+            if fills:
+                fill_resting(m, b, row, t, first)
+
+
+@compiled
+def look_in_bar(m: Tape, b: Book, t: int) -> None:
+    """Step 2: resting orders that the rest of the bar fills; an entry whose pair was held at the open does not look."""
+    for role in (r.EXIT, r.ENTRY):
+        for i in range(b.account[0].active):
+            number = b.active[i]
+            pair = b.pairs[number]
+            row = looks(m, b, pair, role, t)
+            if row == r.NONE or b.orders[row].looked != m.slots[t].number:
+                continue
+            kind, level = b.orders[row].type, level_in_bar(m, b, row, t)
+            if not np.isnan(level):
+                fill_resting(m, b, row, t, level)
+                if role == r.ENTRY and pair.quantity != 0.0:
+                    look_after(m, b, number, kind, level, t)
+
+
+@compiled
+def level_in_bar(m: Tape, b: Book, row: int, t: int) -> float:
+    """The level at which a resting order fills inside the bar, NaN where it does not; a stop-limit order may be triggered."""
+    order, s = b.orders[row], b.pairs[b.orders[row].pair].symbol
+    low, high = turned(order.side, m.low[s, t], m.high[s, t])
+    stop, limit = order.side * order.stop, order.side * order.limit
+    if order.type == r.LIMIT or (order.type == r.STOP_LIMIT and order.triggered != 0):
+        level: float = order.limit if beyond(b.rules[0], low, limit) else np.nan
+        return level
+    if not high >= stop:
+        return np.nan
+    order.triggered = 1
+    return order.stop if order.type == r.STOP or stop <= limit else np.nan
+
+
+@compiled
+def look_after(m: Tape, b: Book, number: int, kind: int, seen: float, t: int) -> None:
+    """The rest of the bar inside which a position was entered at the price seen: only its stop looks at it."""
+    rules, pair = b.rules[0], b.pairs[number]
+    worst, best = turned(pair.direction, m.low[pair.symbol, t], m.high[pair.symbol, t])
+    if rules.intrabar != r.OPTIMISTIC and worst <= pair.stop_level:
+        reached = beyond(rules, -best, -pair.target_level)
+        level = min(pair.stop_level, pair.direction * seen)
+        flags = r.AMBIGUOUS if kind != r.LIMIT or reached else r.NO_FLAGS
+        close_position(b, pair.stop, m.slots[t], pair.direction * level, flags)
+
+
+@compiled
+def fill_resting(m: Tape, b: Book, row: int, t: int, seen: float) -> None:
+    """Fill a resting order at the price seen."""
+    if b.orders[row].role == r.ENTRY:
+        open_position(b, row, m.slots[t], r.AT_OPEN, seen, r.NO_FLAGS)
+    else:
+        close_position(b, row, m.slots[t], seen, r.NO_FLAGS)
