@@ -76,7 +76,8 @@ def run(
 ) -> None:
     """Run CONFIG and write its result into a folder.
 
-    Ends with exit code 0, or 5 where a strategy was stopped and the others went on.
+    Ends with exit code 0, or 5 where a strategy was stopped and the others went on. A strategy that hangs is
+    stopped with --set resources.strategy_timeout_seconds=10, one that takes all memory with strategy_memory.
     """
     keep_memory()
     _limit_threads(threads, config, overrides)

@@ -97,10 +97,10 @@ def _loaded(message: Nest) -> Caller:
 
 
 def _warm() -> None:
-    """Load the compiler of the indicators and one of them, which counts neither as a strategy's time nor as its memory."""
-    from backtester.signals.indicator_kernels import kernel  # numba is heavy
+    """Load the indicators' loops: they, and compiling them once a machine, are neither a strategy's time nor its memory."""
+    from backtester.signals.indicator_kernels import load_all  # numba is heavy
 
-    kernel("mean")
+    load_all()
 
 
 def _called(caller: Caller, given: Given, only: int | None, memory: int | None, ceiling: int | None) -> Nest:

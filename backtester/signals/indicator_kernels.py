@@ -53,6 +53,12 @@ def kernel(name: str) -> Any:
     return machine_code(*_loops[name])
 
 
+def load_all() -> None:
+    """Compile, or read from disk, the machine code of every loop."""
+    for name in _loops:
+        kernel(name)
+
+
 def _loop(*signature: Any) -> Callable[[Function], Function]:
     """Marks a function as a loop over rows, with the types of its arguments."""
 

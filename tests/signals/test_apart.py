@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import backtester as bt
+from backtester.cli import main
 from backtester.errors import StrategyError
 from backtester.signals.strategies import BUILT_IN
 from tests.configs import config
@@ -85,128 +87,7 @@ def test_every_strategy_gives_the_same_bits_in_a_process_of_its_own(
     assert apart.result_key == together.result_key
 
 
-CULPRITS = '''
-import ctypes
-import itertools
-import os
-import signal
-import sys
-
-import numpy as np
-
-from backtester import Signals, Strategy
-
-DAY = np.datetime64("2024-11-29")
-
-
-class Culprit(Strategy):
-    """Misbehaves on a day, unless it is quiet; from there on it has no signals."""
-    interval: str = "5m"
-    quiet: bool = False
-
-    def signals(self, bars):
-        if (bars.session == DAY).any() and not self.quiet:
-            self.misbehave(bars)
-        before = np.broadcast_to(bars.session < DAY, bars.shape)
-        return Signals(enter_long=(bars.slot % 10 == 3) & before, exit_long=(bars.slot % 10 == 7) & before)
-
-
-class Loops(Culprit):
-    def misbehave(self, bars):
-        while True:
-            pass
-
-
-class LoopsInC(Culprit):
-    def misbehave(self, bars):
-        sum(itertools.repeat(1))
-
-
-class Ends(Culprit):
-    def misbehave(self, bars):
-        os._exit(3)
-
-
-class Crashes(Culprit):
-    def misbehave(self, bars):
-        ctypes.string_at(0)
-
-
-class Killed(Culprit):
-    def misbehave(self, bars):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class LeavesAChild(Culprit):
-    def misbehave(self, bars):
-        if os.fork() == 0:
-            with open("left", "w") as file:
-                file.write(str(os.getpid()))
-            signal.pause()
-        while not os.path.exists("left") or not open("left").read():
-            pass
-        os._exit(0)
-
-
-class ClosesAll(Culprit):
-    def misbehave(self, bars):
-        os.closerange(3, 100)
-        signal.pause()
-
-
-class Hoards(Culprit):
-    def misbehave(self, bars):
-        held = []
-        while True:
-            held.append(np.ones(1_000_000))
-
-
-class HoardsOfMany(Culprit):
-    def misbehave(self, bars):
-        if len(np.unique(bars.session)) > 1:
-            np.ones(10**11)
-
-
-class Raises(Culprit):
-    def misbehave(self, bars):
-        raise ValueError("two\\nlines")
-
-
-class Exits(Culprit):
-    def misbehave(self, bars):
-        sys.exit(2)
-
-
-class Interrupts(Culprit):
-    def misbehave(self, bars):
-        raise KeyboardInterrupt
-
-
-class Writes(Culprit):
-    def misbehave(self, bars):
-        bars.close[...] = 0.0
-
-
-class Misnames(Culprit):
-    def misbehave(self, bars):
-        bars.indicator("smaa")
-
-
-class GivesNothing(Culprit):
-    def signals(self, bars):
-        return None if (bars.session == DAY).any() else super().signals(bars)
-
-
-class GivesAFlatColumn(Culprit):
-    def signals(self, bars):
-        return Signals(enter_long=bars.valid.ravel()) if (bars.session == DAY).any() else super().signals(bars)
-
-
-class GivesInfinity(Culprit):
-    def signals(self, bars):
-        size = np.where((bars.session == DAY) & (bars.symbol == "BBB"), np.inf, 1.0)
-        return Signals(enter_long=bars.valid, size=np.broadcast_to(size, bars.shape))
-'''
+CULPRITS = (Path(__file__).parent / "culprits.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -363,11 +244,20 @@ def test_with_on_error_fail_the_run_fails_and_leaves_nothing(culprits: Path, sim
 def test_a_strategy_that_cannot_be_loaded_in_its_process_is_stopped_at_once(
     culprits: Path, simulated: Path, head: str, message: str
 ) -> None:
-    (culprits / "culprits.py").write_text(head + CULPRITS, encoding="utf-8")
+    (culprits / "culprits.py").write_text(CULPRITS.replace("import ctypes\n", head, 1) + "import ctypes\n", encoding="utf-8")
     found = run(simulated, culprits / "run", [entry("culprits.py:Loops")], APART)
     (one,) = found.manifest["execution"]["stopped"]
     assert one["session"] == "2024-11-25"
     assert re.search(message, one["error"]), one["error"]
+
+
+def test_the_command_ends_with_5_and_says_what_is_incomplete(culprits: Path, simulated: Path) -> None:
+    """SPEC 10, 15: in the printed summary."""
+    sections = {**WINDOW, "strategies": [entry("culprits.py:Ends")], "resources": APART}
+    (culprits / "config.json").write_text(json.dumps(config(simulated, sections)), encoding="utf-8")
+    result = CliRunner().invoke(main, ["run", "config.json", "--out", "run"])
+    assert result.exit_code == 5
+    assert "warning: incomplete: strategy ends was stopped on 2024-11-29: a strategy's process ended" in result.stderr
 
 
 def test_a_strategy_of_a_package_is_found_where_the_run_found_it(
