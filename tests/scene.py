@@ -59,6 +59,10 @@ class Signal:
     take_profit: float | None = None
     stop_price: float | None = None
     target_price: float | None = None
+    limit: float | None = None
+    entry_stop: float | None = None
+    trailing_stop: float | None = None
+    trailing_amount: float | None = None
     tag: str = ""
 
 
@@ -88,6 +92,16 @@ class Rules:
     max_open_positions: int | None = None
     min_quality: float = 95.0
     min_confidence: float = 0.5
+    allow_short: bool = False
+    leverage: float = 1.0
+    borrow_bps: float = 0.0
+    intrabar: str = "pessimistic"
+    limit_fill: str = "through"
+    trailing_stop: float | None = None
+    trailing_amount: float | None = None
+    max_hold_bars: int | None = None
+    max_hold_minutes: float | None = None
+    cooldown_minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,17 +117,20 @@ class Scene:
 
 @dataclass
 class Order:
-    """One order; `level` is the stop's or target's price, `value` and `fee` what an entry expects to cost."""
+    """One order of role entry or exit; `limit` and `stop` are its levels, `value` and `fee` what an entry expects to cost."""
 
     order_id: int
     strategy: str
     symbol: str
+    role: str
     side: str
     type: str
     quantity: float
     ts: int
     seen: float | None = None
-    level: float | None = None
+    limit: float | None = None
+    stop: float | None = None
+    triggered: bool = False
     value: int = 0
     fee: int = 0
     signal: Signal | None = None

@@ -4,48 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scene import Bar, Quote, Result, Rules, Scene, Signal, Slot
+from tests.scene import Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of, money, simulate
-
-MINUTE = 60_000_000
-Row = tuple[float, ...] | None
-
-
-def scene(*sessions: list[Row], signals: list[Signal], quotes: dict[int, Quote] | None = None, **rules: object) -> Scene:
-    """Symbol A, one-minute slots; a row is (open, high, low, close[, volume]) or None where there is no bar."""
-    slots: list[Slot] = []
-    for number, rows in enumerate(sessions):
-        start = number * 1000 * MINUTE
-        for row in rows:
-            bars = {} if row is None else {"A": Bar(*row)}
-            quote = (quotes or {}).get(len(slots))
-            slots.append(Slot(start, start + MINUTE, number, (number * 1000 + len(rows)) * MINUTE, bars, {"A": quote} if quote else {}))
-            start += MINUTE
-    return Scene(("A",), ("s",), tuple(slots), tuple(signals), Rules(**rules))
-
-
-def buy(t: int, price: float | None = 100.0, **more: object) -> Signal:
-    return Signal(t, "s", "A", "enter_long", price, **more)
-
-
-def sell(t: int, price: float | None = 100.0) -> Signal:
-    return Signal(t, "s", "A", "exit_long", price)
-
-
-def flat(price: float, volume: float = 1.0) -> Row:
-    return (price, price, price, price, volume)
-
-
-def fills(result: Result) -> list[tuple[object, ...]]:
-    return [(f["t"], f["order"].type, f["quantity"], f["price"]) for f in result.fills]
-
-
-def reasons(result: Result) -> list[str]:
-    return [row["reason"] for row in result.decisions]
-
-
-def states(result: Result) -> list[tuple[str, str, str]]:
-    return [(order.type, order.status, order.reason) for order in result.orders]
+from tests.tiny import buy, fills, flat, reasons, scene, sell, states
 
 
 def test_a_buy_fills_at_the_next_open_with_slippage_and_fee():
@@ -69,7 +30,7 @@ def test_a_missing_bar_and_a_bar_without_volume_fill_nothing():
 
 def test_a_bar_without_volume_marks_the_position():
     result = simulate(scene([flat(100.0), flat(100.0), flat(90.0, 0.0)], signals=[buy(0)]))
-    assert result.equity[-1] == {"t": 2, "cash": 90_000_000_000, "marks": 9_000_000_000, "equity": 99_000_000_000}
+    assert result.equity[-1] == {"t": 2, "cash": 90_000_000_000, "equity": 99_000_000_000, "gross": 9_000_000_000, "net": 9_000_000_000}
 
 
 def test_a_slot_without_any_bar_has_no_equity_row():
@@ -143,7 +104,7 @@ def test_a_price_wins_over_a_fraction_and_the_signal_over_the_config():
     result = simulate(
         scene([flat(100.0)] * 2, signals=[buy(0, stop_loss=0.5, target_price=130.0, take_profit=0.9)], stop_loss=0.1, take_profit=0.2)
     )
-    assert [(order.type, order.level) for order in result.orders[1:]] == [("stop", 50.0), ("target", 130.0)]
+    assert [(order.type, order.stop, order.limit) for order in result.orders[1:]] == [("stop", 50.0, None), ("target", None, 130.0)]
 
 
 def test_flat_at_close_sells_at_the_last_fillable_close_and_says_where_it_is_stale():

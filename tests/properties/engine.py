@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,9 +15,9 @@ import polars as pl
 
 from backtester.trading.costs import CommissionSettings, SlippageSettings
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
-from backtester.trading.inputs import GIVEN
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
+from backtester.trading.rows import Columns, Outcome
 from tests.scene import Result, Rules, Scene, Signal, Slot
 from tests.simulator import money
 
@@ -26,6 +27,7 @@ ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
 def execution_of(rules: Rules) -> ExecutionSettings:
     """The execution settings of the rules."""
+    plain = ("borrow_bps", "limit_fill", "intrabar", "trailing_stop", "trailing_amount", "max_hold_bars", "max_hold_minutes")
     return ExecutionSettings(
         fill=rules.fill,
         price=rules.price,
@@ -38,6 +40,7 @@ def execution_of(rules: Rules) -> ExecutionSettings:
         no_entry_minutes=rules.no_entry_minutes,
         stop_loss=rules.stop_loss,
         take_profit=rules.take_profit,
+        **{name: getattr(rules, name) for name in plain if name in ExecutionSettings.model_fields},
     )
 
 
@@ -50,7 +53,13 @@ def risk_of(rules: Rules) -> RiskSettings:
         max_open_positions=rules.max_open_positions,
         min_quality=rules.min_quality,
         min_confidence=rules.min_confidence,
+        **{name: getattr(rules, name) for name in ("cooldown_minutes",) if name in RiskSettings.model_fields},
     )
+
+
+def account_of(rules: Rules) -> AccountSettings:
+    """The account settings of the rules."""
+    return AccountSettings(cash=rules.cash, allow_short=rules.allow_short, leverage=rules.leverage)
 
 
 def market_of(scene: Scene, slots: list[Slot]) -> Market:
@@ -83,17 +92,15 @@ def events_of(scene: Scene, first: int, last: int) -> Events:
     tags = tuple(sorted({signal.tag for signal in signals}))
 
     def column(name: str) -> Any:
-        return np.array([np.nan if getattr(s, name, None) is None else getattr(s, name) for s in signals], dtype=np.float64)
+        return np.array([np.nan if getattr(s, name) is None else getattr(s, name) for s in signals], dtype=np.float64)
 
+    levels = [field.name for field in fields(Events) if field.name not in ("t", "strategy", "symbol", "action", "tag", "tags")]
     return Events(
         t=np.array([signal.t - first for signal in signals], dtype=np.int64),
         strategy=np.array([scene.strategies.index(signal.strategy) for signal in signals], dtype=np.int32),
         symbol=np.array([scene.symbols.index(signal.symbol) for signal in signals], dtype=np.int32),
         action=np.array([ACTIONS.index(signal.action) for signal in signals], dtype=np.int8),
-        **{
-            name: column(name)
-            for name in ("price", "quality", "confidence", *GIVEN)
-        },
+        **{name: column(name) for name in levels},
         tag=np.array([tags.index(signal.tag) for signal in signals], dtype=np.int32),
         tags=tags,
     ).sorted()
@@ -107,14 +114,25 @@ def cuts_of(scene: Scene) -> list[int]:
 def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
     """The engine's tables of the scene, traded in chunks that begin at the cuts."""
     carry = Carry.start(money(scene.rules.cash), len(scene.strategies), len(scene.symbols))
-    execution, risk = execution_of(scene.rules), risk_of(scene.rules)
+    settings = execution_of(scene.rules), risk_of(scene.rules), account_of(scene.rules)
     bounds, parts = [0, *cuts, len(scene.slots)], []
     for first, last in pairwise(bounds):
         market = market_of(scene, list(scene.slots[first:last]))
-        outcome, carry = trade(market, events_of(scene, first, last), carry, execution, risk, AccountSettings(cash=1.0))
-        parts.append(tables(outcome))
-    parts.append(tables(finish(carry)))
+        outcome, carry = trade(market, events_of(scene, first, last), carry, *settings)
+        parts.append(tables(outcome if last < len(scene.slots) else joined(outcome, finish(carry))))
     return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def joined(one: Outcome, other: Outcome) -> Outcome:
+    """Two outcomes as one, for tables take longer to make than a small run to trade."""
+
+    def column(name: str, columns: Columns, more: Columns) -> Any:
+        codes = more[name]
+        return np.concatenate((columns[name], np.where(codes < 0, codes, codes + len(one.tags)) if name == "tag" else codes))
+
+    parts = {name: (getattr(one, name), getattr(other, name)) for name in ("decisions", "orders", "fills", "trades", "equity")}
+    whole = {name: {key: column(key, *part) for key in part[0]} if all(part) else part[0] or part[1] for name, part in parts.items()}
+    return replace(one, tags=(*one.tags, *other.tags), **whole)
 
 
 def rows_of(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -147,8 +165,8 @@ def decision_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
 def order_row(order: Any) -> dict[str, Any]:
     return {
         "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": order.ts // DAY, "ts": order.ts,
-        "side": order.side, "type": order.type, "quantity": order.quantity, "limit": order.level if order.type == "target" else None,
-        "stop": order.level if order.type == "stop" else None, "status": order.status, "reason": order.reason or None,
+        "side": order.side, "type": order.type, "quantity": order.quantity, "limit": order.limit, "stop": order.stop,
+        "status": order.status, "reason": order.reason or None,
         "price_seen": order.seen,
     }  # fmt: skip
 
@@ -164,21 +182,21 @@ def fill_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
 
 def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "trade_id": row["trade_id"], "strategy": row["strategy"], "symbol": row["symbol"], "direction": "long",
+        "trade_id": row["trade_id"], "strategy": row["strategy"], "symbol": row["symbol"], "direction": row["direction"],
         "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
         "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
         "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
-        "borrow": 0.0, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None,
-        "is_open": row["is_open"],
+        "borrow": row["borrow"] / 1e6, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"],
+        "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
     }  # fmt: skip
 
 
 def equity_rows(scene: Scene, result: Result) -> list[dict[str, Any]]:
     rows, peak = [], money(scene.rules.cash)
     for row in result.equity:
-        start, peak, marks = scene.slots[row["t"]].start, max(peak, row["equity"]), row["marks"] / 1e6
+        start, peak = scene.slots[row["t"]].start, max(peak, row["equity"])
         rows.append({
             "ts": start, "session": start // DAY, "cash": row["cash"] / 1e6, "equity": row["equity"] / 1e6,
-            "gross": marks, "net": marks, "drawdown": 1.0 - row["equity"] / peak,
+            "gross": row["gross"] / 1e6, "net": row["net"] / 1e6, "drawdown": 1.0 - row["equity"] / peak,
         })  # fmt: skip
     return rows

@@ -1,14 +1,16 @@
-"""Random small runs: sessions with early closes, bars with holes, gaps and halts, signals and rules of every built kind.
+"""Random small runs: sessions with early closes, bars with holes, gaps and halts, signals and rules of every kind.
 
-Most choices are packed into one whole number each, so that a case of 200 bars is 200 draws and shrinks towards quiet bars
-at one price and no signal. Prices are whole ticks. Never looks at the engine.
+All choices of a run are packed into a few byte strings, taken apart digit by digit: a case is a handful of draws and shrinks
+towards quiet bars at one price, no signal and the first choice of every setting. Prices are whole ticks. Never looks at the engine.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,16 +24,25 @@ SYMBOLS = ("A", "AB", "B", "TRUE", "Z")
 STRATEGIES = ("second", "first", "Third")
 GAPS = (0, 0, 0, 0, 0, 1, -1, 2, -2, 3, -3, 5, -5, 12, -12, 30)
 WICKS = (0, 0, 0, 1, 2, 4, 8, 12)
-ACTIONS = (*["enter_long"] * 10, *["exit_long"] * 4, "enter_short", "exit_short")
+ACTIONS = (*["enter_long"] * 6, *["enter_short"] * 5, *["exit_long"] * 3, *["exit_short"] * 2)
+OPPOSITE = {"enter_long": "exit_short", "enter_short": "exit_long"}
+
+# Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns.
+STAGE = 1
 
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
+MANY = int(os.environ.get("BT_CASES", "300"))
+FIRST_SEED = int.from_bytes(os.urandom(6), "little") if "BT_CASES" in os.environ else 0
 CASES = settings(
-    max_examples=int(os.environ.get("BT_CASES", "300")),
+    max_examples=MANY if "BT_CASES" in os.environ else 100,
     derandomize="BT_CASES" not in os.environ,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-FEWER = settings(CASES, max_examples=max(60, CASES.max_examples // 5))
+FEWER = settings(CASES, max_examples=max(50, CASES.max_examples // 5))
+
+Source = Callable[[int], bytes]
+"""Gives so many bytes: hypothesis, or a random generator."""
 
 
 class Digits:
@@ -50,10 +61,10 @@ class Digits:
         return choices[self.take(len(choices))]
 
 
-def codes(draw: st.DrawFn, count: int) -> list[int]:
-    """So many packed numbers of 24 bits (bytes, because whole numbers would be drawn small more often than not)."""
-    packed = draw(st.binary(min_size=3 * count, max_size=3 * count))
-    return [int.from_bytes(packed[3 * k : 3 * k + 3], "little") for k in range(count)]
+def codes(source: Source, count: int, size: int) -> list[int]:
+    """So many packed numbers of `size` bytes each."""
+    packed = source(size * count)
+    return [int.from_bytes(packed[size * k : size * (k + 1)], "little") for k in range(count)]
 
 
 def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple[Bar | None, Quote | None, int]:
@@ -76,37 +87,31 @@ def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple
     return Bar(opened * tick, high * tick, low * tick, closed * tick, volume), quote, closed
 
 
-@st.composite
-def clocks(draw: st.DrawFn) -> list[Slot]:
+def clock_of(choice: Digits) -> list[Slot]:
     """Slots of one to four sessions of 3 to 12 slots; an early close is a shorter session, perhaps with a cut last slot."""
-    step = draw(st.sampled_from([1, 5])) * MINUTE
+    step = choice.pick(1, 5) * MINUTE
     slots, day = [], 20_000
-    for session in range(draw(st.integers(1, 4))):
-        digits = Digits(*codes(draw, 1))
-        count, cut = 3 + digits.take(10), digits.pick(0, 0, 0, step // 2)
-        day += digits.pick(1, 1, 1, 3)
+    for session in range(choice.pick(1, 2, 3, 4)):
+        count, cut = 3 + choice.take(10), choice.pick(0, 0, 0, step // 2)
+        day += choice.pick(1, 1, 2, 3, 4)
         start = day * DAY + 870 * MINUTE
         close = start + count * step - cut
-        slots += [Slot(start + k * step, min(start + (k + 1) * step, close), session, close) for k in range(count)]
+        slots += [Slot(start + k * step, min(start + (k + 1) * step, close), session, close, {}, {}) for k in range(count)]
     return slots
 
 
-@st.composite
-def tapes(draw: st.DrawFn, clock: list[Slot], symbols: tuple[str, ...], with_quotes: bool) -> tuple[list[Slot], float, float]:
-    """The clock's slots with bars and quotes, their tick, and a price that is typical of them."""
-    tick = draw(st.sampled_from([1.0, 0.01, 0.25]))
-    first, calm = draw(st.sampled_from([100, 40, 2000])), draw(st.sampled_from([False, False, False, True]))
-    slots = [Slot(s.start, s.end, s.session, s.session_close, {}, {}) for s in clock]
+def fill_tape(source: Source, choice: Digits, slots: list[Slot], symbols: tuple[str, ...], tick: float, first: int, quotes: bool) -> None:
+    """Put bars and quotes of all symbols into the slots, from `first` ticks on."""
+    calm = choice.pick(False, False, False, True)
     for symbol in symbols:
-        halted, holes = draw(st.sampled_from([None, None, None, None, 0, 1, 2, 3])), draw(st.sampled_from([0, 1, 4, 8]))
+        halted, holes = choice.pick(None, None, None, None, 0, 1, 2, 3), choice.pick(0, 1, 4, 8)
         before = first
-        for slot, code in zip(slots, codes(draw, len(slots)), strict=True):
+        for slot, code in zip(slots, codes(source, len(slots), 3), strict=True):
             bar, quote, before = bar_of(code, before, tick, holes, calm)
             if bar is not None and slot.session != halted:
                 slot.bars[symbol] = bar
-            if quote is not None and with_quotes:
+            if quote is not None and quotes:
                 slot.quotes[symbol] = quote
-    return slots, tick, first * tick
 
 
 def seen_price(slots: list[Slot], t: int, symbol: str) -> float | None:
@@ -115,49 +120,75 @@ def seen_price(slots: list[Slot], t: int, symbol: str) -> float | None:
     return closes[-1] if closes else None
 
 
-def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, symbol: str) -> Signal:
-    """One signal at `t`; most stand on the latest close with full quality and no size or levels of their own."""
+def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, symbol: str, rests: bool) -> Signal:
+    """One signal at `t`; most stand on the latest close with full quality and no size or guards of their own; `rests`: with levels."""
     digits = Digits(code)
     price = seen_price(slots, t, symbol)
     around = price or 1.0
     action = digits.pick(*ACTIONS)
+    up = -tick if action.endswith("short") else tick
     price = digits.pick(*[price] * 13, None, around * 0.75, around * 1.5)
     quality, confidence = digits.pick(*[100.0] * 14, 95.0, 94.875), digits.pick(*[1.0] * 14, 0.5, 0.4375)
     size = digits.pick(*[None] * 11, 1.0, 7.5, 20.0, 0.7, 1e18)
     levels = {
         "stop_loss": digits.pick(None, None, None, None, 0.02),
         "take_profit": digits.pick(None, None, None, None, 0.03),
-        "stop_price": digits.pick(None, None, around - tick, around - 2 * tick, around - 4 * tick, around * 0.97),
-        "target_price": digits.pick(None, None, around, around + tick, around + 3 * tick, around * 1.04),
+        "stop_price": digits.pick(None, None, None, around - up, around - 2 * up, around - 4 * up, around * 0.97, around + up),
+        "target_price": digits.pick(None, None, None, around, around + up, around + 3 * up, around * 1.04, around - 2 * up),
     }
+    if rests:
+        ticks = (-3, -2, -1, -1, 0, 0, 1, 1, 2, 3)
+        levels |= {name: digits.pick(*[None] * 6, *(max(tick, around + n * tick) for n in ticks)) for name in ("limit", "entry_stop")}
+    if STAGE >= 3:
+        levels["trailing_stop"] = digits.pick(*[None] * 7, 0.01)
+        levels["trailing_amount"] = digits.pick(*[None] * 6, tick, 3 * tick)
     levels = {name: level for name, level in levels.items() if level is not None}
     return Signal(t, strategy, symbol, action, price, quality, confidence, size, **levels, tag=f"tag{code % 3}")
 
 
-@st.composite
-def wishes(draw: st.DrawFn, slots: list[Slot], tick: float, strategies: tuple[str, ...], symbols: tuple[str, ...]) -> list[Signal]:
-    """Up to four signals a slot, in no particular order."""
-    density = draw(st.integers(2, 12))
+def wishes(
+    source: Source, choice: Digits, slots: list[Slot], tick: float, strategies: tuple[str, ...], symbols: tuple[str, ...]
+) -> list[Signal]:
+    """Up to four signals a slot, in no particular order; some entries come with the exit of the other direction."""
+    density, rests = choice.pick(4, 7, 10, 13), choice.pick(False, True) and STAGE >= 2
     signals = []
-    for t in range(len(slots)):
-        for code in codes(draw, 4):
-            digits = Digits(code)
-            if digits.take(16) > 16 - density:
-                strategy, symbol = digits.pick(*strategies), digits.pick(*symbols)
-                signals.append(signal_of(digits.code * 7919 + code, slots, tick, t, strategy, symbol))
+    for k, code in enumerate(codes(source, 4 * len(slots), 8)):
+        digits = Digits(code)
+        if digits.take(16) > 16 - density:
+            strategy, symbol, reverses = digits.pick(*strategies), digits.pick(*symbols), digits.pick(False, False, False, True)
+            signal = signal_of(digits.code, slots, tick, k // 4, strategy, symbol, rests)
+            signals.append(signal)
+            if reverses and signal.action in OPPOSITE:
+                signals.append(Signal(k // 4, strategy, symbol, OPPOSITE[signal.action], signal.price))
     return signals
 
 
-def amounts(price: float) -> st.SearchStrategy[float | None]:
-    """A money limit, or none, that bites at a few or at many units of the price."""
-    return st.sampled_from([None, None, None, None, 1000 * price, 40 * price, 20 * price, 10 * price, 8.25 * price])
+def directions(choice: Digits) -> dict[str, Any]:
+    """Settings of an account that may sell short and borrow, and of bars that meet more than one level."""
+    return {
+        "allow_short": choice.pick(False, True, True, True),
+        "leverage": choice.pick(1.0, 1.0, 2.0, 1.5, 4.0, 100.0),
+        "borrow_bps": choice.pick(0.0, 25.0, 730.5),
+        "intrabar": choice.pick("pessimistic", "optimistic", "open_to_nearest"),
+        "limit_fill": choice.pick("through", "touch"),
+    }
 
 
-@st.composite
-def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
-    """Settings of every built kind, at amounts that matter around the price."""
-    one = lambda *choices: draw(st.sampled_from(choices))  # noqa: E731
-    sizing = one("shares", "notional", "equity_fraction")
+def patience(choice: Digits, tick: float) -> dict[str, Any]:
+    """Settings of trailing stops, time stops and cooldowns."""
+    return {
+        **choice.pick({}, {}, {}, {"trailing_stop": 0.02}, {"trailing_amount": 2 * tick}),
+        "max_hold_bars": choice.pick(None, None, None, 1, 2, 5),
+        "max_hold_minutes": choice.pick(None, None, None, 1.0, 2.5, 11.0),
+        "cooldown_minutes": choice.pick(0.0, 0.0, 0.0, 1.0, 2.5, 30.0, 2000.0),
+    }
+
+
+def rules_of(choice: Digits, price: float, prices: str, tick: float) -> Rules:
+    """Settings of every kind, at amounts that matter around the price."""
+    one = choice.pick
+    sizes = {"shares": (10.0, 1.0, 30.0, 12.5), "notional": (10 * price, 3.3 * price, 2.2 * price), "equity_fraction": (1.0, 0.5, 0.1, 1.3)}
+    sizing = one(*sizes)
     fees = one(
         {}, {"per_share": 0.005, "minimum": 1.0, "cap_bps": 100.0}, {"fee_bps": 7.5}, {"per_share": 0.013, "fee_bps": 3.3, "minimum": 0.35}
     )
@@ -166,56 +197,87 @@ def rules(draw: st.DrawFn, price: float, prices: str) -> Rules:
         fill=one("next_open", "next_close", "same_close"),
         price=prices,
         sizing=sizing,
-        value={"shares": one(10.0, 1.0, 30.0, 12.5), "notional": price * one(10, 3.3, 2.2, 40), "equity_fraction": one(1.0, 0.5, 0.1, 1.3)}[
-            sizing
-        ],
+        value=one(*sizes[sizing]),
         lot=one(1.0, 0.1, 0.001, 3.0),
         **fees,
         slippage_bps=one(0.0, 1.0, 25.0),
         time_in_force=one("gtc", "day"),
-        flat_at_close=one(False, True),
+        flat_at_close=one(False, False, True),
         no_entry_minutes=one(0.0, 1.0, 2.5, 7.0),
         stop_loss=one(None, None, 0.01, 0.05),
         take_profit=one(None, None, 0.01, 0.06),
+        **directions(choice),
+        **(patience(choice, tick) if STAGE >= 3 else {}),
     )
     mood = one("limited", "limited", "crowded", "all in")
     if mood == "crowded":
         return replace(free, cash=1e6 * price, max_open_positions=1)
     if mood == "all in":
         fee = fee_of(free, price, 10.0) / 1e6
-        return replace(free, sizing="shares", value=10.0, lot=one(1.0, 10.0), cash=one(10, 10.5, 20) * price + one(0, 1, 2, 3) * fee)
+        cash = one(10, 10.5, 20, 9) * price / one(1.0, free.leverage) + one(0, 1, 2, 3) * fee
+        return replace(free, sizing="shares", value=10.0, lot=one(1.0, 10.0), cash=cash)
+    amounts = (None, None, None, None, 1000 * price, 40 * price, 20 * price, 10 * price, 8.25 * price)
     return replace(
-        free,
-        max_buying_power=draw(amounts(price)),
-        max_per_trade=draw(amounts(price)),
-        max_per_symbol=draw(amounts(price)),
-        max_open_positions=one(None, 2, 4),
+        free, max_buying_power=one(*amounts), max_per_trade=one(*amounts), max_per_symbol=one(*amounts), max_open_positions=one(None, 2, 4)
     )
 
 
-@st.composite
-def scenes(draw: st.DrawFn) -> Scene:
+def scene_of(source: Source) -> Scene:
     """A whole random run of one to five symbols and one to three strategies."""
-    symbols = SYMBOLS[: draw(st.sampled_from([1, 2, 2, 3, 5]))]
-    strategies = STRATEGIES[: draw(st.sampled_from([1, 1, 2, 3]))]
-    prices = draw(st.sampled_from(["trade", "trade", "quote"]))
-    slots, tick, price = draw(tapes(draw(clocks()), symbols, prices == "quote" or draw(st.booleans())))
-    signals = draw(wishes(slots, tick, strategies, symbols))
-    return Scene(symbols, strategies, tuple(slots), tuple(signals), draw(rules(price, prices)))
+    (code,) = codes(source, 1, 80)
+    choice = Digits(code)
+    symbols, strategies = SYMBOLS[: choice.pick(1, 2, 2, 3, 5)], STRATEGIES[: choice.pick(1, 1, 2, 3)]
+    prices, tick, first = choice.pick("trade", "trade", "quote"), choice.pick(1.0, 0.01, 0.25), choice.pick(100, 40, 2000)
+    slots = clock_of(choice)
+    fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
+    signals = wishes(source, choice, slots, tick, strategies, symbols)
+    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules_of(choice, first * tick, prices, tick))
 
 
-@st.composite
-def edges(draw: st.DrawFn) -> Scene:
+def edge_of(source: Source) -> Scene:
     """A random run at one price, 10 shares a signal, with cash and limits that it meets to the last unit, or misses by one fee."""
-    scene, one = draw(scenes()), lambda *choices: draw(st.sampled_from(choices))
+    scene, (code,) = scene_of(source), codes(source, 1, 8)
+    one = Digits(code).pick
     flat = Bar(100.0, 100.0, 100.0, 100.0)
     slots = [replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}) for slot in scene.slots]
-    signals = [Signal(s.t, s.strategy, s.symbol, "exit_long" if "exit" in s.action else "enter_long", 100.0) for s in scene.signals]
+    shorts, leverage = scene.rules.allow_short, one(1.0, 2.0, 4.0)
+    signals = [Signal(s.t, s.strategy, s.symbol, s.action if shorts else s.action.replace("short", "long"), 100.0) for s in scene.signals]
     free = replace(Rules(cash=1e6), fill=scene.rules.fill, value=10.0, minimum=one(1.0, 0.0), per_share=0.25)
+    free = replace(free, allow_short=shorts, leverage=leverage)
     fee = fee_of(free, 100.0, 10.0) / 1e6
     edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
-    least = {"cash": one(1000.0, 2000.0) + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}.get(edge, one(1000.0, 2000.0))
-    return replace(scene, slots=tuple(slots), signals=tuple(signals), rules=replace(free, **{edge: least}))
+    least = {"cash": one(1000.0, 2000.0) / leverage + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}
+    return replace(scene, slots=tuple(slots), signals=tuple(signals), rules=replace(free, **{edge: least.get(edge, one(1000.0, 2000.0))}))
+
+
+def seeded(seed: int, make: Callable[[Source], Scene] = scene_of) -> Scene:
+    """The random run of a seed: more happens in it than in most that hypothesis draws, but it cannot be made smaller."""
+    return make(Random(seed).randbytes)
+
+
+def seeds(count: int) -> range:
+    """So many seeds: always the same, or new ones where BT_CASES asks for them."""
+    return range(FIRST_SEED, FIRST_SEED + count)
+
+
+def drawn(make: Callable[[Source], Scene]) -> st.SearchStrategy[Scene]:
+    """Runs whose bytes hypothesis draws."""
+
+    @st.composite
+    def run(draw: st.DrawFn) -> Scene:
+        return make(lambda count: draw(st.binary(min_size=count, max_size=count)))
+
+    return run()
+
+
+def scenes() -> st.SearchStrategy[Scene]:
+    """Random runs."""
+    return drawn(scene_of)
+
+
+def edges() -> st.SearchStrategy[Scene]:
+    """Random runs whose limits are met to the last unit."""
+    return drawn(edge_of)
 
 
 def long_scene(seed: int) -> Scene:
@@ -232,6 +294,7 @@ def long_scene(seed: int) -> Scene:
             bar, _, before = bar_of(random.getrandbits(24), before, 0.25, holes, calm=False)
             slot.bars.update({symbol: bar} if bar else {})
     names = [(t, random.choice(STRATEGIES), random.choice(symbols)) for t in range(len(slots)) for _ in range(random.choice([0, 2, 5, 12]))]
-    signals = [signal_of(random.getrandbits(48), slots, 0.25, *name) for name in names]
+    signals = [signal_of(random.getrandbits(64), slots, 0.25, *name, rests=STAGE >= 2 and seed % 2 == 0) for name in names]
     free = Rules(cash=1e6, fill=("next_open", "next_close", "same_close")[seed % 3], value=30.0, per_share=0.013, slippage_bps=1.0)
+    free = replace(free, allow_short=seed > 0, leverage=(1.0, 1.0, 2.0, 4.0)[seed], borrow_bps=50.0 * seed)
     return Scene(symbols, STRATEGIES, tuple(slots), tuple(signals), replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1))

@@ -1,0 +1,130 @@
+"""Signals become decisions with a reason, and orders where they are approved; time stops make exits without a signal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.scene import Order, Signal
+from tests.simulator.amounts import MOST_LOTS, fee_of, money, most_lots, value_of
+from tests.simulator.fills import Desk
+
+
+class Decider(Desk):
+    """A desk that hears signals."""
+
+    def decide(self, t: int, signal: Signal) -> None:
+        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False}
+        self.result.decisions.append(row)
+        enters = signal.action.startswith("enter")
+        row["reason"] = self.entry(t, signal, row) if enters else self.exit(signal, row)
+        row["approved"] = row["reason"] in ("approved", "max_per_trade")
+        if not row["approved"]:
+            return
+        limit, stop = signal.limit, signal.entry_stop if enters else None
+        kind = {(0, 0): "market", (1, 0): "limit", (0, 1): "stop", (1, 1): "stop_limit"}[limit is not None, stop is not None]
+        role, side = ("entry" if enters else "exit"), ("buy" if signal.action in ("enter_long", "exit_short") else "sell")
+        order = self.make(self.slots[t].end, signal, role, side, kind, row["quantity"], signal.price, limit=limit, stop=stop)
+        order.signal, order.decision, row["order"] = signal, row, order
+        if enters:
+            order.value = value_of(signal.price, order.quantity)
+            order.fee = fee_of(self.rules, signal.price, order.quantity)
+        self.submit(t, order)
+
+    def submit(self, t: int, order: Order) -> None:
+        """The order waits, but for a market order of `same_close` whose bar can fill it now."""
+        self.waiting.append(order)
+        blocked = order.role == "entry" and self.holds(order)
+        now = self.rules.fill == "same_close" and order.type in ("market", "time") and not blocked
+        if now and self.fillable(t, order.symbol):
+            self.fill_market(t, order, "close")
+
+    def stop_by_time(self, t: int) -> None:
+        """Exits of positions held long enough that do not wait to leave already."""
+        for position in self.held():
+            if self.waiting_exit(position) is None and self.held_too_long(t, position):
+                seen = self.last_close[position.symbol]
+                end = self.slots[t].end
+                self.submit(t, self.make(end, position, "exit", position.exit_side, "time", position.quantity, seen))
+
+    def held_too_long(self, t: int, position: Any) -> bool:
+        rules, entered = self.rules, self.slots[position.slot]
+        start = entered.end if position.at == "close" else entered.start
+        if rules.max_hold_bars is not None and t - position.slot + 1 >= rules.max_hold_bars:
+            return True
+        return rules.max_hold_minutes is not None and self.slots[t].end - start >= round(rules.max_hold_minutes * 60e6)
+
+    def exit(self, signal: Signal, row: dict[str, Any]) -> str:
+        position = self.positions.get((signal.strategy, signal.symbol))
+        wanted = 1 if signal.action == "exit_long" else -1
+        if position is None or position.direction != wanted or self.waiting_exit(position):
+            return "no_position"
+        row["quantity"] = position.quantity
+        return "approved"
+
+    def entry(self, t: int, signal: Signal, row: dict[str, Any]) -> str:
+        rules, slot = self.rules, self.slots[t]
+        if signal.action == "enter_short" and not rules.allow_short:
+            return "short_not_allowed"
+        if signal.price is None:
+            return "no_bar_to_fill"
+        if signal.quality < rules.min_quality:
+            return "low_quality"
+        if signal.confidence < rules.min_confidence:
+            return "low_confidence"
+        if self.is_session_end(t) and self.only_this_session():
+            return "session_closed"
+        if rules.flat_at_close and slot.end > slot.session_close - round(rules.no_entry_minutes * 60e6):
+            return "after_last_entry"
+        if self.is_taken(signal):
+            return "already_in_position"
+        if self.is_cooling(t, signal):
+            return "cooldown"
+        if rules.max_open_positions is not None and len(self.staying()) + len(self.entries()) >= rules.max_open_positions:
+            return "max_open_positions"
+        return self.sized(signal, signal.price, row)
+
+    def only_this_session(self) -> bool:
+        """An order made now could not fill, or not stay, beyond this session."""
+        if self.rules.fill == "same_close":
+            return self.rules.flat_at_close
+        return self.rules.flat_at_close or self.rules.time_in_force == "day"
+
+    def is_taken(self, signal: Signal) -> bool:
+        """An entry waits, or a position stays, for the signal's strategy and symbol."""
+        return any((x.strategy, x.symbol) == (signal.strategy, signal.symbol) for x in [*self.entries(), *self.staying()])
+
+    def is_cooling(self, t: int, signal: Signal) -> bool:
+        slot = self.closed_in.get((signal.strategy, signal.symbol))
+        return slot is not None and self.slots[t].end < self.slots[slot].end + round(self.rules.cooldown_minutes * 60e6)
+
+    def sized(self, signal: Signal, price: float, row: dict[str, Any]) -> str:
+        rules = self.rules
+        lots = self.wanted_lots(signal, price)
+        if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * rules.lot) > money(rules.max_per_trade):
+            lots, row["cut"] = most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.max_per_trade)), True
+        if lots < 1:
+            return "below_lot"
+        quantity = row["quantity"] = lots * rules.lot
+        value, fee = value_of(price, quantity), fee_of(rules, price, quantity)
+        committed = [(p.symbol, self.gross_of(p)) for p in self.staying()] + [(o.symbol, o.value) for o in self.entries()]
+        in_symbol, in_all = sum(v for name, v in committed if name == signal.symbol), sum(v for _, v in committed)
+        if rules.max_per_symbol is not None and value + in_symbol > money(rules.max_per_symbol):
+            return "max_per_symbol"
+        if rules.max_buying_power is not None and value + in_all > money(rules.max_buying_power):
+            return "max_buying_power"
+        fees = fee + sum(o.fee for o in self.entries()) + sum(self.exit_fee(p) for p in self.leaving())
+        if value + in_all > self.power(self.equity() - fees):
+            return "insufficient_cash"
+        return "max_per_trade" if row["cut"] else "approved"
+
+    def wanted_lots(self, signal: Signal, price: float) -> int:
+        rules = self.rules
+        if signal.size is not None or rules.sizing == "shares":
+            shares = rules.value if signal.size is None else signal.size
+            return min(MOST_LOTS, int((shares / rules.lot + 1e-9) // 1))
+        if rules.sizing == "notional":
+            return most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.value))
+        limit = round(rules.value * self.equity())
+        if limit <= 0:
+            return 0
+        return most_lots(rules.lot, lambda q: value_of(price, q) + fee_of(rules, price, q) <= limit)

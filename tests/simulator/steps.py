@@ -1,0 +1,189 @@
+"""The steps of a slot, in the page's order, and the run as a loop over slots."""
+
+from __future__ import annotations
+
+from tests.scene import Bar, Order, Result, Scene
+from tests.simulator.account import STALE_CLOSE, Position
+from tests.simulator.decisions import Decider
+from tests.simulator.levels import best, reaches, triggers, worst
+
+DAY = 86_400_000_000
+AT_MARKET = ("market", "time")
+
+
+class Simulator(Decider):
+    """One run: a scene in, `Result` out."""
+
+    def run(self) -> Result:
+        for t in range(len(self.slots)):
+            self.charge_borrow(t)
+            if self.rules.fill == "next_open":
+                self.fill_waiting(t, "open")
+            looked = self.look_at_open(t)
+            self.look_inside(t)
+            self.look_on(t, looked)
+            if self.rules.fill != "next_open":
+                self.fill_waiting(t, "close")
+            if self.rules.flat_at_close:
+                self.flatten(t)
+            self.take_closes(t)
+            self.stop_by_time(t)
+            for signal in self.signals_at(t):
+                self.decide(t, signal)
+            if self.rules.flat_at_close:
+                self.flatten(t)
+            self.mark(t)
+            if self.is_session_end(t):
+                self.expire(t)
+        self.end()
+        return self.result
+
+    def charge_borrow(self, t: int) -> None:
+        """Short positions pay for the nights since the session before."""
+        if t == 0 or not self.is_session_start(t) or self.rules.borrow_bps == 0.0:
+            return
+        nights = self.slots[t].start // DAY - self.slots[t - 1].start // DAY
+        for position in self.held():
+            if position.direction == -1:
+                fee = round(float(self.gross_of(position)) * (self.rules.borrow_bps / 10000.0) * nights / 360)
+                self.cash -= fee
+                position.borrow += fee
+
+    # Market orders
+
+    def fill_waiting(self, t: int, at: str) -> None:
+        for order in self.in_turn([order for order in self.waiting if order.type in AT_MARKET]):
+            blocked = order.role == "entry" and self.holds(order)
+            if self.fillable(t, order.symbol) and not blocked:
+                self.fill_market(t, order, at)
+
+    # Orders that rest
+
+    def look_at_open(self, t: int) -> list[Order]:
+        """Resting orders look at the bar's open; those that looked may look on inside the bar."""
+        looked = []
+        for order in self.in_turn([order for order in self.waiting if order.type not in AT_MARKET]):
+            bar = self.fillable(t, order.symbol)
+            if bar is None or (order.role == "entry" and self.holds(order)):
+                continue
+            looked.append(order)
+            if order.stop is not None and triggers(bar.open, order.stop, order.side):
+                order.triggered = True
+            cheap = self.acts_as_limit(order) and reaches(bar.open, order.limit, order.side, self.touch)
+            if cheap or (order.type == "stop" and order.triggered):
+                self.fill_order(t, order, "open", bar.open, [])
+        return looked
+
+    def look_on(self, t: int, looked: list[Order]) -> None:
+        """Resting orders that looked at the open without filling look at the rest of the bar."""
+        for order in looked:
+            if order.status != "open":
+                continue
+            bar = self.slots[t].bars[order.symbol]
+            if self.acts_as_limit(order):
+                if reaches(best(bar, order.side), order.limit, order.side, self.touch):
+                    self.fill_inside(t, order, order.limit, bar)
+            elif triggers(worst(bar, order.side), order.stop, order.side):
+                order.triggered = True
+                if order.type == "stop" or (order.stop <= order.limit if order.side == "buy" else order.stop >= order.limit):
+                    self.fill_inside(t, order, order.stop, bar)
+
+    def acts_as_limit(self, order: Order) -> bool:
+        return order.type == "limit" or (order.type == "stop_limit" and order.triggered)
+
+    def fill_inside(self, t: int, order: Order, level: float, bar: Bar) -> None:
+        """Fill at a level; a new position's stop looks at the rest of the bar at once, whatever came before the entry."""
+        position = self.fill_order(t, order, "inside", level, [])
+        if position is None or position.stop is None or self.rules.intrabar == "optimistic":
+            return
+        stop, side = position.stop, position.exit_side
+        if triggers(worst(bar, side), stop.stop, side):
+            seen = min(stop.stop, level) if position.direction == 1 else max(stop.stop, level)
+            unsure = order.type != "limit" or self.meets_target(position, bar)
+            self.close_position(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [])
+
+    # Stops and targets
+
+    def meets_target(self, position: Position, bar: Bar) -> bool:
+        target, side = position.target, position.exit_side
+        return target is not None and reaches(best(bar, side), target.limit, side, self.touch)
+
+    def look_inside(self, t: int) -> None:
+        for position in self.held():
+            bar = self.fillable(t, position.symbol)
+            if bar is not None:
+                self.look(t, position, bar)
+
+    def look(self, t: int, position: Position, bar: Bar) -> None:
+        """A position's stop and target look at a bar: first at its open, then inside."""
+        stop, target, side = position.stop, position.target, position.exit_side
+        enough = self.touch or position.slot < t  # a target at the open itself is reached, but not by the open that entered
+        if stop is not None and triggers(bar.open, stop.stop, side):
+            return self.close_position(t, position, stop, "inside", bar.open, [])
+        if target is not None and reaches(bar.open, target.limit, side, enough):
+            return self.close_position(t, position, target, "inside", bar.open, [])
+        by_stop = stop is not None and triggers(worst(bar, side), stop.stop, side)
+        by_target = self.meets_target(position, bar)
+        both = ["ambiguous"] if by_stop and by_target else []
+        if by_stop and (not by_target or self.stop_first(position, bar)):
+            self.close_position(t, position, stop, "inside", stop.stop, both)
+        elif by_target:
+            self.close_position(t, position, target, "inside", target.limit, both)
+        return None
+
+    def stop_first(self, position: Position, bar: Bar) -> bool:
+        """Of a bar that holds both levels."""
+        if self.rules.intrabar == "open_to_nearest":
+            return abs(bar.open - position.stop.stop) <= abs(bar.open - position.target.limit)
+        return self.rules.intrabar == "pessimistic"
+
+    # The close
+
+    def flatten(self, t: int) -> None:
+        for position in self.held():
+            if self.is_last_fillable(t, position.symbol):
+                last, side = self.slots[t].bars[position.symbol].close, position.exit_side
+                order = self.make(self.slots[t].end, position, "exit", side, "close", position.quantity, last)
+                price, flags = self.price_at(t, position.symbol, side, "close")
+                stale = [] if self.is_session_end(t) else [STALE_CLOSE]
+                self.close_position(t, position, order, "close", price, flags + stale)
+
+    def take_closes(self, t: int) -> None:
+        for symbol, bar in self.slots[t].bars.items():
+            self.last_close[symbol] = bar.close
+        self.closes_taken = t
+
+    def mark(self, t: int) -> None:
+        if self.slots[t].bars:
+            self.result.equity.append({"t": t, "cash": self.cash, "equity": self.equity(), "gross": self.gross(), "net": self.net()})
+        for position in self.positions.values():
+            self.see_range(t, position)
+            self.trail(t, position)
+
+    def trail(self, t: int, position: Position) -> None:
+        """A trailing stop follows the bars that its position has seen whole."""
+        bar = self.slots[t].bars.get(position.symbol)
+        if position.stop is None or position.stop.type != "trailing" or bar is None:
+            return
+        if position.slot < t or position.at != "close":
+            level = self.trailed(position, bar.high if position.direction == 1 else bar.low)
+            position.stop.stop = self.tighter(position, level, position.stop.stop)
+
+    def expire(self, t: int) -> None:
+        for order in list(self.waiting):
+            if self.rules.time_in_force == "day" or (self.rules.flat_at_close and order.role == "entry"):
+                self.resolve(t, order, "expired", "expired")
+
+    def end(self) -> None:
+        for order in self.waiting:
+            order.reason = "no_bar_to_fill"
+            if order.decision is not None:
+                order.decision["reason"] = "no_bar_to_fill"
+        for position in sorted(self.positions.values(), key=lambda p: p.trade_id):
+            self.trade(position, self.gross_of(position), 0, len(self.slots) - 1, self.last_close[position.symbol], "")
+        self.result.cash = self.cash
+
+
+def simulate(scene: Scene) -> Result:
+    """Run the rules of docs/execution.md over the scene, slowly."""
+    return Simulator(scene).run()
