@@ -78,6 +78,43 @@ def test_exposure_is_the_share_of_slots_with_a_position() -> None:
     assert measured(equity=slots(1.0, 1.0, 1.0, 1.0, gross=(0.0, 5.0, 5.0, 0.0)))["exposure"] == 0.5
 
 
+def test_long_and_short_positions_are_in_the_market_apart() -> None:
+    rows = slots(*[1.0] * 5, gross=(0.0, 5.0, 5.0, 5.0, 5.0), net=(0.0, 5.0, -5.0, 0.0, 1.0))
+    found = measured(equity=rows)
+    assert (found["exposure"], found["exposure_long"], found["exposure_short"]) == (0.8, 0.6, 0.6)
+
+
+def test_sessions_by_hand() -> None:
+    found = measured(sessions=sessions(1100.0, 990.0, 940.5, 940.5, 930.0, 1023.0))
+    assert (found["best_session"], found["worst_session"]) == (pytest.approx(0.1), pytest.approx(-0.1))
+    assert (found["sessions_up"], found["max_losing_sessions"]) == (pytest.approx(2 / 6), 2)
+    assert (found["recovery_sessions"], found["ulcer_index"] > 0.1) == (None, True)
+
+
+def test_below_twenty_sessions_estimates_are_null_and_counts_are_not() -> None:
+    market, names = np.full(19, 0.001), ("value_at_risk", "expected_shortfall", "tail_ratio", "skew", "kurtosis", "omega", "sharpe")
+    score = Score(1000.0, 252.0)
+    score.add({"sessions": sessions(*(1000.0 + 7.0 * (np.arange(19) % 3)))})
+    found = score.metrics(market)
+    assert [found[name] for name in names] == [None] * len(names)
+    assert [found["benchmark"][name] for name in NAMES] == [None] * len(NAMES)
+    assert None not in [found[name] for name in ("best_session", "worst_session", "sessions_up", "max_losing_sessions", "ulcer_index")]
+
+
+def test_after_equity_was_gone_sessions_have_no_figures() -> None:
+    found = measured(sessions=sessions(500.0, 0.0, 10.0))
+    for name in ("best_session", "worst_session", "sessions_up", "max_losing_sessions", "volatility", "skew"):
+        assert found[name] is None
+
+
+def test_what_costs_take_is_measured_against_the_gains() -> None:
+    fills = pl.concat([fill(1, "buy", 50.0, fee=1.0, slippage=0.5), fill(2, "sell", 60.0, fee=3.0, slippage=1.5)])
+    trades = pl.concat([trade(40.0, borrow=0.25), trade(-10.0)])
+    found = measured(sessions=sessions(1030.0), fills=fills, trades=trades)
+    assert (found["fee_ratio"], found["slippage_ratio"], found["borrow"]) == (0.1, 0.05, 0.25)
+    assert found["profit_before_costs"] == 30.0 + 4.0 + 2.0 + 0.25
+
+
 def test_turnover_counts_buys_and_sells_against_mean_equity() -> None:
     fills = pl.concat([fill(1, "buy", 50.0), fill(2, "sell", 60.0)])
     assert measured(sessions=sessions(1000.0, 1200.0), fills=fills)["turnover"] == pytest.approx(1100 / 1100)
@@ -141,6 +178,19 @@ def test_without_the_target_the_upper_bound_is_unknown() -> None:
     tables = ambiguous()
     assert measured(**tables | {"orders": order(2, "stop", 95.0, "filled")})["ambiguity_high"] is None
     assert measured(fills=tables["fills"])["ambiguity_high"] is None
+
+
+def test_at_its_target_a_bar_could_have_been_worse() -> None:
+    """Bought at 100; the bar's target 110 was taken, its stop 95 would have brought 150 less."""
+    tables = ambiguous() | {"fills": fill(3, "sell", 110.0, type="target", ambiguous=True), "sessions": sessions(1100.0)}
+    found = measured(**tables)
+    assert (found["ambiguity_low"], found["ambiguity_high"]) == (-50.0, 100.0)
+
+
+def test_without_the_stop_the_lower_bound_is_unknown() -> None:
+    tables = ambiguous() | {"fills": fill(3, "sell", 110.0, type="target", ambiguous=True), "orders": order(3, "target", 110.0, "filled")}
+    found = measured(**tables)
+    assert (found["ambiguity_low"], found["ambiguity_high"]) == (None, found["net_profit"])
 
 
 def test_without_ambiguous_fills_both_bounds_are_the_profit() -> None:

@@ -39,6 +39,7 @@ def test_ratios_equal_those_of_empyrical(empyrical: Any, seed: int) -> None:
     assert ratios.sharpe(values, PER_YEAR) == pytest.approx(empyrical.sharpe_ratio(values, **year), **EXACT)
     assert ratios.sortino(values, PER_YEAR) == pytest.approx(empyrical.sortino_ratio(values, **year), **EXACT)
     assert depth == pytest.approx(-empyrical.max_drawdown(values), **EXACT)
+    assert ratios.omega(values) == pytest.approx(empyrical.omega_ratio(values), **EXACT)
     assert ratios.calmar(annual, depth) == pytest.approx(empyrical.calmar_ratio(values, **year), rel=1e-11)
 
 
@@ -86,6 +87,37 @@ def test_drawdown_is_a_fraction_and_zero_only_where_equity_never_falls(equity: l
     rising = all(after >= before for before, after in zip([start, *equity], equity, strict=False))
     assert 0.0 <= depth <= 1.0
     assert (depth == 0.0) == (length == 0) == rising
+
+
+def test_recovery_is_counted_from_the_deepest_trough_to_the_old_peak() -> None:
+    # Peak 120; troughs 90 (25 %) and, after the new peak 130, 117 (10 %).
+    equity = np.array([120.0, 110.0, 90.0, 100.0, 120.0, 130.0, 117.0, 131.0])
+    assert ratios.recovery(equity, 100.0) == 2
+    assert ratios.recovery(equity[:4], 100.0) is None
+    assert ratios.recovery(np.array([100.0, 101.0]), 100.0) is None
+    assert ratios.recovery(np.array([]), 100.0) is None
+
+
+def test_a_drawdown_from_the_cash_at_the_start_recovers_too() -> None:
+    assert ratios.recovery(np.array([90.0, 95.0, 100.0]), 100.0) == 2
+
+
+def test_of_equally_deep_drawdowns_the_first_counts() -> None:
+    assert ratios.recovery(np.array([80.0, 100.0, 80.0, 90.0, 100.0]), 100.0) == 1
+
+
+def test_the_ulcer_index_by_hand() -> None:
+    # Drawdowns 0, 10 %, 20 %, 0: the root of 0.05 / 4.
+    assert ratios.ulcer_index(np.array([100.0, 90.0, 80.0, 100.0]), 100.0) == pytest.approx(math.sqrt(0.0125), **EXACT)
+    assert ratios.ulcer_index(np.array([100.0, 101.0]), 100.0) == 0.0
+    assert ratios.ulcer_index(np.array([]), 100.0) is None
+
+
+def test_without_a_losing_session_there_is_no_omega() -> None:
+    assert ratios.omega(np.abs(drawn(2))) is None
+    assert ratios.omega(np.zeros(30)) is None
+    assert ratios.omega(-np.abs(drawn(2))) == 0.0
+    assert ratios.omega(drawn(1, 19)) is None
 
 
 @given(some.floats(1e-6, 1e6), some.integers(0, 50))
