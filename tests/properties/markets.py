@@ -28,7 +28,7 @@ ACTIONS = (*["enter_long"] * 6, *["enter_short"] * 5, *["exit_long"] * 3, *["exi
 OPPOSITE = {"enter_long": "exit_short", "enter_short": "exit_long"}
 
 # Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns.
-STAGE = 1
+STAGE = 2
 
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
 MANY = int(os.environ.get("BT_CASES", "300"))
