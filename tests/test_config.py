@@ -194,6 +194,9 @@ def test_the_record_holds_no_secret() -> None:
         "backtest_config.speed_multiplier=10",
         "resources.threads=7",
         "resources.max_memory=2GB",
+        "resources.isolate_strategies=true",
+        "resources.strategy_timeout_seconds=0.5",
+        "resources.strategy_memory=100MB",
         'keep=["bars"]',
         "session_name=another title",
         "metadata.note=x",
@@ -244,12 +247,28 @@ def test_the_schema_is_one_of_draft_2020_12_and_takes_every_config_of_the_projec
         {"mode": "live"},
         {"session_data_config": {"symbols": ["../x"]}},
         {"resources": {"max_memory": "2 gigs"}},
+        {"resources": {"strategy_memory": 0}},
+        {"resources": {"strategy_timeout_seconds": 0}},
+        {"resources": {"isolate_strategies": 1}},
     ],
 )
 def test_the_schema_refuses_what_load_refuses(change: Document) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema()).validate(MINIMAL | change)
     problems(document=MINIMAL | change)
+
+
+@pytest.mark.parametrize(
+    ("override", "apart"),
+    [
+        ("resources.threads=2", False),
+        ("resources.isolate_strategies=true", True),
+        ("resources.strategy_timeout_seconds=10", True),
+        ("resources.strategy_memory=2GB", True),
+    ],
+)
+def test_a_limit_of_a_strategy_asks_for_processes_by_itself(override: str, apart: bool) -> None:
+    assert load(MINIMAL, [override]).resources.apart is apart
 
 
 def test_the_schema_lets_comments_stand_anywhere() -> None:

@@ -90,7 +90,7 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         where = _where(caller, first, error, error.where)
         raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
     except BaseException as error:
-        value = f"{type(error).__name__}: {error}".splitlines()[0]
+        value = f"{type(error).__name__}: {_words_of(error)}".splitlines()[0]
         raise StrategyError("a strategy raised an error", where=_where(caller, first, error), value=value, action=caller.advice) from error
     finally:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
@@ -147,6 +147,14 @@ def _span(days: list[str]) -> str:
     if not days:
         return "no session"
     return f"session {days[0]}" if len(days) == 1 else f"sessions {days[0]} to {days[-1]}"
+
+
+def _words_of(error: BaseException) -> str:
+    """What an error says; its class is the strategy's own, and may fail even at that."""
+    try:
+        return str(error)
+    except Exception:
+        return "an error that cannot say what it is"
 
 
 def file_of(caller: Caller) -> str:

@@ -89,6 +89,15 @@ class Raises(Culprit):
         raise ValueError("two\nlines")
 
 
+class Speechless(Culprit):
+    def misbehave(self, bars):
+        class SpeechlessError(Exception):
+            def __str__(self):
+                raise RuntimeError("not even this")
+
+        raise SpeechlessError
+
+
 class Exits(Culprit):
     def misbehave(self, bars):
         sys.exit(2)

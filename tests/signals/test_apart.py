@@ -171,7 +171,7 @@ def test_a_strategy_that_takes_its_process_with_it_stops_alone(
         assert gone(int((culprits / "left").read_text()))
 
 
-RAISING = ("Raises", "Exits", "Interrupts", "Writes", "Misnames", "GivesNothing", "GivesAFlatColumn", "GivesInfinity")
+RAISING = ("Raises", "Speechless", "Exits", "Interrupts", "Writes", "Misnames", "GivesNothing", "GivesAFlatColumn", "GivesInfinity")
 
 
 def test_what_a_strategy_raises_is_said_in_the_same_words(culprits: Path, simulated: Path) -> None:
@@ -189,6 +189,7 @@ def test_what_a_strategy_raises_is_said_in_the_same_words(culprits: Path, simula
     logs = [
         [line for line in (found.folder / "run.log").read_text().splitlines() if "SESSION_FLOW" not in line] for found in (together, apart)
     ]
+    assert any("got SpeechlessError: an error that cannot say what it is" in line for line in said)
     assert logs[1][: len(logs[0])] == logs[0]
     assert 'raise ValueError("two\\nlines")' in "\n".join(logs[1])
 
