@@ -30,7 +30,7 @@ ACTION_KINDS = ("split", "dividend")
 WINDOWS = (20, 60)
 GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
 SIDES = ("buy", "sell")
-ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close", "stop_limit")
+ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close", "stop_limit", "time")
 STATUSES = ("filled", "partial", "expired", "cancelled", "open")
 REASONS = (
     "approved",
@@ -49,6 +49,7 @@ REASONS = (
     "session_closed",
     "no_bar_to_fill",
     "expired",
+    "cooldown",
 )
 
 
@@ -169,7 +170,7 @@ ORDERS = Table(
         _TYPE,
         _number("quantity", "ordered", SHARES),
         _number("limit", "level of a limit, stop-limit or target order", PRICE, empty=True),
-        _number("stop", "level of a stop or stop-limit order", PRICE, empty=True),
+        _number("stop", "level of a stop or stop-limit order; of a trailing one the last", PRICE, empty=True),
         _text("status", "how it ended", *STATUSES),
         _text("reason", "why it ended so", empty=True),
         _number("price_seen", "last close when the order was made", PRICE, empty=True),
@@ -383,6 +384,8 @@ KEPT_SIGNALS = Table(
         _number("target_price", "level of the target", PRICE, empty=True),
         _number("limit", "the order's own limit", PRICE, empty=True),
         _number("entry_stop", "the price from which on the entry fills", PRICE, empty=True),
+        _number("trailing_stop", "how far behind the price the stop follows", FRACTION, empty=True),
+        _number("trailing_amount", "how far behind the price the stop follows", PRICE, empty=True),
         _text("tag", "the strategy's own word for the signal", empty=True),
     ),
 )

@@ -38,6 +38,8 @@ LIMITS = {
     "target_price": (0.0, np.inf, "a price above 0"),
     "limit": (0.0, np.inf, "a price above 0"),
     "entry_stop": (0.0, np.inf, "a price above 0"),
+    "trailing_stop": (0.0, 1.0, "a fraction of the price between 0 and 1; a distance in currency goes into trailing_amount"),
+    "trailing_amount": (0.0, np.inf, "a distance in currency, above 0"),
 }
 
 
@@ -47,8 +49,8 @@ class Signals:
 
     enter_long exit_long enter_short exit_short are booleans. confidence (fraction), size (shares), stop_loss and take_profit
     (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
-    itself may fill, or from which on it does) are columns or one number; NaN: not given. tags is one text, or a column of texts,
-    that decisions carry.
+    itself may fill, or from which on it does), trailing_stop (fraction of the price) and trailing_amount (currency) are columns or one
+    number; NaN: not given. tags is one text, or a column of texts, that decisions carry.
     """
 
     enter_long: ArrayLike | None = None
@@ -63,6 +65,8 @@ class Signals:
     target_price: ArrayLike | None = None
     limit: ArrayLike | None = None
     entry_stop: ArrayLike | None = None
+    trailing_stop: ArrayLike | None = None
+    trailing_amount: ArrayLike | None = None
     tags: Any = None
 
 

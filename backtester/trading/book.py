@@ -58,9 +58,10 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
 
 @compiled
 def refuse(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
-    """An order's end whose reason its decision takes over."""
+    """An order's end whose reason its decision, if it has one, takes over."""
     resolve(b, row, status, reason, slot)
-    b.verdicts[b.orders[row].decision].reason = reason
+    if b.orders[row].decision != r.NONE:
+        b.verdicts[b.orders[row].decision].reason = reason
 
 
 @compiled

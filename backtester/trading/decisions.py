@@ -21,7 +21,7 @@ MOST_LOTS = 2.0**53
 
 @compiled
 def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
-    """Checks 1 to 8 of an entry."""
+    """Checks 1 to 9 of an entry."""
     rules, account, pair = b.rules[0], b.account[0], b.pairs[signal.pair]
     if signal.action == r.ENTER_SHORT and not rules.allow_short:
         return why.SHORT_NOT_ALLOWED
@@ -37,6 +37,8 @@ def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
         return why.AFTER_LAST_ENTRY
     if pair.entry != r.NONE or (pair.quantity != 0.0 and pair.exit == r.NONE):
         return why.ALREADY_IN_POSITION
+    if m.slots[t].end < pair.freed + rules.cooldown_us:
+        return why.COOLDOWN
     if account.positions + account.entries - account.exits >= rules.max_open_positions:
         return why.MAX_OPEN_POSITIONS
     return why.APPROVED
@@ -44,7 +46,7 @@ def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
 
 @compiled
 def wanted_lots(b: Book, price: float, size: float) -> float:
-    """Check 9: whole lots by the signal's own size or by the config's sizing."""
+    """Check 10: whole lots by the signal's own size or by the config's sizing."""
     rules, account = b.rules[0], b.account[0]
     if rules.sizing == r.SHARES or not np.isnan(size):
         lots: float = np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9)
@@ -57,7 +59,7 @@ def wanted_lots(b: Book, price: float, size: float) -> float:
 
 @compiled
 def affordable(b: Book, number: int, value: int, fee: int) -> int:
-    """Checks 11 to 13: the limits of symbol and account, and what the account can carry, counting what waits as done."""
+    """Checks 12 to 14: the limits of symbol and account, and what the account can carry, counting what waits as done."""
     rules, account, symbol = b.rules[0], b.account[0], b.pairs[number].symbol
     everywhere, here, backing = value, value, max(account.cash + account.marks - fee, -ENOUGH)
     for i in range(account.active):
@@ -83,7 +85,7 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
 
 @compiled
 def size_entry(b: Book, number: int, price: float, size: float) -> tuple[int, float, int]:
-    """Checks 9 to 13 of an entry: the reason, the lots, the flags."""
+    """Checks 10 to 14 of an entry: the reason, the lots, the flags."""
     rules, flags = b.rules[0], r.NO_FLAGS
     if not price > 0.0:
         stop_run(b, r.BAD_PRICE, number)
@@ -122,6 +124,22 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
 
 
 @compiled
+def close_late(m: Tape, b: Book, t: int) -> None:
+    """Step 5, before all signals: an exit for every position that has been held for long enough."""
+    rules, slot = b.rules[0], m.slots[t]
+    for i in range(b.account[0].active):
+        number = b.active[i]
+        pair = b.pairs[number]
+        if pair.quantity == 0.0 or pair.exit != r.NONE:
+            continue
+        if slot.number - pair.slot + 1 >= rules.max_hold_bars or slot.end - pair.start >= rules.max_hold_us:
+            pair.exit = new_order(b, number, r.EXIT, -pair.direction, r.TIME, pair.quantity, slot, slot.end, pair.last)
+            b.account[0].exits += 1
+            if rules.fill == r.SAME_CLOSE and fillable(m, pair.symbol, t):
+                fill_market(m, b, pair.exit, t, r.AT_CLOSE)
+
+
+@compiled
 def set_levels(b: Book, order: Any, signal: Any) -> None:
     """Make an order with a limit or a stop of its own rest until a price meets it."""
     order.limit = signal.limit
@@ -144,6 +162,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     order.decision, order.lots = row, lots
     order.stop_loss, order.take_profit = signal.stop_loss, signal.take_profit
     order.stop_price, order.target_price = signal.stop_price, signal.target_price
+    order.trailing_stop, order.trailing_amount = signal.trailing_stop, signal.trailing_amount
     set_levels(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b.rules[0], signal.price, quantity)

@@ -12,11 +12,11 @@ The same sessions in one chunk or in many give the same outcome to the last bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from backtester.columns import Floats, Ints
 from backtester.errors import DataError, InternalError
@@ -52,10 +52,20 @@ class ExecutionSettings(Settings):
     no_entry_minutes: float = Field(default=0.0, ge=0.0)
     stop_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
     take_profit: float | None = Field(default=None, gt=0.0)
+    trailing_stop: float | None = Field(default=None, gt=0.0, lt=1.0)
+    trailing_amount: float | None = Field(default=None, gt=0.0)
+    max_hold_bars: int | None = Field(default=None, ge=1)
+    max_hold_minutes: float | None = Field(default=None, gt=0.0)
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
     borrow_bps: float = Field(default=0.0, ge=0.0)
     cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)
+
+    @model_validator(mode="after")
+    def _one_trailing_stop(self) -> Self:
+        if self.trailing_stop is not None and self.trailing_amount is not None:
+            raise ValueError("trailing_stop and trailing_amount are two ways to say the same; leave out one")
+        return self
 
 
 class AccountSettings(Settings):
@@ -114,6 +124,8 @@ class Events:
     target_price: Floats
     limit: Floats
     entry_stop: Floats
+    trailing_stop: Floats
+    trailing_amount: Floats
     tag: NDArray[np.int32]
     tags: tuple[str, ...] = ()
 
@@ -171,7 +183,7 @@ class Carry:
     def start(cls, cash_micro: int, n_strategies: int, n_symbols: int) -> Carry:
         """The account before the first slot."""
         pairs = np.zeros(n_strategies * n_symbols, records.PAIR)
-        pairs["symbol"] = np.arange(len(pairs)) % n_symbols
+        pairs["symbol"], pairs["freed"] = np.arange(len(pairs)) % n_symbols, records.LONG_AGO
         for name in ("stop", "target", "entry", "exit", "at_close", "trade", "slot", "ts"):
             pairs[name] = records.NONE
         orders = np.zeros(0, records.ORDER)
@@ -192,7 +204,7 @@ def trade(
     _check(market, events, carry)
     events = events.sorted()
     rules, held = inputs.rules(execution, risk, account), len(carry.decisions["ts"])
-    book = inputs.book(events, carry, rules, len(market.ts))
+    book = inputs.book(events, carry, rules, len(market.ts), len(market.labels))
     slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
     ended = book.account[0]
     if ended["error"] != records.NO_ERROR:

@@ -24,7 +24,7 @@ SIZINGS = ("shares", "notional", "equity_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES)
-GIVEN = ("size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop")
+GIVEN = ("size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop", "trailing_stop", "trailing_amount")
 VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
 """Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; a verdict's fields and the
 columns of decisions."""
@@ -72,12 +72,16 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("touch", execution.limit_fill == "touch"),
         ("intrabar", POLICIES.index(execution.intrabar)),
         ("allow_short", account.allow_short),
-        ("no_entry_us", round(execution.no_entry_minutes * 60e6)),
+        ("no_entry_us", _microseconds(execution.no_entry_minutes)),
         ("max_buying_power", limit_micro(risk.max_buying_power)),
         ("max_per_trade", limit_micro(risk.max_per_trade)),
         ("max_per_symbol", limit_micro(risk.max_per_symbol)),
         ("max_open_positions", limit_count(risk.max_open_positions)),
         ("notional", min(micro(sizing.value), MAX_MICRO)),
+        ("timed", execution.max_hold_bars is not None or execution.max_hold_minutes is not None),
+        ("max_hold_bars", limit_count(execution.max_hold_bars)),
+        ("max_hold_us", _microseconds(math.inf if execution.max_hold_minutes is None else execution.max_hold_minutes)),
+        ("cooldown_us", _microseconds(risk.cooldown_minutes)),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
         ("borrow_bps", execution.borrow_bps),
@@ -87,8 +91,10 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("cap_bps", fees.cap_bps),
         ("lot", execution.lot),
         ("size", sizing.value),
-        ("stop_loss", math.nan if execution.stop_loss is None else execution.stop_loss),
-        ("take_profit", math.nan if execution.take_profit is None else execution.take_profit),
+        ("stop_loss", _or_nan(execution.stop_loss)),
+        ("take_profit", _or_nan(execution.take_profit)),
+        ("trailing_stop", _or_nan(execution.trailing_stop)),
+        ("trailing_amount", _or_nan(execution.trailing_amount)),
         ("min_quality", risk.min_quality),
         ("min_confidence", risk.min_confidence),
     ):
@@ -96,10 +102,20 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
     return rules
 
 
-def book(events: Events, carry: Carry, rules: Records, slots: int) -> Book:
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _microseconds(minutes: float) -> int:
+    """Minutes as whole us; as many as can be added to any instant where they are more."""
+    return round(min(minutes * 60e6, 2.0**61))
+
+
+def book(events: Events, carry: Carry, rules: Records, slots: int, sessions: int) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
-    Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill.
+    Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill. With a time stop
+    each can bring one exit more, and as a day order one more each session.
     """
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
     held_now = pairs["quantity"] != 0.0
@@ -118,6 +134,7 @@ def book(events: Events, carry: Carry, rules: Records, slots: int) -> Book:
         ("positions", positions),
         ("shorts", (held_now & (pairs["direction"] == records.SHORT)).sum()),
         ("guarded", guarded.sum()),
+        ("trailing", (held_now & ~(np.isnan(pairs["trailing_stop"]) & np.isnan(pairs["trailing_amount"]))).sum()),
         ("entries", entries),
         ("exits", (pairs["exit"] != records.NONE).sum()),
         ("resting", carry.orders["rests"].sum()),
@@ -128,7 +145,9 @@ def book(events: Events, carry: Carry, rules: Records, slots: int) -> Book:
         ("day", carry.day),
     ):
         account[name] = value
-    orders = np.empty(live + len(events) + 3 * entering + positions, records.ORDER)
+    late = (entering + positions) * int(rules["timed"][0])
+    late += min(late, len(pairs)) * sessions * int(rules["day"][0])
+    orders = np.empty(live + len(events) + 3 * entering + positions + late, records.ORDER)
     orders[:live] = carry.orders
     verdicts = np.empty(held + len(events), records.VERDICT)
     for name, column in VERDICT.items():

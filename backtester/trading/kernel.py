@@ -14,9 +14,9 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import delist, ends_session, fillable, new_order, price_at, refuse
-from backtester.trading.decisions import decide
+from backtester.trading.decisions import close_late, decide
 from backtester.trading.money import compiled
-from backtester.trading.positions import charge_borrow, close_position, fill_market, revalue, widen
+from backtester.trading.positions import charge_borrow, close_position, fill_market, revalue, trail, widen
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.resting import look_at_open, look_in_bar, turned
 
@@ -149,12 +149,16 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     flatten(m, b, t)
                 if account.positions > 0:
                     mark(m, b, t)
+            if rules.timed and account.positions > 0:
+                close_late(m, b, t)
             if e < len(signals) and signals[e].slot == t:
                 while e < len(signals) and signals[e].slot == t:
                     decide(m, b, signals[e], first + e, t)
                     e += 1
                 if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
                     flatten(m, b, t)
+            if account.trailing > 0:
+                trail(m, b, t)
             if any_bar(m, t):
                 moment = b.moments[account.equity]
                 moment.slot, moment.cash, moment.marks, moment.gross = m.slots[t].number, account.cash, account.marks, account.gross

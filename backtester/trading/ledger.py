@@ -22,7 +22,15 @@ Word = Named | pl.Series | NDArray[np.bool_]
 """What may stand for a code's meaning."""
 SIDES = ("sell", None, "buy")
 DIRECTIONS = ("short", None, "long")
-EXITS = {r.MARKET: "signal", r.LIMIT: "signal", r.STOP: "stop", r.TARGET: "target", r.CLOSE: "flat_at_close"}
+EXITS = {
+    r.MARKET: "signal",
+    r.LIMIT: "signal",
+    r.STOP: "stop",
+    r.TARGET: "target",
+    r.TRAILING: "trailing",
+    r.CLOSE: "flat_at_close",
+    r.TIME: "time_stop",
+}
 EXIT_REASONS = tuple(EXITS.get(code) for code in range(len(schema.ORDER_TYPES)))
 DECISION_FLAGS = ("", schema.SIZE_CUT)
 FILL_FLAGS = ("", schema.STALE_CLOSE, schema.SYNTHETIC_QUOTE, f"{schema.STALE_CLOSE},{schema.SYNTHETIC_QUOTE}")

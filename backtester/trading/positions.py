@@ -54,6 +54,43 @@ def charge_borrow(m: Tape, b: Book, t: int) -> None:
 
 
 @compiled
+def trailed(pair: Any, price: float) -> float:
+    """The level, times the direction, at which a stop follows the best price; NaN where it does not."""
+    if np.isnan(pair.trailing_amount):
+        level: float = price * (1.0 - pair.direction * pair.trailing_stop)
+    else:
+        level = price - pair.direction * pair.trailing_amount
+    signed: float = pair.direction * level
+    return signed
+
+
+@compiled
+def trail(m: Tape, b: Book, t: int) -> None:
+    """Step 6: stops that follow the price come nearer, where the bar has shown a better one."""
+    for i in range(b.account[0].active):
+        pair = b.pairs[b.active[i]]
+        s = pair.symbol
+        if pair.quantity != 0.0 and pair.at_close != m.slots[t].number and not np.isnan(m.close[s, t]):
+            level = trailed(pair, m.high[s, t] if pair.direction == r.LONG else m.low[s, t])
+            if level > pair.stop_level:
+                pair.stop_level, b.orders[pair.stop].stop = level, pair.direction * level
+
+
+@compiled
+def follow(b: Book, order: Any, pair: Any, stop: float) -> tuple[int, float]:
+    """What a position's stop is, and its first level: a trailing one at its distance, or at the fixed level where that is tighter."""
+    rules = b.rules[0]
+    pair.trailing_stop, pair.trailing_amount = order.trailing_stop, order.trailing_amount
+    if np.isnan(order.trailing_stop) and np.isnan(order.trailing_amount):
+        pair.trailing_stop, pair.trailing_amount = rules.trailing_stop, rules.trailing_amount
+    level = trailed(pair, pair.price)
+    if np.isnan(level):
+        return r.STOP, stop
+    b.account[0].trailing += 1
+    return r.TRAILING, (stop if pair.direction * stop > level else pair.direction * level)
+
+
+@compiled
 def protect(b: Book, row: int, slot: Any, at: int) -> None:
     """The stop and the target of a position just opened: a price wins over a fraction, the signal over the config."""
     order, rules = b.orders[row], b.rules[0]
@@ -63,16 +100,33 @@ def protect(b: Book, row: int, slot: Any, at: int) -> None:
         stop = pair.price * (1.0 - pair.direction * (rules.stop_loss if np.isnan(order.stop_loss) else order.stop_loss))
     if np.isnan(target):
         target = pair.price * (1.0 + pair.direction * (rules.take_profit if np.isnan(order.take_profit) else order.take_profit))
+    kind, stop = follow(b, order, pair, stop)
     pair.stop_level, pair.target_level = pair.direction * stop, pair.direction * target
     pair.stop, pair.target = r.NONE, r.NONE
     if not np.isnan(stop):
-        pair.stop = new_order(b, order.pair, r.GUARD, -pair.direction, r.STOP, pair.quantity, slot, ts, order.seen)
+        pair.stop = new_order(b, order.pair, r.GUARD, -pair.direction, kind, pair.quantity, slot, ts, order.seen)
         b.orders[pair.stop].stop = stop
     if not np.isnan(target):
         pair.target = new_order(b, order.pair, r.GUARD, -pair.direction, r.TARGET, pair.quantity, slot, ts, order.seen)
         b.orders[pair.target].limit = target
     if pair.stop != r.NONE or pair.target != r.NONE:
         b.account[0].guarded += 1
+
+
+@compiled
+def unguard(b: Book, row: int, slot: Any) -> None:
+    """Cancel what guarded or waited to close a position that the order of a row closes."""
+    order, pair = b.orders[row], b.pairs[b.orders[row].pair]
+    for guard in (pair.stop, pair.target):
+        if guard != r.NONE and guard != row:
+            resolve(b, guard, r.CANCELLED, why.OCO if order.role == r.GUARD else why.POSITION_CLOSED, slot)
+    if pair.exit != r.NONE:
+        resolve(b, pair.exit, r.CANCELLED, why.FLAT_AT_CLOSE if order.type == r.CLOSE else why.POSITION_CLOSED, slot)
+    if pair.stop != r.NONE or pair.target != r.NONE:
+        b.account[0].guarded -= 1
+    if not np.isnan(trailed(pair, pair.price)):
+        b.account[0].trailing -= 1
+    pair.stop, pair.target = r.NONE, r.NONE
 
 
 @compiled
@@ -105,7 +159,9 @@ def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int
     fill = book(b, row, slot, quantity, price, seen, flags)
     pair.direction, pair.quantity, pair.price, pair.low, pair.high = order.side, quantity, price, price, price
     pair.mark, pair.value, pair.fee, pair.borrow, pair.trade = 0, fill.value, fill.fee, 0, account.next_trade
-    pair.slot, pair.ts, pair.at_close = slot.number, slot.ts, (slot.number if at == r.AT_CLOSE else r.NONE)
+    pair.slot, pair.ts, pair.start, pair.at_close = slot.number, slot.ts, slot.ts, r.NONE
+    if at == r.AT_CLOSE:
+        pair.start, pair.at_close = slot.end, slot.number
     account.next_trade += 1
     account.positions += 1
     if pair.direction == r.SHORT:
@@ -118,18 +174,13 @@ def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int
 def close_position(b: Book, row: int, slot: Any, seen: float, flags: int) -> None:
     """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
     account, order, trade = b.account[0], b.orders[row], b.trades[b.account[0].trades]
-    pair, kind = b.pairs[order.pair], order.type
-    price = slipped(b.rules[0], order, seen)
+    pair, price = b.pairs[order.pair], slipped(b.rules[0], order, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     resolve(b, row, r.FILLED, why.NO_REASON, slot)
-    for guard in (pair.stop, pair.target):
-        if guard != r.NONE and guard != row:
-            resolve(b, guard, r.CANCELLED, why.OCO if order.role == r.GUARD else why.POSITION_CLOSED, slot)
-    if pair.exit != r.NONE:
-        resolve(b, pair.exit, r.CANCELLED, why.FLAT_AT_CLOSE if kind == r.CLOSE else why.POSITION_CLOSED, slot)
+    unguard(b, row, slot)
     fill = book(b, row, slot, pair.quantity, price, seen, flags)
-    _write_trade(trade, pair, order.pair, kind, slot, fill)
+    _write_trade(trade, pair, order.pair, order.type, slot, fill)
     account.trades += 1
     account.marks -= pair.direction * pair.mark
     account.gross -= pair.mark
@@ -137,9 +188,7 @@ def close_position(b: Book, row: int, slot: Any, seen: float, flags: int) -> Non
     account.gone += 1
     if pair.direction == r.SHORT:
         account.shorts -= 1
-    if pair.stop != r.NONE or pair.target != r.NONE:
-        account.guarded -= 1
-    pair.quantity, pair.stop, pair.target = 0.0, r.NONE, r.NONE
+    pair.quantity, pair.freed = 0.0, slot.end
     return None
 
 

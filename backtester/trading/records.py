@@ -24,7 +24,7 @@ Records = NDArray[Any]
 BUY, SELL = 1, -1
 LONG, SHORT = 1, -1
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = range(4)
-MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT = range(7)
+MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME = range(8)
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
@@ -44,6 +44,8 @@ NO_ERROR, TOO_LARGE, BAD_PRICE = range(3)
 
 FIRST, NONE = 0, -1
 """The first row; no row, no order, no slot."""
+LONG_AGO = -(2**62)
+"""An instant before all others, us UTC."""
 
 
 def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
@@ -54,41 +56,47 @@ def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
 SLOT = _record("number ts end day session_close")
 """One base slot: its place in the run, its open and end in us UTC, its session's label, its session's close in us UTC."""
 
-SIGNAL = _record("slot pair action", "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop")
+SIGNAL = _record(
+    "slot pair action",
+    "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount",
+)
 """One signal; NaN: not given. slot is counted from the start of the chunk."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "notional",
-    "leverage slippage_bps borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit min_quality min_confidence",
+    "notional timed max_hold_bars max_hold_us cooldown_us",
+    "leverage slippage_bps borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit trailing_stop trailing_amount "
+    "min_quality min_confidence",
 )
-"""The settings as numbers; stop_loss and take_profit NaN where there is none, cap_bps inf, limits NO_LIMIT."""
+"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are
+held no longer than max_hold_bars slots or max_hold_us."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded entries exits resting next_order next_trade orders fills trades equity active gone day "
-    "error pair stamp"
+    "cash marks gross positions shorts guarded trailing entries exits resting next_order next_trade orders fills trades equity active gone "
+    "day error pair stamp"
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
-a stop or a target; entries and exits: waiting orders; resting: those of them that wait for a price; orders to active: rows in use;
-gone: pairs may have left the active list; day: the session before the chunk; error and pair: what stopped the kernel; stamp: the
-source that the compiled code was made from."""
+a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders; resting: those of them that wait
+for a price; orders to active: rows in use; gone: pairs may have left the active list; day: the session before the chunk; error and
+pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
-    "symbol direction mark value fee borrow slot ts at_close trade stop target entry exit listed",
-    "quantity price low high stop_level target_level last",
+    "symbol direction mark value fee borrow slot ts start at_close freed trade stop target entry exit listed",
+    "quantity price low high stop_level target_level trailing_stop trailing_amount last",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
-far; at_close: the slot at whose close it was entered, or NONE; stop, target, entry, exit: rows of its orders, or NONE; low and
-high: prices seen; stop_level and target_level: times the direction, so that a short is looked at like a long; last: the last
-close; listed: the pair stands in the active list."""
+far; ts: the open of the entry's slot; start: from when it is held; at_close: the slot at whose close it was entered, or NONE; freed: the
+end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; low and
+high: prices seen; stop_level and target_level: times the direction, so that a short is looked at like a long; trailing_stop and
+trailing_amount: how far behind the price the stop follows, or NaN; last: the last close; listed: the pair stands in the active list."""
 
 ORDER = _record(
     "id pair side type role rests looked triggered status reason ts day slot decision value fee",
-    "quantity lots limit stop seen stop_loss take_profit stop_price target_price",
+    "quantity lots limit stop seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
 )
 """One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
 stop; slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost;
-limit and stop: its own levels; stop_loss to target_price: what the signal gave for the position to come."""
+limit and stop: its own levels; stop_loss to trailing_amount: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
 TRADE = _record(

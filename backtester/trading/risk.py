@@ -17,7 +17,7 @@ REASONS = (*schema.REASONS, "oco", "position_closed", "flat_at_close")
 
 (APPROVED, LOW_QUALITY, LOW_CONFIDENCE, MAX_OPEN_POSITIONS, MAX_PER_SYMBOL, MAX_PER_TRADE, MAX_BUYING_POWER) = range(7)
 (INSUFFICIENT_CASH, SHORT_NOT_ALLOWED, ALREADY_IN_POSITION, NO_POSITION, BELOW_LOT, AFTER_LAST_ENTRY) = range(7, 13)
-(SESSION_CLOSED, NO_BAR_TO_FILL, EXPIRED, OCO, POSITION_CLOSED, FLAT_AT_CLOSE) = range(13, 19)
+(SESSION_CLOSED, NO_BAR_TO_FILL, EXPIRED, COOLDOWN, OCO, POSITION_CLOSED, FLAT_AT_CLOSE) = range(13, 20)
 NO_REASON = -1
 NO_LIMIT = 2**63 - 1
 
@@ -31,6 +31,7 @@ class RiskSettings(Settings):
     max_open_positions: int | None = Field(default=None, ge=1)
     min_quality: float = Field(default=95.0, ge=0.0, le=100.0)
     min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)
+    cooldown_minutes: float = Field(default=0.0, ge=0.0)
 
 
 def limit_micro(limit: float | None) -> int:

@@ -24,7 +24,8 @@ START = 1_751_463_000_000_000
 DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 Bar = float | tuple[float, ...] | None
-NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop")
+NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop",
+           "trailing_stop", "trailing_amount")  # fmt: skip
 
 
 def at(slot: int, session: int = 0) -> int:
