@@ -74,6 +74,9 @@ class Apart:
         except EndedError:
             self._running.pop(caller.name).end()
             raise
+        except OSError as error:
+            what, where = "columns cannot be handed to a strategy's process", f"strategy {caller.name}"
+            raise ResourceError(what, where=where, value=error.strerror, action="see how much memory is free") from error
 
     def __enter__(self) -> Apart:
         try:
@@ -88,7 +91,13 @@ class Apart:
         self._end()
 
     def _start(self, caller: Caller) -> Process:
-        process = self._running[caller.name] = Process(caller, self._origins[caller.name], self._limits)
+        if not hasattr(os, "memfd_create") or not hasattr(os, "pidfd_open"):
+            action = "leave out isolate_strategies, strategy_timeout_seconds and strategy_memory"
+            raise ResourceError("strategies cannot have processes of their own here", where="/resources", allowed="Linux", action=action)
+        try:
+            process = self._running[caller.name] = Process(caller, self._origins[caller.name], self._limits)
+        except OSError as error:
+            raise ResourceError("a strategy's process cannot be started", where=f"strategy {caller.name}", value=error.strerror) from error
         return process
 
     def _shown(self, given: Given) -> int:
@@ -122,7 +131,7 @@ class Process:
             self._line, theirs = socket.socketpair()
             stack.enter_context(self._line)
             with theirs:
-                self._process = _begun(caller, theirs.fileno(), self._words)
+                self._process = _begun(theirs.fileno(), self._words)
             stack.callback(self._kill)
             self._life = os.pidfd_open(self._process.pid)
             stack.callback(os.close, self._life)
@@ -229,17 +238,14 @@ class Process:
         return "\n".join(kept), line
 
 
-def _begun(caller: Caller, line: int, words: int) -> subprocess.Popen[bytes]:
+def _begun(line: int, words: int) -> subprocess.Popen[bytes]:
     """The process started: with this one's search path and optimization, in a group of its own, so that Ctrl-C is not for it."""
     numbers = [str(number) for number in (line, words, os.getpid(), ASKS_WHERE.value)]
     optimized = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     command = [sys.executable, "-u", *optimized, "-c", START, *numbers, *(os.path.abspath(place) for place in sys.path)]
-    try:
-        return subprocess.Popen(  # noqa: S603 (this interpreter; what it prints goes to stderr, for stdout is the command's)
-            command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=(line, words), process_group=0
-        )
-    except OSError as error:
-        raise ResourceError("a strategy's process cannot be started", where=f"strategy {caller.name}", value=error.strerror) from error
+    return subprocess.Popen(  # noqa: S603 (this interpreter; what it prints goes to stderr, for stdout is the command's)
+        command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=(line, words), process_group=0
+    )
 
 
 def _with_line(place: str, line: str) -> str:

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from backtester.signals.parcel import packed, receive, send, unpacked
 
 _ENDS_WITH_ITS_PARENT = 1
 """PR_SET_PDEATHSIG of <sys/prctl.h>."""
+_LIKELY_TO_GO = Path("/proc/self/oom_score_adj")
+"""Where the system runs out of memory, this process goes before the run's."""
 
 
 def serve(number: int, words: int, parent: int, asks_where: int) -> None:
@@ -40,6 +42,8 @@ def serve(number: int, words: int, parent: int, asks_where: int) -> None:
     ctypes.CDLL(None).prctl(_ENDS_WITH_ITS_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         return
+    with suppress(OSError):
+        _LIKELY_TO_GO.write_text("500", encoding="ascii")
     faulthandler.enable(words, all_threads=False)
     faulthandler.register(asks_where, words, all_threads=False)
     with socket.socket(fileno=number) as line:
@@ -59,7 +63,7 @@ def _answer_all(line: socket.socket) -> None:
     memory = message["memory"]
     if message["warm"]:
         _warm()
-    base, given, shared = _size(), None, 0
+    base, given, shared = 0 if memory is None else _size(), None, 0
     _answer(line, {"ready": True})
     while (number := receive(line)) is not None:
         size = os.fstat(number).st_size

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import backtester as bt
 from backtester.cli import main
-from backtester.errors import StrategyError
+from backtester.errors import ResourceError, StrategyError
 from backtester.signals.strategies import BUILT_IN
 from tests.configs import config
 
@@ -313,3 +313,44 @@ def test_a_killed_run_takes_its_strategies_with_it(culprits: Path, simulated: Pa
     started.kill()
     started.communicate(timeout=60)
     assert gone(child)
+
+
+def test_where_memory_runs_out_the_system_ends_a_strategy_before_the_run(culprits: Path, simulated: Path) -> None:
+    started, child = waiting(culprits, simulated)
+    scores = [int(Path(f"/proc/{number}/oom_score").read_text()) for number in (child, started.pid)]
+    started.kill()
+    started.communicate(timeout=60)
+    assert scores[0] > scores[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "failure", "message"),
+    [
+        (
+            "subprocess.Popen",
+            OSError(11, "Resource temporarily unavailable"),
+            r"process cannot be started \(strategy other\): got Resource",
+        ),
+        (
+            "backtester.signals.apart.of_given",
+            OSError(28, "No space left on device"),
+            r"cannot be handed .* \(strategy other\): got No space",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_of_resources(
+    name: str, failure: OSError, message: str, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(name, refuse)
+    with pytest.raises(ResourceError, match=message):
+        run(simulated, tmp_path / "run", [{"name": "other", "use": "buy_and_hold"}], APART)
+    assert (children(), memory_files(), list(tmp_path.iterdir())) == ([], [], [])
+
+
+def test_a_system_without_such_processes_is_said(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    with pytest.raises(ResourceError, match=r"cannot have processes of their own here \(/resources\): allowed: Linux; leave out"):
+        run(simulated, tmp_path / "run", [{"name": "other", "use": "buy_and_hold"}], {"strategy_timeout_seconds": 5})
