@@ -2,7 +2,7 @@
 
 Place in the flow: the pipeline makes one `Score`, adds each chunk's tables as it writes them, and asks for `metrics` and `rolling` at
 the end. Never looks at bars. Memory grows with sessions (16 bytes each) and trades (60 bytes each) only; while the figures are worked
-out, a trade takes another 150 bytes.
+out, a trade takes another 70 bytes.
 
     final_equity, net_profit        currency; at the last session's end, and what it is more than the start's cash
     total_return, annual_return     fractions; the latter compounded by sessions a year

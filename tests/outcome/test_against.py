@@ -91,3 +91,11 @@ def test_without_returns_every_figure_is_null(values: np.ndarray | None) -> None
 def test_a_run_that_idles_has_nulls_where_it_does_not_vary() -> None:
     found = against(np.zeros(40), drawn(2, 40), PER_YEAR)
     assert (found["beta"], found["alpha"], found["correlation"], found["up_capture"]) == (0.0, 0.0, None, 0.0)
+
+
+def test_a_session_in_which_the_market_stood_still_is_in_neither_capture() -> None:
+    # The run makes half of the market's 1 % ups and downs, and a lot where the market stands still; a year of ten sessions.
+    market = np.tile([0.01, -0.01, 0.0], 10)
+    found = against(np.where(market == 0, 0.3, market / 2), market, 10.0)
+    assert found["up_capture"] == pytest.approx((1.005**10 - 1) / (1.01**10 - 1))
+    assert found["down_capture"] == pytest.approx((0.995**10 - 1) / (0.99**10 - 1))

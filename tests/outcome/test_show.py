@@ -66,3 +66,22 @@ def test_a_name_in_brackets_is_a_name(finished: Run) -> None:
     assert "\x1b" not in text
     assert "[red]X[/]" in text
     assert "[bold]x" in text
+
+
+def test_figures_stand_in_sections_and_groups_beside_them(finished: Run) -> None:
+    text = printed(finished)
+    titles = ("result", "sessions", "trades", "costs", "benchmark", "by strategy (1)", "by direction, weekday and hour of the entry")
+    places = [text.index(f"\n\n{title}") for title in titles]
+    assert places == sorted(places)
+    assert any(line.split()[:2] == ["wednesday", "194.46"] for line in text.splitlines())
+    assert any(line.split()[0] == "14:00" for line in text.splitlines() if line.strip())
+
+
+def test_a_run_without_the_later_figures_is_shown(finished: Run) -> None:
+    for name in ("by_direction", "by_weekday", "by_hour", "omega", "sqn"):
+        del finished.metrics[name]
+    for figures in finished.metrics["by_symbol"].values():
+        del figures["avg_trade_bps"]
+    text = printed(finished)
+    assert "net_profit" in text
+    assert "of the entry" not in text
