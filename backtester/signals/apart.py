@@ -38,6 +38,8 @@ from backtester.signals.parcel import packed, receive, send, unpacked
 
 LOADING_SECONDS = 120.0
 """A strategy that was loaded in the run's process, and is not after so long in its own, never will be."""
+LEAVING_MILLISECONDS = 1000
+"""A process whose line is closed has ended or does within this time, or else it has closed the line itself."""
 ASKS_WHERE = signal.SIGUSR1
 """At this signal a process writes where it is; it is asked before it is ended for taking too long."""
 START = "import sys; sys.path[:] = sys.argv[5:]; from backtester.signals.child import serve; serve(*map(int, sys.argv[1:5]))"
@@ -206,21 +208,21 @@ class Process:
 
     def _ended(self, place: str) -> EndedError:
         """What became of the process; it may still be on its way out."""
-        found = None
-        for _ in range(30):
-            found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-            if found is not None:
-                break
-            time.sleep(0.01)
-        value, action = "no answer any more", "it must leave the files alone that it did not open"
+        leaving = select.poll()
+        leaving.register(self._life, select.POLLIN)
+        leaving.poll(LEAVING_MILLISECONDS)
+        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        value, action, kind = "no answer any more", "it must leave the files alone that it did not open", EndedError
         if found is not None and found.si_code == os.CLD_EXITED:
             value, action = f"exit status {found.si_status}", "signals must return; os._exit and its like end the process"
         elif found is not None:
             value, action = f"signal {signal.Signals(found.si_status).name}", "a compiled library that it calls has crashed"
             if found.si_status == signal.SIGKILL:
                 action = "the system may have been out of memory; see /resources/strategy_memory"
+            elif found.si_status == signal.SIGABRT and self._limits.memory is not None:
+                action, kind = "a compiled library may have wanted more memory than /resources/strategy_memory allows", LimitError
         frames, line = self._last_words()
-        error = EndedError("a strategy's process ended", where=_with_line(place, line), value=value, action=action)
+        error = kind("a strategy's process ended", where=_with_line(place, line), value=value, action=action)
         if frames:
             error.add_note(frames)
         return error

@@ -63,16 +63,14 @@ def _answer_all(line: socket.socket) -> None:
     memory = message["memory"]
     if message["warm"]:
         _warm()
-    base, given, shared = 0 if memory is None else _size(), None, 0
+    given, ceiling = None, None if memory is None else _held() + memory
     _answer(line, {"ready": True})
     while (number := receive(line)) is not None:
-        size = os.fstat(number).st_size
         message = unpacked(number, shared=True)
         if "given" in message:
-            given, shared = given_of(message["given"]), size
+            given = given_of(message["given"])
             continue
         assert given is not None
-        ceiling = None if memory is None else base + shared + memory
         _answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
 
 
@@ -137,18 +135,22 @@ def _too_much(cause: MemoryError, where: str, memory: int | None) -> StrategyErr
 
 @contextmanager
 def _beneath(ceiling: int | None) -> Iterator[None]:
-    """The process cannot grow above so many bytes of addresses meanwhile."""
+    """The process cannot hold more than so many bytes of its own meanwhile.
+
+    RLIMIT_DATA and not RLIMIT_AS, which also counts what libraries with threads only reserve, and so ends them at random.
+    """
     if ceiling is None:
         yield
         return
-    before, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (ceiling if most == resource.RLIM_INFINITY else min(ceiling, most), most))
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (ceiling if most == resource.RLIM_INFINITY else min(ceiling, most), most))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
 
 
-def _size() -> int:
-    """Bytes of addresses that the process has."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+def _held() -> int:
+    """Bytes that the process holds of its own: what the system counts for RLIMIT_DATA."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines())
+    return int(status["VmData"].removesuffix("kB")) * 1024

@@ -50,6 +50,11 @@ class Crashes(Culprit):
         ctypes.string_at(0)
 
 
+class Aborts(Culprit):
+    def misbehave(self, bars):
+        os.abort()
+
+
 class Killed(Culprit):
     def misbehave(self, bars):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -148,6 +148,7 @@ def gone(number: int) -> bool:
         ("LoopsInC", {"strategy_timeout_seconds": 1}, r"\(strategy loopsinc, culprits\.py:\d+, session 2024-11-29\): got no answer in 1 s"),
         ("Ends", APART, r"a strategy's process ended \(strategy ends, session 2024-11-29\): got exit status 3; signals must return"),
         ("Crashes", APART, r"\(strategy crashes, culprits\.py:\d+, session 2024-11-29\): got signal SIGSEGV; a compiled library"),
+        ("Aborts", {"strategy_memory": "100MB"}, r"culprits\.py:\d+, session 2024-11-29\): got signal SIGABRT; .* wanted more memory than"),
         ("Killed", APART, r"process ended \(strategy killed, session 2024-11-29\): got signal SIGKILL; .* out of memory"),
         ("LeavesAChild", APART, r"process ended \(strategy leavesachild, session 2024-11-29\): got exit status 0; signals must return"),
         ("Hoards", {"strategy_memory": "100MB"}, r"a strategy wanted too much memory \(strategy hoards, culprits\.py:\d+, "
