@@ -195,7 +195,7 @@ def _reader(made: Setup) -> Callable[[Part], Loaded]:
         return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory, made.needs.calendar)
 
     bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
-    with_quotes = made.config.execution.price == "quote"
+    with_quotes = made.config.execution.quoted
 
     def read(part: Part) -> Loaded:
         return Loaded(

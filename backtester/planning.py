@@ -171,7 +171,7 @@ def plan(config: Config) -> Plan:
 
 def _files(made: Setup) -> pl.DataFrame:
     """The catalog's rows of every file that the run would read."""
-    quoted = made.config.execution.price == "quote"
+    quoted = made.config.execution.quoted
     reads: list[tuple[Kind, str, list[Part]]] = [
         ("bars", made.needs.base, [part for part in made.parts if part.read]),
         ("quotes", made.needs.base, [part for part in made.parts if part.trade and quoted]),

@@ -221,10 +221,11 @@ TRADES = Table(
         _instant("exit_ts", "open of the bar of the exit fill; empty where the position is open", empty=True),
         _number("exit_price", "received, or paid for a short; the last mark where the position is open", PRICE, empty=True),
         _number("quantity", "shares of the position", SHARES),
-        _number("pnl", "exit value - entry value (the other way round for a short) - fees", MONEY),
+        _number("pnl", "exit value - entry value (the other way round for a short) - fees + dividends", MONEY),
         _number("return", "pnl / entry value", FRACTION, empty=True),
         _number("fees", "both sides' commission, and the borrow", MONEY),
         _number("borrow", "what holding a short overnight has cost", MONEY),
+        _number("dividends", "dividends and cash in lieu of fractions received; below 0 where a short paid them", MONEY),
         _count("bars", "base slots from entry to exit, 0 within one bar", "slots"),
         _number("mae", "worst price while in the position / entry price - 1, its sign turned for a short; never above 0", FRACTION),
         _number("mfe", "best price while in the position / entry price - 1, its sign turned for a short; never below 0", FRACTION),
@@ -233,10 +234,10 @@ TRADES = Table(
     ),
     (
         (1, "cross", "AAPL", "long", "2025-07-02T14:05Z", 209.52, "2025-07-02T17:31Z", 213.7, 47.0, 194.46, 0.0197, 2.0,
-         0.0, 206, -0.0021, 0.0199, "target", False),
+         0.0, 0.0, 206, -0.0021, 0.0199, "target", False),
         (2, "cross", "RIVN", "long", "2025-07-03T14:00Z", 13.3, "2025-07-03T16:59Z", 13.1, 700.0, -147.0, -0.0158, 7.0,
-         0.0, 179, -0.017, 0.001, "close", False),
-        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 0.0, 59, 0.0, 0.002, None, True),
+         0.0, 0.0, 179, -0.017, 0.001, "close", False),
+        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 0.0, 0.0, 59, 0.0, 0.002, None, True),
     ),
 )  # fmt: skip
 EQUITY = Table(

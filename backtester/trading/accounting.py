@@ -58,7 +58,7 @@ def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, tra
 def check_profit(carry: Carry) -> None:
     """Equity is the starting cash plus the profit of closed trades plus that of open positions."""
     held = carry.pairs[carry.pairs["quantity"] != 0.0]
-    gained = held["direction"] * (held["mark"] - held["value"]) - held["fee"] - held["borrow"]
+    gained = held["direction"] * (held["mark"] - held["value"]) - held["fee"] - held["borrow"] + held["income"]
     _equal("equity", np.array([carry.cash + carry.marks]), np.array([carry.start_cash + carry.realized + int(gained.sum())]))
 
 

@@ -67,9 +67,11 @@ class CommissionSettings(Settings):
 
 
 class SlippageSettings(Settings):
-    """Slippage in basis points of the price, against the trader, on market, stop and close orders."""
+    """Slippage against the trader on every order without a limit: basis points of the price, ticks, a part of the quoted spread."""
 
     bps: float = Field(default=0.0, ge=0.0, le=1000.0)
+    ticks: float = Field(default=0.0, ge=0.0)
+    spread: float = Field(default=0.0, ge=0.0)
 
 
 def fee_of(commission: CommissionSettings) -> Callable[[float, float], float]:

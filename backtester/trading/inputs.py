@@ -84,6 +84,8 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("cooldown_us", _microseconds(risk.cooldown_minutes)),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
+        ("ticks", execution.slippage.ticks * execution.tick),
+        ("spread", execution.slippage.spread),
         ("borrow_bps", execution.borrow_bps),
         ("per_share", fees.per_share),
         ("fee_bps", fees.bps),

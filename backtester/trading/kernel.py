@@ -69,7 +69,7 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
         elif reached:
             row, level = pair.target, target
         if row != r.NONE:
-            close_position(b, row, m.slots[t], pair.direction * level, flags)
+            close_position(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
 
 
 @compiled
@@ -87,7 +87,7 @@ def flatten(m: Tape, b: Book, t: int) -> None:
             slot = m.slots[t]
             row = new_order(b, number, r.EXIT, side, r.CLOSE, b.pairs[number].quantity, slot, slot.end, m.close[s, t])
             widen(m, b, number, t)
-            close_position(b, row, slot, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
+            close_position(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
 
 
 @compiled

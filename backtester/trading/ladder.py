@@ -49,7 +49,8 @@ def scaled(execution: ExecutionSettings, scale: float) -> ExecutionSettings:
     fees = execution.commission.figures
     figures = {name: value * scale for name, value in fees._asdict().items() if math.isfinite(value)}
     commission = CommissionSettings.model_construct(preset=None, **({"cap_bps": None} | figures))
-    slippage = execution.slippage.model_copy(update={"bps": execution.slippage.bps * scale})
+    slipped = execution.slippage
+    slippage = slipped.model_copy(update={name: getattr(slipped, name) * scale for name in ("bps", "ticks", "spread")})
     return execution.model_copy(update={"commission": commission, "slippage": slippage, "borrow_bps": execution.borrow_bps * scale})
 
 

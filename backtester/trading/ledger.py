@@ -83,7 +83,7 @@ def _fills(outcome: Outcome) -> pl.DataFrame:
 def _trades(outcome: Outcome) -> pl.DataFrame:
     columns = outcome.trades
     words = {"direction": named(DIRECTIONS, columns["direction"] + 1), "exit_reason": named(EXIT_REASONS, columns["exit_reason"])}
-    return _frame(schema.TRADES, outcome, columns, words, money=("pnl", "fees", "borrow"))
+    return _frame(schema.TRADES, outcome, columns, words, money=("pnl", "fees", "borrow", "dividends"))
 
 
 def _frame(

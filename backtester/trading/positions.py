@@ -130,20 +130,34 @@ def unguard(b: Book, row: int, slot: Any) -> None:
 
 
 @compiled
-def slipped(rules: Any, order: Any, seen: float) -> float:
-    """The price of a fill: slippage is against the trader, and never on an order with a limit."""
+def half_spread(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
+    """The part of the quoted spread that a fill pays, at a bar's open or close, and its flags."""
+    part = b.rules[0].spread
+    if not part > 0.0:
+        return 0.0, r.NO_FLAGS
+    if m.ask_open.shape[1] > 0:
+        wide = m.ask_open[s, t] - m.bid_open[s, t] if at == r.AT_OPEN else m.ask_close[s, t] - m.bid_close[s, t]
+        if not np.isnan(wide):
+            return max(0.0, part * wide), r.NO_FLAGS
+    return 0.0, r.SYNTHETIC_QUOTE
+
+
+@compiled
+def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float) -> tuple[float, int]:
+    """The price of a fill, and its flags: slippage is against the trader, and never on an order with a limit."""
+    rules, order = b.rules[0], b.orders[row]
     if order.type == r.LIMIT or order.type == r.TARGET or order.type == r.STOP_LIMIT:
-        return seen
-    price: float = seen * (1.0 + order.side * (rules.slippage_bps / 10000.0))
-    return price
+        return seen, r.NO_FLAGS
+    part, flags = half_spread(m, b, b.pairs[order.pair].symbol, t, at)
+    return seen * (1.0 + order.side * (rules.slippage_bps / 10000.0)) + order.side * rules.ticks + order.side * part, flags
 
 
 @apart
-def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int) -> None:
+def open_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
     """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
-    account, rules, order = b.account[0], b.rules[0], b.orders[row]
+    account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
     pair, quantity = b.pairs[order.pair], order.quantity
-    price = slipped(rules, order, seen)
+    price, more = slipped(m, b, row, t, at, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if account.positions >= rules.max_open_positions:
@@ -156,12 +170,13 @@ def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int
         if lots < 1.0:
             return None
         quantity = lots * rules.lot
-    fill = book(b, row, slot, quantity, price, seen, flags)
+    fill = book(b, row, slot, quantity, price, seen, flags | more)
     pair.direction, pair.quantity, pair.price, pair.low, pair.high = order.side, quantity, price, price, price
-    pair.mark, pair.value, pair.fee, pair.borrow, pair.trade = 0, fill.value, fill.fee, 0, account.next_trade
+    pair.mark, pair.value, pair.fee, pair.borrow, pair.income = 0, fill.value, fill.fee, 0, 0
     pair.slot, pair.ts, pair.start, pair.at_close = slot.number, slot.ts, slot.ts, r.NONE
     if at == r.AT_CLOSE:
         pair.start, pair.at_close = slot.end, slot.number
+    pair.trade = account.next_trade
     account.next_trade += 1
     account.positions += 1
     if pair.direction == r.SHORT:
@@ -171,15 +186,16 @@ def open_position(b: Book, row: int, slot: Any, at: int, seen: float, flags: int
 
 
 @apart
-def close_position(b: Book, row: int, slot: Any, seen: float, flags: int) -> None:
+def close_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
     """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
-    account, order, trade = b.account[0], b.orders[row], b.trades[b.account[0].trades]
-    pair, price = b.pairs[order.pair], slipped(b.rules[0], order, seen)
+    account, order, slot, trade = b.account[0], b.orders[row], m.slots[t], b.trades[b.account[0].trades]
+    pair = b.pairs[order.pair]
+    price, more = slipped(m, b, row, t, at, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     resolve(b, row, r.FILLED, why.NO_REASON, slot)
     unguard(b, row, slot)
-    fill = book(b, row, slot, pair.quantity, price, seen, flags)
+    fill = book(b, row, slot, pair.quantity, price, seen, flags | more)
     _write_trade(trade, pair, order.pair, order.type, slot, fill)
     account.trades += 1
     account.marks -= pair.direction * pair.mark
@@ -197,8 +213,8 @@ def _write_trade(trade: Any, pair: Any, number: int, kind: int, slot: Any, fill:
     """The round trip that a fill has closed."""
     trade.id, trade.pair, trade.direction, trade.type = pair.trade, number, pair.direction, kind
     trade.entry_ts, trade.exit_ts, trade.entry_slot, trade.exit_slot = pair.ts, slot.ts, pair.slot, slot.number
-    trade.fees, trade.borrow = pair.fee + fill.fee + pair.borrow, pair.borrow
-    trade.value, trade.pnl = pair.value, pair.direction * (fill.value - pair.value) - trade.fees
+    trade.fees, trade.borrow, trade.income = pair.fee + fill.fee + pair.borrow, pair.borrow, pair.income
+    trade.value, trade.pnl = pair.value, pair.direction * (fill.value - pair.value) - trade.fees + pair.income
     trade.entry_price, trade.exit_price, trade.quantity = pair.price, fill.price, pair.quantity
     trade.low, trade.high = min(pair.low, fill.price), max(pair.high, fill.price)
 
@@ -210,10 +226,10 @@ def fill_market(m: Tape, b: Book, row: int, t: int, at: int) -> None:
     s = b.pairs[order.pair].symbol
     seen, flags = price_at(m, b, s, t, order.side, at)
     if order.role == r.ENTRY:
-        open_position(b, row, m.slots[t], at, seen, flags)
+        open_position(m, b, row, t, at, seen, flags)
         if at == r.AT_CLOSE and b.pairs[order.pair].quantity != 0.0:
             revalue(b, order.pair, m.close[s, t])
     else:
         if at == r.AT_CLOSE:
             widen(m, b, order.pair, t)
-        close_position(b, row, m.slots[t], seen, flags)
+        close_position(m, b, row, t, at, seen, flags)

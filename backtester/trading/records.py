@@ -65,11 +65,11 @@ SIGNAL = _record(
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
     "notional timed max_hold_bars max_hold_us cooldown_us",
-    "leverage slippage_bps borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit trailing_stop trailing_amount "
-    "min_quality min_confidence",
+    "leverage slippage_bps ticks spread borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit trailing_stop "
+    "trailing_amount min_quality min_confidence",
 )
-"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are
-held no longer than max_hold_bars slots or max_hold_us."""
+"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. ticks: their worth in
+currency; timed: positions are held no longer than max_hold_bars slots or max_hold_us."""
 
 ACCOUNT = _record(
     "cash marks gross positions shorts guarded trailing entries exits resting next_order next_trade orders fills trades equity active gone "
@@ -81,14 +81,15 @@ for a price; orders to active: rows in use; gone: pairs may have left the active
 pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
-    "symbol direction mark value fee borrow slot ts start at_close freed trade stop target entry exit listed",
+    "symbol direction mark value fee borrow income slot ts start at_close freed trade stop target entry exit listed",
     "quantity price low high stop_level target_level trailing_stop trailing_amount last",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
-far; ts: the open of the entry's slot; start: from when it is held; at_close: the slot at whose close it was entered, or NONE; freed: the
-end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; low and
-high: prices seen; stop_level and target_level: times the direction, so that a short is looked at like a long; trailing_stop and
-trailing_amount: how far behind the price the stop follows, or NaN; last: the last close; listed: the pair stands in the active list."""
+far; income: dividends so far, below 0 where they were paid; ts: the open of the entry's slot; start: from when it is held; at_close:
+the slot at whose close it was entered, or NONE; freed: the end of the slot in which the last position was closed; stop, target,
+entry, exit: rows of its orders, or NONE; low and high: prices seen; stop_level and target_level: times the direction, so that a short
+is looked at like a long; trailing_stop and trailing_amount: how far behind the price the stop follows, or NaN; last: the last close;
+listed: the pair stands in the active list."""
 
 ORDER = _record(
     "id pair side type role rests looked triggered status reason ts day slot decision value fee",
@@ -100,7 +101,7 @@ limit and stop: its own levels; stop_loss to trailing_amount: what the signal ga
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
 TRADE = _record(
-    "id pair direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow", "entry_price exit_price quantity low high"
+    "id pair direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow income", "entry_price exit_price quantity low high"
 )
 VERDICT = _record("reason approved order flags", "quantity")
 MOMENT = _record("slot cash marks gross")

@@ -100,13 +100,13 @@ def look_after(m: Tape, b: Book, number: int, kind: int, seen: float, t: int) ->
         reached = beyond(rules, -best, -pair.target_level)
         level = min(pair.stop_level, pair.direction * seen)
         flags = r.AMBIGUOUS if kind != r.LIMIT or reached else r.NO_FLAGS
-        close_position(b, pair.stop, m.slots[t], pair.direction * level, flags)
+        close_position(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags)
 
 
 @compiled
 def fill_resting(m: Tape, b: Book, row: int, t: int, seen: float) -> None:
     """Fill a resting order at the price seen."""
     if b.orders[row].role == r.ENTRY:
-        open_position(b, row, m.slots[t], r.AT_OPEN, seen, r.NO_FLAGS)
+        open_position(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
     else:
-        close_position(b, row, m.slots[t], seen, r.NO_FLAGS)
+        close_position(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)

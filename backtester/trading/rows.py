@@ -60,7 +60,9 @@ def fills(rows: Records, width: int) -> Columns:
 
 def closed_trades(rows: Records, width: int) -> Columns:
     """Round trips as they closed."""
-    names = "id pair direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow type value entry_slot exit_slot low high"
+    names = (
+        "id pair direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow income type value entry_slot exit_slot low high"
+    )
     found = _split(rows, names)
     value, entry, long = found.pop("value"), found["entry_price"], found["direction"] == r.LONG
     low, high = found.pop("low") / entry - 1.0, found.pop("high") / entry - 1.0
@@ -71,7 +73,7 @@ def closed_trades(rows: Records, width: int) -> Columns:
         "return": np.divide(found["pnl"], value, out=np.full(len(rows), np.nan), where=value != 0),
         "is_open": np.zeros(len(rows), bool),
     }
-    renamed = {"trade_id": found.pop("id"), "exit_reason": found.pop("type")}
+    renamed = {"trade_id": found.pop("id"), "exit_reason": found.pop("type"), "dividends": found.pop("income")}
     return renamed | _owner(found, width) | found | worked
 
 
@@ -84,7 +86,7 @@ def open_trades(pairs: Records, slots: int, width: int) -> Columns:
     trades["id"], trades["pair"], trades["direction"], trades["type"] = held["trade"], numbers, held["direction"], r.NONE
     trades["entry_ts"], trades["exit_ts"], trades["entry_slot"], trades["exit_slot"] = held["ts"], r.NONE, held["slot"], slots - 1
     trades["value"], trades["borrow"], trades["fees"] = held["value"], held["borrow"], held["fee"] + held["borrow"]
-    trades["pnl"] = held["direction"] * (held["mark"] - held["value"]) - trades["fees"]
+    trades["pnl"], trades["income"] = held["direction"] * (held["mark"] - held["value"]) - trades["fees"] + held["income"], held["income"]
     for name, source in (("entry_price", "price"), ("exit_price", "last"), ("quantity", "quantity"), ("low", "low"), ("high", "high")):
         trades[name] = held[source]
     return closed_trades(trades, width) | {"is_open": np.ones(len(held), bool)}

@@ -85,6 +85,7 @@ def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, entry: int = O
         "return": pnl / 10.0,
         "fees": 0.5,
         "borrow": 0.0,
+        "dividends": 0.0,
         "bars": minutes,
         "mae": -0.02,
         "mfe": 0.04,

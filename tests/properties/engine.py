@@ -186,7 +186,7 @@ def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
         "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
         "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
-        "borrow": row["borrow"] / 1e6, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"],
+        "borrow": row["borrow"] / 1e6, "dividends": 0.0, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"],
         "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
     }  # fmt: skip
 

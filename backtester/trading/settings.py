@@ -1,0 +1,73 @@
+"""Settings of execution and of the account.
+
+Place in the flow: `config` nests them, `inputs` turns them into numbers for the kernel. Never sees a market.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from backtester.settings import Settings
+from backtester.trading.costs import CommissionSettings, SlippageSettings
+
+
+class SizingSettings(Settings):
+    """How much an entry buys, at the price seen: whole lots of `value` shares, currency units, or fraction of equity."""
+
+    type: Literal["shares", "notional", "equity_fraction"] = "shares"
+    value: float = Field(default=100.0, gt=0.0)
+
+
+class ExecutionSettings(Settings):
+    """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; tick is the
+    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; cost_ladder: multiples of all costs at
+    which the same signals are traded once more, for the figures `costs` of metrics.json.
+    """
+
+    fill: Literal["next_open", "next_close", "same_close"] = "next_open"
+    price: Literal["trade", "quote"] = "trade"
+    sizing: SizingSettings = SizingSettings()
+    lot: float = Field(default=1.0, gt=0.0)
+    commission: CommissionSettings = CommissionSettings()
+    slippage: SlippageSettings = SlippageSettings()
+    tick: float = Field(default=0.01, gt=0.0)
+    time_in_force: Literal["gtc", "day"] = "gtc"
+    flat_at_close: bool = False
+    no_entry_minutes: float = Field(default=0.0, ge=0.0)
+    stop_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
+    take_profit: float | None = Field(default=None, gt=0.0)
+    trailing_stop: float | None = Field(default=None, gt=0.0, lt=1.0)
+    trailing_amount: float | None = Field(default=None, gt=0.0)
+    max_hold_bars: int | None = Field(default=None, ge=1)
+    max_hold_minutes: float | None = Field(default=None, gt=0.0)
+    intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
+    limit_fill: Literal["through", "touch"] = "through"
+    borrow_bps: float = Field(default=0.0, ge=0.0)
+    cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)
+
+    @model_validator(mode="after")
+    def _one_trailing_stop(self) -> Self:
+        if self.trailing_stop is not None and self.trailing_amount is not None:
+            raise ValueError("trailing_stop and trailing_amount are two ways to say the same; leave out one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_spread(self) -> Self:
+        if self.price == "quote" and self.slippage.spread > 0.0:
+            raise ValueError("slippage.spread is paid already where price is 'quote'; leave out one")
+        return self
+
+    @property
+    def quoted(self) -> bool:
+        """Whether fills ask for quotes."""
+        return self.price == "quote" or self.slippage.spread > 0.0
+
+
+class AccountSettings(Settings):
+    """One account shared by all strategies: its cash, whether it may sell what it has not, how much it may hold for each unit of equity."""
+
+    cash: float = Field(gt=0.0, le=1e12)
+    allow_short: bool = False
+    leverage: float = Field(default=1.0, ge=1.0, le=100.0)
