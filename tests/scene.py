@@ -81,6 +81,9 @@ class Rules:
     minimum: float = 0.0
     cap_bps: float | None = None
     slippage_bps: float = 0.0
+    slippage_ticks: float = 0.0
+    slippage_spread: float = 0.0
+    tick: float = 0.01
     time_in_force: str = "gtc"
     flat_at_close: bool = False
     no_entry_minutes: float = 0.0
@@ -105,6 +108,16 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Action:
+    """A corporate action on its ex-date `day` (days since 1970): a `split` into `value` new shares for one, or a `dividend` a share."""
+
+    symbol: str
+    day: int
+    kind: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Scene:
     """A whole run: symbols by name, strategies in the config's order, every slot of every session."""
 
@@ -113,6 +126,7 @@ class Scene:
     slots: tuple[Slot, ...]
     signals: tuple[Signal, ...]
     rules: Rules
+    actions: tuple[Action, ...] = ()
 
 
 @dataclass

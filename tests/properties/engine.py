@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from backtester.schema import TRADES
 from backtester.trading.costs import CommissionSettings, SlippageSettings
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
 from backtester.trading.ledger import tables
@@ -25,22 +26,29 @@ DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
 
+def given(settings: Any, **values: Any) -> dict[str, Any]:
+    """The values of which the settings have a field."""
+    return {name: value for name, value in values.items() if name in settings.model_fields}
+
+
 def execution_of(rules: Rules) -> ExecutionSettings:
     """The execution settings of the rules."""
-    plain = ("borrow_bps", "limit_fill", "intrabar", "trailing_stop", "trailing_amount", "max_hold_bars", "max_hold_minutes")
+    plain = ("borrow_bps", "limit_fill", "intrabar", "trailing_stop", "trailing_amount", "max_hold_bars", "max_hold_minutes", "tick")
     return ExecutionSettings(
         fill=rules.fill,
         price=rules.price,
         sizing=SizingSettings(type=rules.sizing, value=rules.value),
         lot=rules.lot,
         commission=CommissionSettings(per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps),
-        slippage=SlippageSettings(bps=rules.slippage_bps),
+        slippage=SlippageSettings(
+            bps=rules.slippage_bps, **given(SlippageSettings, ticks=rules.slippage_ticks, spread=rules.slippage_spread)
+        ),
         time_in_force=rules.time_in_force,
         flat_at_close=rules.flat_at_close,
         no_entry_minutes=rules.no_entry_minutes,
         stop_loss=rules.stop_loss,
         take_profit=rules.take_profit,
-        **{name: getattr(rules, name) for name in plain if name in ExecutionSettings.model_fields},
+        **given(ExecutionSettings, **{name: getattr(rules, name) for name in plain}),
     )
 
 
@@ -53,7 +61,7 @@ def risk_of(rules: Rules) -> RiskSettings:
         max_open_positions=rules.max_open_positions,
         min_quality=rules.min_quality,
         min_confidence=rules.min_confidence,
-        **{name: getattr(rules, name) for name in ("cooldown_minutes",) if name in RiskSettings.model_fields},
+        **given(RiskSettings, cooldown_minutes=rules.cooldown_minutes),
     )
 
 
@@ -186,8 +194,8 @@ def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
         "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
         "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
-        "borrow": row["borrow"] / 1e6, "dividends": 0.0, "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"],
-        "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
+        "borrow": row["borrow"] / 1e6, **({"dividends": row["dividends"] / 1e6} if "dividends" in TRADES.names else {}),
+        "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
     }  # fmt: skip
 
 

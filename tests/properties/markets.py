@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.scene import Bar, Quote, Rules, Scene, Signal, Slot
+from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
 MINUTE = 60_000_000
@@ -24,11 +24,13 @@ SYMBOLS = ("A", "AB", "B", "TRUE", "Z")
 STRATEGIES = ("second", "first", "Third")
 GAPS = (0, 0, 0, 0, 0, 1, -1, 2, -2, 3, -3, 5, -5, 12, -12, 30)
 WICKS = (0, 0, 0, 1, 2, 4, 8, 12)
-ACTIONS = (*["enter_long"] * 6, *["enter_short"] * 5, *["exit_long"] * 3, *["exit_short"] * 2)
+ACTIONS = (*["enter_long"] * 5, *["enter_short"] * 5, *["exit_long"] * 3, *["exit_short"] * 3)
+LEAST = 4  # ticks of the lowest price, more than any slippage
 OPPOSITE = {"enter_long": "exit_short", "enter_short": "exit_long"}
 
-# Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns.
-STAGE = 2
+# Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns,
+# 4 also slippage in ticks and parts of the spread, 5 also splits and dividends.
+STAGE = 3
 
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
 MANY = int(os.environ.get("BT_CASES", "300"))
@@ -72,14 +74,14 @@ def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple
     digits = Digits(code)
     kind = digits.pick(*["bar"] * (15 - holes), *["hole"] * holes, "zero")
     gap, up, down = digits.pick(*GAPS), digits.pick(*WICKS), digits.pick(*WICKS)
-    opened = before if calm else max(1, before + gap)
-    high, low = (opened, opened) if calm else (opened + up, max(1, opened - down))
+    opened = before if calm else max(LEAST, before + gap)
+    high, low = (opened, opened) if calm else (opened + up, max(LEAST, opened - down))
     closed = low + digits.take(16) * (high - low) // 15
     spread = digits.pick(0, 1, 2, None)
     skew = digits.pick(0, 0, 1, -1)
     quote = None
     if spread is not None:
-        bid_open, bid_close = max(1, opened + skew - spread), max(1, closed + skew - spread)
+        bid_open, bid_close = max(LEAST, opened + skew - spread), max(LEAST, closed + skew - spread)
         quote = Quote(bid_open * tick, bid_close * tick, (bid_open + spread) * tick, (bid_close + spread) * tick)
     if kind == "hole":
         return None, quote, before
@@ -137,7 +139,7 @@ def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, 
         "target_price": digits.pick(None, None, None, around, around + up, around + 3 * up, around * 1.04, around - 2 * up),
     }
     if rests:
-        ticks = (-3, -2, -1, -1, 0, 0, 1, 1, 2, 3)
+        ticks = (-9, -3, -2, -1, -1, 0, 1, 1, 2, 3, 9)
         levels |= {name: digits.pick(*[None] * 6, *(max(tick, around + n * tick) for n in ticks)) for name in ("limit", "entry_stop")}
     if STAGE >= 3:
         levels["trailing_stop"] = digits.pick(*[None] * 7, 0.01)
@@ -150,7 +152,7 @@ def wishes(
     source: Source, choice: Digits, slots: list[Slot], tick: float, strategies: tuple[str, ...], symbols: tuple[str, ...]
 ) -> list[Signal]:
     """Up to four signals a slot, in no particular order; some entries come with the exit of the other direction."""
-    density, rests = choice.pick(4, 7, 10, 13), choice.pick(False, True) and STAGE >= 2
+    density, rests = choice.pick(4, 7, 10, 13), choice.pick(False, True, True) and STAGE >= 2
     signals = []
     for k, code in enumerate(codes(source, 4 * len(slots), 8)):
         digits = Digits(code)
@@ -159,7 +161,8 @@ def wishes(
             signal = signal_of(digits.code, slots, tick, k // 4, strategy, symbol, rests)
             signals.append(signal)
             if reverses and signal.action in OPPOSITE:
-                signals.append(Signal(k // 4, strategy, symbol, OPPOSITE[signal.action], signal.price))
+                limit = signal.limit if code % 2 else None
+                signals.append(Signal(k // 4, strategy, symbol, OPPOSITE[signal.action], signal.price, limit=limit))
     return signals
 
 
@@ -175,13 +178,21 @@ def directions(choice: Digits) -> dict[str, Any]:
 
 
 def patience(choice: Digits, tick: float) -> dict[str, Any]:
-    """Settings of trailing stops, time stops and cooldowns."""
+    """Settings of trailing stops, time stops and cooldowns, of every other run."""
+    if choice.pick(True, False):
+        return {}
     return {
         **choice.pick({}, {}, {}, {"trailing_stop": 0.02}, {"trailing_amount": 2 * tick}),
         "max_hold_bars": choice.pick(None, None, None, 1, 2, 5),
         "max_hold_minutes": choice.pick(None, None, None, 1.0, 2.5, 11.0),
         "cooldown_minutes": choice.pick(0.0, 0.0, 0.0, 1.0, 2.5, 30.0, 2000.0),
     }
+
+
+def worse(choice: Digits, prices: str, tick: float) -> dict[str, Any]:
+    """Slippage beside that in basis points; quotes hold the spread already."""
+    spread = choice.pick(0.0, 0.5, 1.0, 0.3)
+    return {"tick": tick, "slippage_ticks": choice.pick(0.0, 1.0, 0.5), "slippage_spread": 0.0 if prices == "quote" else spread}
 
 
 def rules_of(choice: Digits, price: float, prices: str, tick: float) -> Rules:
@@ -208,18 +219,35 @@ def rules_of(choice: Digits, price: float, prices: str, tick: float) -> Rules:
         take_profit=one(None, None, 0.01, 0.06),
         **directions(choice),
         **(patience(choice, tick) if STAGE >= 3 else {}),
+        **(worse(choice, prices, tick) if STAGE >= 4 else {}),
     )
-    mood = one("limited", "limited", "crowded", "all in")
+    mood = one("limited", "limited", "crowded", "crowded", "all in", "all in")
     if mood == "crowded":
-        return replace(free, cash=1e6 * price, max_open_positions=1)
+        return replace(free, cash=1e6 * price, max_open_positions=one(1, 1, 2))
     if mood == "all in":
         fee = fee_of(free, price, 10.0) / 1e6
         cash = one(10, 10.5, 20, 9) * price / one(1.0, free.leverage) + one(0, 1, 2, 3) * fee
         return replace(free, sizing="shares", value=10.0, lot=one(1.0, 10.0), cash=cash)
     amounts = (None, None, None, None, 1000 * price, 40 * price, 20 * price, 10 * price, 8.25 * price)
     return replace(
-        free, max_buying_power=one(*amounts), max_per_trade=one(*amounts), max_per_symbol=one(*amounts), max_open_positions=one(None, 2, 4)
+        free,
+        max_buying_power=one(*amounts),
+        max_per_trade=one(*amounts),
+        max_per_symbol=one(*amounts),
+        max_open_positions=one(None, 1, 2, 4),
     )
+
+
+def actions_of(source: Source, slots: list[Slot], symbols: tuple[str, ...], price: float) -> list[Action]:
+    """Up to five corporate actions of a run, on the days of its sessions or between them."""
+    choice = Digits(codes(source, 1, 16)[0])
+    days, actions = [slot.start // DAY for slot in slots], []
+    for _ in range(choice.pick(0, 0, 1, 3, 5)):
+        symbol, day = choice.pick(*symbols), choice.pick(*sorted(set(days)), days[-1] - 1)
+        ratio, amount = choice.pick(2.0, 0.5, 1.5, 0.1, 7.0 / 3.0, 0.01), choice.pick(0.01, 0.0037, 0.5) * price
+        kind = choice.pick("split", "dividend")
+        actions.append(Action(symbol, day, kind, ratio if kind == "split" else amount))
+    return actions
 
 
 def scene_of(source: Source) -> Scene:
@@ -231,7 +259,8 @@ def scene_of(source: Source) -> Scene:
     slots = clock_of(choice)
     fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
     signals = wishes(source, choice, slots, tick, strategies, symbols)
-    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules_of(choice, first * tick, prices, tick))
+    actions = actions_of(source, slots, symbols, first * tick) if STAGE >= 5 else []
+    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules_of(choice, first * tick, prices, tick), tuple(actions))
 
 
 def edge_of(source: Source) -> Scene:
@@ -247,6 +276,7 @@ def edge_of(source: Source) -> Scene:
     fee = fee_of(free, 100.0, 10.0) / 1e6
     edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
     least = {"cash": one(1000.0, 2000.0) / leverage + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}
+    scene = replace(scene, actions=())
     return replace(scene, slots=tuple(slots), signals=tuple(signals), rules=replace(free, **{edge: least.get(edge, one(1000.0, 2000.0))}))
 
 

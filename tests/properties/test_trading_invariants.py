@@ -130,14 +130,14 @@ def test_no_order_fills_before_its_decision_is_known(scene: Scene, got: Tables):
 @of_every_run
 def test_every_fill_is_on_a_real_bar_with_volume_and_inside_its_range(scene: Scene, got: Tables):
     """I-09, I-11: inside [low, high] but for slippage; at a quote's price only where the run fills at quotes."""
-    slots = {slot.start: slot for slot in scene.slots}
-    bps = scene.rules.slippage_bps / 10000.0
+    slots, rules = {slot.start: slot for slot in scene.slots}, scene.rules
+    bps, most = rules.slippage_bps / 10000.0, (rules.slippage_ticks + 2 * rules.slippage_spread) * rules.tick
     for fill in rows_of(got["fills"]):
         bar = slots[fill["ts"]].bars[fill["symbol"]]
         assert bar.volume > 0.0
         as_quoted = scene.rules.price == "quote" and fill["type"] in ("market", "close", "time")
         if not (as_quoted and fill["symbol"] in slots[fill["ts"]].quotes):
-            assert bar.low * (1.0 - bps) <= fill["price"] <= bar.high * (1.0 + bps)
+            assert bar.low * (1.0 - bps) - most <= fill["price"] <= bar.high * (1.0 + bps) + most
 
 
 @of_every_run
@@ -198,7 +198,8 @@ def halves(scene: Scene) -> Scene:
         return None if price is None else float(max(1, round(price * 4)))
 
     rules = replace(
-        scene.rules, lot=1.0, slippage_bps=0.0, fee_bps=0.0, cap_bps=None, per_share=0.25, minimum=scene.rules.minimum and 0.5,
+        scene.rules, cash=round(scene.rules.cash * 4) / 4, lot=1.0, slippage_bps=0.0, slippage_ticks=0.0, slippage_spread=0.0,
+        fee_bps=0.0, cap_bps=None, per_share=0.25, minimum=scene.rules.minimum and 0.5,
         stop_loss=scene.rules.stop_loss and 1 / 16, take_profit=scene.rules.take_profit and 1 / 32, borrow_bps=0.0,
         trailing_stop=scene.rules.trailing_stop and 1 / 32, trailing_amount=whole(scene.rules.trailing_amount),
     )  # fmt: skip

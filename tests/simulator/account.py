@@ -8,6 +8,7 @@ from typing import Any
 from tests.scene import Bar, Order, Result, Scene, Signal
 from tests.simulator.amounts import fee_of, money, value_of
 
+DAY = 86_400_000_000
 SYNTHETIC_QUOTE = "synthetic_quote"
 STALE_CLOSE = "stale_close"
 
@@ -29,6 +30,7 @@ class Position:
     lowest: float
     highest: float
     borrow: int = 0
+    income: int = 0  # dividends and cash in lieu of shares
     stop: Order | None = None
     target: Order | None = None
     trail_by: float | None = None  # a fraction of the price
@@ -44,6 +46,7 @@ class Account:
 
     def __init__(self, scene: Scene) -> None:
         self.slots, self.strategies, self.signals, self.rules = scene.slots, scene.strategies, scene.signals, scene.rules
+        self.actions = scene.actions
         self.cash = money(self.rules.cash)
         self.positions: dict[tuple[str, str], Position] = {}
         self.waiting: list[Order] = []
@@ -80,8 +83,18 @@ class Account:
             return trade, [SYNTHETIC_QUOTE]
         return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
 
-    def slipped(self, price: float, side: str) -> float:
-        return price * (1.0 + (1 if side == "buy" else -1) * (self.rules.slippage_bps / 10000.0))
+    def slipped(self, t: int, symbol: str, side: str, at: str, price: float) -> tuple[float, list[str]]:
+        """The price after slippage (a part of the price, ticks, a part of the quote's spread), and the flags it brings."""
+        rules, sign = self.rules, 1 if side == "buy" else -1
+        price = price * (1.0 + sign * (rules.slippage_bps / 10000.0)) + sign * (rules.slippage_ticks * rules.tick)
+        if rules.slippage_spread == 0.0:
+            return price, []
+        quote = self.slots[t].quotes.get(symbol)
+        if quote is None:
+            return price, [SYNTHETIC_QUOTE]
+        moment = "close" if at == "close" else "open"
+        spread = getattr(quote, f"ask_{moment}") - getattr(quote, f"bid_{moment}")
+        return price + sign * max(0.0, rules.slippage_spread * spread), []
 
     @property
     def touch(self) -> bool:

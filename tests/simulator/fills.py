@@ -37,13 +37,15 @@ class Desk(Account):
         self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
         return row
 
-    def price_of(self, order: Order, seen: float) -> float:
-        return seen if order.type in UNSLIPPED else self.slipped(seen, order.side)
+    def price_of(self, t: int, order: Order, at: str, seen: float) -> tuple[float, list[str]]:
+        """What an order fills at where its price is seen, and the flags it brings."""
+        return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen)
 
     # Entries
 
     def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
-        rules, price, quantity = self.rules, self.price_of(order, seen), order.quantity
+        rules, quantity = self.rules, order.quantity
+        price, more = self.price_of(t, order, at, seen)
         if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
             self.resolve(t, order, "cancelled", "max_open_positions")
             return None
@@ -54,7 +56,7 @@ class Desk(Account):
             self.resolve(t, order, "partial" if quantity else "cancelled", "insufficient_cash")
             if not quantity:
                 return None
-        row = self.fill(t, order, quantity, seen, price, flags)
+        row = self.fill(t, order, quantity, seen, price, flags + more)
         self.round_trips += 1
         position = Position(
             order.strategy, order.symbol, 1 if order.side == "buy" else -1, self.round_trips, quantity, price, row["value"], row["fee"],
@@ -105,14 +107,14 @@ class Desk(Account):
     # Exits
 
     def close_position(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
-        price, guards = self.price_of(order, seen), (position.stop, position.target)
+        (price, more), guards = self.price_of(t, order, at, seen), (position.stop, position.target)
         is_guard = any(order is guard for guard in guards)
         self.resolve(t, order, "filled")
         for guard in guards:
             if guard is not order:
                 self.resolve(t, guard, "cancelled", "oco" if is_guard else "position_closed")
         self.resolve(t, self.waiting_exit(position), "cancelled", "flat_at_close" if order.type == "close" else "position_closed")
-        row = self.fill(t, order, position.quantity, seen, price, flags)
+        row = self.fill(t, order, position.quantity, seen, price, flags + more)
         del self.positions[position.strategy, position.symbol]
         self.closed_in[position.strategy, position.symbol] = t
         position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
@@ -128,12 +130,13 @@ class Desk(Account):
 
     def trade(self, position: Position, exit_value: int, exit_fee: int, t: int, price: float, why: str) -> None:
         costs = position.fee + exit_fee + position.borrow
-        pnl = position.direction * (exit_value - position.value) - costs
+        pnl = position.direction * (exit_value - position.value) - costs + position.income
         moves = [position.direction * (extreme / position.price - 1.0) + 0.0 for extreme in (position.lowest, position.highest)]
         self.result.trades.append({
             "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol,
             "direction": "long" if position.direction == 1 else "short", "quantity": position.quantity,
             "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
-            "pnl": pnl, "return": pnl / position.value, "fees": costs, "borrow": position.borrow, "bars": t - position.slot,
+            "pnl": pnl, "return": pnl / position.value, "fees": costs, "borrow": position.borrow,
+            "dividends": position.income, "bars": t - position.slot,
             "mae": min(moves), "mfe": max(moves), "exit_reason": why, "is_open": not why,
         })  # fmt: skip

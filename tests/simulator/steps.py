@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from tests.scene import Bar, Order, Result, Scene
-from tests.simulator.account import STALE_CLOSE, Position
-from tests.simulator.decisions import Decider
+from tests.simulator.account import DAY, STALE_CLOSE, Position
+from tests.simulator.actions import Holder
 from tests.simulator.levels import best, reaches, triggers, worst
 
-DAY = 86_400_000_000
 AT_MARKET = ("market", "time")
 
 
-class Simulator(Decider):
+class Simulator(Holder):
     """One run: a scene in, `Result` out."""
 
     def run(self) -> Result:
         for t in range(len(self.slots)):
+            self.meet_actions(t)
             self.charge_borrow(t)
             if self.rules.fill == "next_open":
                 self.fill_waiting(t, "open")
