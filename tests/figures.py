@@ -42,6 +42,7 @@ def of_the_run(tables: dict[str, Rows], cash: float, year: float, zone: str, fee
         "fees": fees,
         "slippage": slippage,
         "borrow": borrow,
+        "dividends": math.fsum(row["dividends"] for row in trades),
         "profit_before_costs": profit + fees + slippage + borrow,
         "fee_ratio": fees / gross if gross else None,
         "slippage_ratio": slippage / gross if gross else None,
@@ -178,7 +179,7 @@ def ambiguity(fills: Rows, orders: Rows, fee: Callable[[float, float], float]) -
     level = {row["order_id"]: row["limit"] if row["type"] == "target" else row["stop"] for row in orders}
     low = high = 0.0
     for row in (row for row in fills if row["ambiguous"]):
-        other = level[row["order_id"] + (1 if row["type"] == "stop" else -1)]
+        other = level[row["order_id"] + (-1 if row["type"] == "target" else 1)]
         value = other * row["quantity"] - row["value"]
         change = (value if row["side"] == "sell" else -value) - (fee(other, row["quantity"]) - row["fee"])
         low, high = low + min(change, 0.0), high + max(change, 0.0)

@@ -1,6 +1,6 @@
 """Round trips rebuilt from the table of fills alone: average prices, one fill after the other, long and short, partial exits allowed.
 
-Slow and obvious. Never looks at the table of trades, nor at a bar.
+Slow and obvious, for runs without splits. Never looks at the table of trades, nor at a bar.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def differences(fills: list[dict[str, Any]], trades: list[dict[str, Any]]) -> li
         return [f"{len(closed)} closed and {len(still)} open, {len(trades)} in the table"]
     found = []
     for trip, row in zip([*closed, *still], trades, strict=True):
-        is_open, borrow = trip.ended is None, round(row["borrow"] * 1e6)
+        is_open, borrow, received = trip.ended is None, round(row["borrow"] * 1e6), round(row["dividends"] * 1e6)
         pairs = {
             "trade_id": (trip.number, row["trade_id"]),
             "strategy": (trip.strategy, row["strategy"]),
@@ -95,8 +95,9 @@ def differences(fills: list[dict[str, Any]], trades: list[dict[str, Any]]) -> li
         }
         mark = round(row["exit_price"] * row["quantity"] * 1e6)
         pnl = trip.sign * (mark - trip.entry_value) - trip.fees if is_open else trip.pnl
-        pairs["pnl"] = (pnl - borrow, round(row["pnl"] * 1e6))
-        pairs["return"] = (f"{(pnl - borrow) / trip.entry_value:.9g}" if trip.entry_value else None, _text(row["return"]))
+        pnl += received - borrow
+        pairs["pnl"] = (pnl, round(row["pnl"] * 1e6))
+        pairs["return"] = (f"{pnl / trip.entry_value:.9g}" if trip.entry_value else None, _text(row["return"]))
         if not is_open:
             pairs["exit_price"] = (f"{trip.exit_price:.9g}", f"{row['exit_price']:.9g}")
         found += [f"trade {trip.number}, {name}: {mine} and {its}" for name, (mine, its) in pairs.items() if mine != its]

@@ -21,6 +21,7 @@ out, a trade takes another 70 bytes.
     gross_profit, gross_loss, avg_win, avg_loss, payoff_ratio, max_losing_trades     see trade_statistics.overall
     fees, slippage                  currency, sums over fills
     borrow                          currency, what holding shorts overnight has cost, over all trades
+    dividends                       currency, what positions have received, less what shorts have paid, over all trades
     profit_before_costs             currency; net_profit + fees + slippage + borrow
     fee_ratio, slippage_ratio       fees / gross_profit, slippage / gross_profit
     ambiguous_fills                 fills of bars that held both stop and target
@@ -143,6 +144,7 @@ class Score:
             "fees": fees,
             "slippage": slippage,
             "borrow": money(self._trips.borrow),
+            "dividends": money(self._trips.dividends),
             "profit_before_costs": money(profit + self._fees + self._slippage + self._trips.borrow),
             "fee_ratio": fees / gross if gross else None,
             "slippage_ratio": slippage / gross if gross else None,
@@ -180,7 +182,7 @@ class Score:
         None for the side that is not known without the other level: more than a stop, less than a target.
         """
         if row["other"] is None:
-            return (None, 0) if row["type"] == "target" else (0, None)
+            return (None, 0) if row["target"] else (0, None)
         worth = round(row["other"] * row["quantity"] * 1e6) - round(row["value"] * 1e6)
         fee = 0 if self._fee is None else round(self._fee(row["other"], row["quantity"]) * 1e6) - round(row["fee"] * 1e6)
         change = (worth if row["side"] == "sell" else -worth) - fee
@@ -193,18 +195,21 @@ def _both(one: int | None, other: int | None) -> int | None:
 
 
 def _with_others(fills: pl.DataFrame, orders: pl.DataFrame | None) -> pl.DataFrame:
-    """Each ambiguous fill with `other`: a stop's target, a target's stop; null where it is not among the orders.
+    """Each ambiguous fill with `other`: a stop's target, a target's stop, fixed or trailing; null where it is not among the orders.
 
     Stop and target of a position are made one after the other at the same moment, so their order_ids are neighbours.
     """
     if orders is None:
-        return fills.with_columns(pl.lit(None, pl.Float64).alias("other"))
-    fills, orders = (rows.with_columns(pl.col("strategy", "symbol", "type").cast(pl.String)) for rows in (fills, orders))
+        return fills.with_columns(target=pl.col("type") == "target", other=pl.lit(None, pl.Float64))
+    fills, orders = (
+        rows.with_columns(pl.col("strategy", "symbol", "type").cast(pl.String), target=pl.col("type") == "target")
+        for rows in (fills, orders)
+    )
     levels = [
-        orders.filter(pl.col("type") == kind).select("strategy", "symbol", pl.col("order_id") + step, type=pl.lit(of), other=pl.col(level))
-        for kind, level, of, step in (("target", "limit", "stop", -1), ("stop", "stop", "target", 1))
+        orders.filter(pl.col("type").is_in(kinds)).select("strategy", "symbol", pl.col("order_id") + step, ~pl.col("target"), other=level)
+        for kinds, level, step in ((("target",), "limit", -1), (("stop", "trailing"), "stop", 1))
     ]
-    return fills.join(pl.concat(levels), on=["strategy", "symbol", "order_id", "type"], how="left", maintain_order="left")
+    return fills.join(pl.concat(levels), on=["strategy", "symbol", "order_id", "target"], how="left", maintain_order="left")
 
 
 def _growth(returns: Floats | None, total: float, equity: Floats, start: float, per_year: float) -> dict[str, Any]:

@@ -33,11 +33,11 @@ _THURSDAY = 3  # the weekday of day 0, 1970-01-01
 class Trips:
     """Trades as numbers, each with the codes of its groups; `zone` is the exchange's, for the weekday and hour of entries.
 
-    borrow is what holding shorts overnight has cost, in 1e-6 units; it is a part of the trades' fees.
+    borrow is what holding shorts overnight has cost (a part of the trades' fees), dividends what positions have received, in 1e-6 units.
     """
 
     def __init__(self, zone: str = "UTC") -> None:
-        self._zone, self.borrow = zone, 0
+        self._zone, self.borrow, self.dividends = zone, 0, 0
         self._closed: dict[str, list[NDArray[Any]]] = {name: [np.empty(0, kind)] for name, kind in _KEPT.items()}
         self._open: dict[str, list[NDArray[Any]]] = {name: [np.empty(0, kind)] for name, kind in _KEPT.items()}
         self._codes: dict[str, dict[str, int]] = {word: {} for word in WORDS}
@@ -46,6 +46,7 @@ class Trips:
     def add(self, trades: pl.DataFrame) -> None:
         """Append rows of the trades table."""
         self.borrow += exact_sum(micro(trades["borrow"]))
+        self.dividends += exact_sum(micro(trades["dividends"]))
         if trades["is_open"].any():
             self._keep(self._closed, trades.filter(~pl.col("is_open")))
             self._keep(self._open, trades.filter("is_open"))

@@ -28,8 +28,8 @@ SECTIONS = {
         "gross_loss", "avg_win", "avg_loss", "best_trade", "worst_trade", "max_losing_trades", "avg_hold_minutes", "avg_mae", "avg_mfe",
     ),
     "costs": (
-        "fees", "slippage", "borrow", "fee_ratio", "slippage_ratio", "profit_before_costs", "ambiguous_fills", "ambiguity_low",
-        "ambiguity_high",
+        "fees", "slippage", "borrow", "dividends", "fee_ratio", "slippage_ratio", "profit_before_costs", "ambiguous_fills",
+        "ambiguity_low", "ambiguity_high",
     ),
 }  # fmt: skip
 """Every plain figure of metrics.json, in the order in which they are shown; what stands in none of them is shown last."""
@@ -39,7 +39,7 @@ _LARGEST, _CLOCK = ("by_strategy", "by_symbol"), ("by_direction", "by_weekday", 
 
 _MONEY = {
     "final_equity", "net_profit", "expectancy", "best_trade", "worst_trade", "gross_profit", "gross_loss", "avg_win", "avg_loss",
-    "fees", "slippage", "borrow", "profit_before_costs", "ambiguity_low", "ambiguity_high",
+    "fees", "slippage", "borrow", "dividends", "profit_before_costs", "ambiguity_low", "ambiguity_high",
 }  # fmt: skip
 _PERCENT = {
     "total_return", "annual_return", "volatility", "max_drawdown", "max_drawdown_intraday", "ulcer_index", "best_session",

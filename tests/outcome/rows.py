@@ -29,7 +29,7 @@ def sessions(*equity: float, start: float = 1000.0) -> pl.DataFrame:
             **{name: np.zeros(rows, np.int64) for name in ("bars", "expected", "fills")},
             "pnl": np.array(equity) - before,
             "equity": np.array(equity),
-            "return": np.array(equity) / before - 1,
+            "return": np.divide(np.array(equity), before, out=np.full(rows, np.nan), where=before > 0) - 1,
             **{name: np.zeros(rows) for name in SESSIONS.names if name.startswith("seconds_")},
         },
     )
@@ -64,9 +64,9 @@ def fill(order_id: int, side: str, price: float, quantity: float = 10.0, **more:
 
 
 def order(order_id: int, kind: str, level: float, status: str) -> pl.DataFrame:
-    """A stop or target of 10 shares."""
+    """A stop, trailing stop or target of 10 shares."""
     words = {"strategy": "s", "symbol": "A", "side": "sell", "type": kind, "status": status}
-    levels = {"limit": level if kind == "target" else math.nan, "stop": level if kind == "stop" else math.nan}
+    levels = {"limit": level if kind == "target" else math.nan, "stop": math.nan if kind == "target" else level}
     numbers = {name: np.array([value]) for name, value in {"order_id": order_id, "ts": OPEN, "quantity": 10.0, **levels}.items()}
     return frame(ORDERS, {name: [word] for name, word in words.items()} | numbers | {"session": np.array([FIRST])})
 

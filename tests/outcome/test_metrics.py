@@ -109,10 +109,11 @@ def test_after_equity_was_gone_sessions_have_no_figures() -> None:
 
 def test_what_costs_take_is_measured_against_the_gains() -> None:
     fills = pl.concat([fill(1, "buy", 50.0, fee=1.0, slippage=0.5), fill(2, "sell", 60.0, fee=3.0, slippage=1.5)])
-    trades = pl.concat([trade(40.0, borrow=0.25), trade(-10.0)])
+    trades = pl.concat([trade(40.0, borrow=0.25), trade(-10.0, dividends=-0.75), trade(0.0, dividends=2.0)])
     found = measured(sessions=sessions(1030.0), fills=fills, trades=trades)
     assert (found["fee_ratio"], found["slippage_ratio"], found["borrow"]) == (0.1, 0.05, 0.25)
     assert found["profit_before_costs"] == 30.0 + 4.0 + 2.0 + 0.25
+    assert found["dividends"] == 1.25
 
 
 def test_turnover_counts_buys_and_sells_against_mean_equity() -> None:
@@ -187,6 +188,15 @@ def test_at_its_target_a_bar_could_have_been_worse() -> None:
     assert (found["ambiguity_low"], found["ambiguity_high"]) == (-50.0, 100.0)
 
 
+@pytest.mark.parametrize(("kind", "price", "bounds"), [("trailing", 95.0, (-50.0, 100.0)), ("target", 110.0, (-200.0, -50.0))])
+def test_a_trailing_stop_is_a_stop(kind: str, price: float, bounds: tuple[float, float]) -> None:
+    """The run ended at 950 either way: filled at 95 it could have had 150 more, filled at 110 150 less."""
+    number = 2 if kind == "trailing" else 3
+    orders = pl.concat([order(2, "trailing", 95.0, "filled"), order(3, "target", 110.0, "cancelled")])
+    found = measured(fills=fill(number, "sell", price, type=kind, ambiguous=True), orders=orders, sessions=sessions(950.0))
+    assert (found["ambiguity_low"], found["ambiguity_high"]) == bounds
+
+
 def test_without_the_stop_the_lower_bound_is_unknown() -> None:
     tables = ambiguous() | {"fills": fill(3, "sell", 110.0, type="target", ambiguous=True), "orders": order(3, "target", 110.0, "filled")}
     found = measured(**tables)
@@ -240,6 +250,13 @@ def test_accounts_that_agree_pass_the_check() -> None:
     score = Score(1000.0, 252.0)
     score.check()
     score.add({"sessions": sessions(1020.0), "trades": trade(20.0, is_open=True), "fills": fill(1, "buy", 10.0, fee=0.5)})
+    score.check()
+
+
+def test_borrow_is_no_fee_of_a_fill() -> None:
+    """I-04: it is in the trade's fees, and not in those of the fills."""
+    score = Score(1000.0, 252.0)
+    score.add({"sessions": sessions(1020.0), "trades": trade(20.0, fees=0.75, borrow=0.25), "fills": fill(1, "buy", 10.0, fee=0.5)})
     score.check()
 
 

@@ -73,6 +73,11 @@ def test_a_window_in_which_nothing_was_left_is_empty() -> None:
     assert found["return_20"][26:] == [0.0] * 20
 
 
+def test_a_loss_of_everything_on_the_last_day_is_a_return() -> None:
+    found = columns(np.array([*[START] * 29, 0.0]))
+    assert (found["return_20"][-1], found["drawdown_20"][-1]) == (-1.0, 1.0)
+
+
 @pytest.mark.parametrize("step", [1, 7, 100])
 def test_pieces_do_not_matter(step: int) -> None:
     """I-15: to the last bit."""

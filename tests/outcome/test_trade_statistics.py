@@ -58,6 +58,10 @@ def test_the_system_quality_number_is_that_of_its_formula() -> None:
     assert of(*(trade(pnl) for pnl in wins))["sqn"] == pytest.approx(wanted, rel=1e-12)
 
 
+def test_the_system_quality_number_has_a_meaning_from_twenty_trades_on() -> None:
+    assert of(*(trade(pnl) for pnl in [1.0, 2.0] * 10))["sqn"] is not None
+
+
 @pytest.mark.parametrize("wins", [[1.0, 2.0] * 9, [1.0] * MIN_TRADES, [0.0] * MIN_TRADES], ids=["too few", "constant", "nothing"])
 def test_without_meaning_the_system_quality_number_is_null(wins: list[float]) -> None:
     assert of(*(trade(pnl) for pnl in wins))["sqn"] is None
@@ -113,6 +117,12 @@ def test_sums_of_money_are_exact_at_any_size() -> None:
     found, _ = trips.figures()
     assert found["net_profit"] == sum(round(pnl * 1e6) for pnl in large) / 1e6
     assert found["fees"] == 0.4
+
+
+def test_a_millionth_is_not_lost_beside_thousands_of_billions() -> None:
+    trips = Trips()
+    trips.add(pl.concat([trade(0.0)] * 3).with_columns(pnl=pl.Series([3e12, 0.000001, -3e12])))
+    assert trips.figures()[0]["net_profit"] == 0.000001
 
 
 ONE = some.tuples(

@@ -30,7 +30,7 @@ OPPOSITE = {"enter_long": "exit_short", "enter_short": "exit_long"}
 
 # Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns,
 # 4 also slippage in ticks and parts of the spread, 5 also splits and dividends.
-STAGE = 4
+STAGE = 3
 
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
 MANY = int(os.environ.get("BT_CASES", "300"))
