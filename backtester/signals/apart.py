@@ -38,11 +38,15 @@ from backtester.signals.parcel import packed, receive, send, unpacked
 
 LOADING_SECONDS = 120.0
 """A strategy that was loaded in the run's process, and is not after so long in its own, never will be."""
+SAYING_SECONDS = 1.5
+"""A process that was asked where it is and has not said it after so long cannot."""
+MOST_WORDS = 65536
 LEAVING_MILLISECONDS = 1000
 """A process whose line is closed has ended or does within this time, or else it has closed the line itself."""
 ASKS_WHERE = signal.SIGUSR1
 """At this signal a process writes where it is; it is asked before it is ended for taking too long."""
 START = "import sys; sys.path[:] = sys.argv[5:]; from backtester.signals.child import serve; serve(*map(int, sys.argv[1:5]))"
+_OUTERMOST = b'  File "<string>", line 1 in <module>\n'
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in ')
 
 
@@ -195,10 +199,9 @@ class Process:
 
     def _too_long(self, seconds: float, limit: str, place: str) -> LimitError:
         os.kill(self._process.pid, ASKS_WHERE)
-        for _ in range(20):
+        latest = time.monotonic() + SAYING_SECONDS
+        while time.monotonic() < latest and _OUTERMOST not in os.pread(self._words, MOST_WORDS, 0):
             time.sleep(0.01)
-            if os.fstat(self._words).st_size:
-                break
         frames, line = self._last_words()
         error = LimitError("a strategy took too long", where=_with_line(place, line), value=f"no answer in {seconds:g} s, so it was ended",
                            allowed=f"{seconds:g} s, {limit}", action="look for a loop that does not end, or raise the limit")  # fmt: skip
@@ -230,7 +233,7 @@ class Process:
     def _last_words(self) -> tuple[str, str]:
         """Where the process was when it crashed or was asked, without the program's own frames; and the line of the strategy's file."""
         kept, line = [], ""
-        for words in os.pread(self._words, 65536, 0).decode(errors="replace").splitlines():
+        for words in os.pread(self._words, MOST_WORDS, 0).decode(errors="replace").splitlines():
             frame = _FRAME.match(words)
             if frame and frame[1] == calling.__file__:
                 break

@@ -143,9 +143,9 @@ def gone(number: int) -> bool:
 @pytest.mark.parametrize(
     ("name", "resources", "message"),
     [
-        ("Loops", {"strategy_timeout_seconds": 1}, r"a strategy took too long \(strategy loops, culprits\.py:\d+, session 2024-11-29\): "
-         r"got no answer in 1 s, so it was ended; allowed: 1 s, /resources/strategy_timeout_seconds; look for a loop"),
-        ("LoopsInC", {"strategy_timeout_seconds": 1}, r"\(strategy loopsinc, culprits\.py:\d+, session 2024-11-29\): got no answer in 1 s"),
+        ("Loops", {"strategy_timeout_seconds": 2}, r"a strategy took too long \(strategy loops, culprits\.py:\d+, session 2024-11-29\): "
+         r"got no answer in 2 s, so it was ended; allowed: 2 s, /resources/strategy_timeout_seconds; look for a loop"),
+        ("LoopsInC", {"strategy_timeout_seconds": 2}, r"\(strategy loopsinc, culprits\.py:\d+, session 2024-11-29\): got no answer in 2 s"),
         ("Ends", APART, r"a strategy's process ended \(strategy ends, session 2024-11-29\): got exit status 3; signals must return"),
         ("Crashes", APART, r"\(strategy crashes, culprits\.py:\d+, session 2024-11-29\): got signal SIGSEGV; a compiled library"),
         ("Aborts", {"strategy_memory": "100MB"}, r"culprits\.py:\d+, session 2024-11-29\): got signal SIGABRT; .* wanted more memory than"),
