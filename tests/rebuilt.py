@@ -5,6 +5,7 @@ Slow and obvious, for runs without splits. Never looks at the table of trades, n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,18 +92,19 @@ def differences(fills: list[dict[str, Any]], trades: list[dict[str, Any]]) -> li
             "is_open": (is_open, row["is_open"]),
             "quantity": (trip.held if is_open else trip.bought, row["quantity"]),
             "fees": (trip.fees + borrow, round(row["fees"] * 1e6)),
-            "entry_price": (f"{trip.entry_price:.9g}", f"{row['entry_price']:.9g}"),
+            "entry_price": (trip.entry_price, row["entry_price"]),
         }
         mark = round(row["exit_price"] * row["quantity"] * 1e6)
         pnl = trip.sign * (mark - trip.entry_value) - trip.fees if is_open else trip.pnl
         pnl += received - borrow
         pairs["pnl"] = (pnl, round(row["pnl"] * 1e6))
-        pairs["return"] = (f"{pnl / trip.entry_value:.9g}" if trip.entry_value else None, _text(row["return"]))
+        pairs["return"] = (pnl / 1e6 / (trip.entry_value / 1e6) if trip.entry_value else None, row["return"])
         if not is_open:
-            pairs["exit_price"] = (f"{trip.exit_price:.9g}", f"{row['exit_price']:.9g}")
-        found += [f"trade {trip.number}, {name}: {mine} and {its}" for name, (mine, its) in pairs.items() if mine != its]
+            pairs["exit_price"] = (trip.exit_price, row["exit_price"])
+        found += [f"trade {trip.number}, {name}: {mine} and {its}" for name, (mine, its) in pairs.items() if not _same(mine, its)]
     return found
 
 
-def _text(value: float | None) -> str | None:
-    return None if value is None else f"{value:.9g}"
+def _same(mine: Any, its: Any) -> bool:
+    """Equal; floats to 1e-9, for an average price is a quotient."""
+    return math.isclose(mine, its, rel_tol=1e-9) if isinstance(mine, float) and isinstance(its, float) else bool(mine == its)
