@@ -46,6 +46,8 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
     account, order = b.account[0], b.orders[row]
     order.status, order.reason, order.slot = status, reason, slot.number
     account.resting -= order.rests
+    if order.role == r.EXIT:
+        account.resting_exits -= order.rests
     if order.role == r.ENTRY:
         b.pairs[order.pair].entry = r.NONE
         account.entries -= 1

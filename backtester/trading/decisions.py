@@ -150,6 +150,8 @@ def set_levels(b: Book, order: Any, signal: Any) -> None:
     order.type = r.LIMIT if np.isnan(order.stop) else r.STOP if np.isnan(order.limit) else r.STOP_LIMIT
     order.rests = 1
     b.account[0].resting += 1
+    if order.role == r.EXIT:
+        b.account[0].resting_exits += 1
 
 
 @compiled

@@ -140,6 +140,7 @@ def book(events: Events, carry: Carry, rules: Records, slots: int, sessions: int
         ("entries", entries),
         ("exits", (pairs["exit"] != records.NONE).sum()),
         ("resting", carry.orders["rests"].sum()),
+        ("resting_exits", carry.orders["rests"][carry.orders["role"] == records.EXIT].sum()),
         ("next_order", carry.next_order),
         ("next_trade", carry.next_trade),
         ("orders", live),

@@ -56,9 +56,9 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
         s, stop, target = pair.symbol, pair.stop_level, pair.target_level
         first = pair.direction * m.open[s, t]
         worst, best = turned(pair.direction, m.low[s, t], m.high[s, t])
-        hit, reached = worst <= stop, best > target or (rules.touch and best == target)
-        if not (hit or reached or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
+        if not (worst <= stop or best >= target or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
             continue
+        hit, reached = worst <= stop, best > target or (rules.touch and best == target)
         row, level, flags = r.NONE, first, r.AMBIGUOUS if hit and reached else r.NO_FLAGS
         if first <= stop:
             row, flags = pair.stop, r.NO_FLAGS
@@ -137,11 +137,10 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     charge_borrow(m, b, t)
                 if at == r.AT_OPEN:
                     fill_waiting(m, b, t, at)
-                if account.resting > 0:
-                    look_at_open(m, b, t)
+                near = look_at_open(m, b, t) if account.resting > 0 else 0
                 if account.guarded > 0:
                     look_inside(m, b, t)
-                if account.resting > 0:
+                if near > 0:
                     look_in_bar(m, b, t)
                 if at == r.AT_CLOSE:
                     fill_waiting(m, b, t, at)

@@ -72,28 +72,28 @@ RULES = _record(
 currency; timed: positions are held no longer than max_hold_bars slots or max_hold_us."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded trailing entries exits resting next_order next_trade orders fills trades equity active gone "
-    "day error pair stamp"
+    "cash marks gross positions shorts guarded trailing entries exits resting resting_exits next_order next_trade orders fills trades "
+    "equity active gone day error pair stamp"
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
-a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders; resting: those of them that wait
-for a price; orders to active: rows in use; gone: pairs may have left the active list; day: the session before the chunk; error and
-pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders; resting and resting_exits: those of
+them that wait for a price, and how many of these are exits; orders to active: rows in use; gone: pairs may have left the active list;
+day: the session before the chunk; error and pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
-    "symbol direction mark value fee borrow income slot ts start at_close freed trade stop target entry exit listed",
-    "quantity price low high stop_level target_level trailing_stop trailing_amount last",
+    "value fee borrow income ts start freed trade listed slot stop target entry exit symbol direction mark at_close",
+    "quantity low high stop_level target_level last price trailing_stop trailing_amount",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
 far; income: dividends so far, below 0 where they were paid; ts: the open of the entry's slot; start: from when it is held; at_close:
 the slot at whose close it was entered, or NONE; freed: the end of the slot in which the last position was closed; stop, target,
 entry, exit: rows of its orders, or NONE; low and high: prices seen; stop_level and target_level: times the direction, so that a short
 is looked at like a long; trailing_stop and trailing_amount: how far behind the price the stop follows, or NaN; last: the last close;
-listed: the pair stands in the active list."""
+listed: the pair stands in the active list. What is looked at in every bar stands side by side."""
 
 ORDER = _record(
-    "id pair side type role rests looked triggered status reason ts day slot decision value fee",
-    "quantity lots limit stop seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
+    "id status reason ts day slot decision value fee pair side type role rests looked triggered",
+    "limit stop quantity lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
 )
 """One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
 stop; slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost;

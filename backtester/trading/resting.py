@@ -30,6 +30,14 @@ def beyond(rules: Any, price: float, limit: float) -> bool:
 
 
 @compiled
+def none_rests(b: Book, role: int) -> bool:
+    """Whether no order of a role waits for a price."""
+    account = b.account[0]
+    none: bool = (account.resting_exits if role == r.EXIT else account.resting - account.resting_exits) == 0
+    return none
+
+
+@compiled
 def looks(m: Tape, b: Book, pair: Any, role: int, t: int) -> int:
     """The row of the pair's resting order in that role, if it may look at the bar; else NONE."""
     row: int = pair.exit if role == r.EXIT else pair.entry
@@ -39,34 +47,44 @@ def looks(m: Tape, b: Book, pair: Any, role: int, t: int) -> int:
 
 
 @compiled
-def look_at_open(m: Tape, b: Book, t: int) -> None:
-    """Step 1: resting orders that the open itself fills."""
+def look_at_open(m: Tape, b: Book, t: int) -> int:
+    """Step 1: resting orders that the open itself fills. How many others the rest of the bar might fill."""
+    near = 0
     for role in (r.EXIT, r.ENTRY):
+        if none_rests(b, role):
+            continue
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
             row = looks(m, b, pair, role, t)
             if row == r.NONE:
                 continue
-            order, first = b.orders[row], m.open[pair.symbol, t]
+            order, s = b.orders[row], pair.symbol
+            first, stop, limit = order.side * m.open[s, t], order.side * order.stop, order.side * order.limit
             order.looked = m.slots[t].number
-            if order.type != r.LIMIT and order.side * first >= order.side * order.stop:
+            if order.type != r.LIMIT and first >= stop:
                 order.triggered = 1
             if order.type == r.STOP:
                 fills = order.triggered != 0
             else:
-                fills = (order.type == r.LIMIT or order.triggered != 0) and beyond(b.rules[0], order.side * first, order.side * order.limit)
+                fills = (order.type == r.LIMIT or order.triggered != 0) and beyond(b.rules[0], first, limit)
+            low, high = turned(order.side, m.low[s, t], m.high[s, t])
             if fills:
-                fill_resting(m, b, row, t, first)
+                fill_resting(m, b, row, t, m.open[s, t])
+            elif low <= limit or high >= stop:
+                near += 1
+    return near
 
 
 @compiled
 def look_in_bar(m: Tape, b: Book, t: int) -> None:
     """Step 2: resting orders that the rest of the bar fills; an entry whose pair was held at the open does not look."""
     for role in (r.EXIT, r.ENTRY):
+        if none_rests(b, role):
+            continue
         for i in range(b.account[0].active):
             number = b.active[i]
             pair = b.pairs[number]
-            row = looks(m, b, pair, role, t)
+            row = pair.exit if role == r.EXIT else pair.entry
             if row == r.NONE or b.orders[row].looked != m.slots[t].number:
                 continue
             kind, level = b.orders[row].type, level_in_bar(m, b, row, t)
