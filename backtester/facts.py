@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from backtester import schema
 from backtester.columns import Sessions
 from backtester.market import sessions as calendars
+from backtester.outcome.digests import table_digest
 from backtester.outcome.manifest import Facts
 from backtester.planning import Setup
 from backtester.reach import Trader
@@ -131,5 +133,6 @@ def _policies(setup: Setup) -> dict[str, Any]:
         "annualization": setup.sessions.per_year,
         "min_completeness": setup.needs.settings.min_completeness,
         "quality": setup.needs.look,
+        "actions": table_digest(schema.CORPORATE_ACTIONS, [setup.acting]) if len(setup.acting) else None,
         "historical_quality": setup.config.session_data_config.historical.enable_quality,
     }

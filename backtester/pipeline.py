@@ -45,8 +45,9 @@ from backtester.recording import Ready, Tally
 from backtester.signalling import Stopped, calls, signals
 from backtester.signals import calling
 from backtester.trading import ledger
+from backtester.trading.adjustments import joined, trade_through
 from backtester.trading.costs import fee_of, micro
-from backtester.trading.execution import Carry, Events, Market, finish, trade
+from backtester.trading.execution import Carry, Events, Market, finish
 from backtester.trading.ladder import Ladder
 
 __all__ = ["Plan", "Progress", "plan", "run"]
@@ -124,9 +125,10 @@ def trade_days(made: Setup, prepared: Prepared, at: int, state: State, call: cal
     events, stopped = signals(made, prepared, at, state.stopped, call)
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
-    config = made.config
-    outcome, carry = trade(_market(made, prepared), events, state.carry, config.execution, config.trading_config, config.account)
-    tables = ledger.tables(outcome)
+    config, actions = made.config, made.acting
+    market = _market(made, prepared)
+    outcomes, carry = trade_through(market, events, state.carry, config.execution, config.trading_config, config.account, actions)
+    tables = joined([ledger.tables(outcome) for outcome in outcomes])
     return tables, events, State(carry, tuple(stopped))
 
 
@@ -168,7 +170,7 @@ def _ladder(made: Setup) -> Ladder | None:
     config = made.config
     if not config.execution.cost_ladder:
         return None
-    return Ladder(config.execution, config.trading_config, config.account, len(made.names), len(made.symbols))
+    return Ladder(config.execution, config.trading_config, config.account, made.acting, len(made.names), len(made.symbols))
 
 
 def _preparer(made: Setup) -> Callable[[Loaded], Ready]:

@@ -74,6 +74,14 @@ class Setup:
         return tuple(trader.entry.name for trader in self.traders)
 
     @property
+    def acting(self) -> pl.DataFrame:
+        """The splits and dividends that change positions: those whose ex-date is after the run's first session; none where ignored."""
+        if self.config.execution.actions == "ignore":
+            return self.needs.actions.clear()
+        first, last = self.sessions.label[0], self.sessions.label[-1]
+        return self.needs.actions.filter((pl.col("ex_date") > day_of(first)) & (pl.col("ex_date") <= day_of(last)))
+
+    @property
     def prefetch_days(self) -> int:
         """Sessions of the largest part."""
         return max(len(part.sessions) for part in self.parts)
@@ -129,7 +137,7 @@ def setup(config: Config) -> Setup:
         *doubts,
         *partial,
         *empty,
-        *_not_applied(actions, parts),
+        *_of_actions(actions, parts, config),
         *_too_short(lake, required.base, span, start, back),
     )
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
@@ -311,15 +319,19 @@ def _without_bars(lake: Lake, base: str, days: Sessions) -> Iterator[str]:
                f"the first with bars is {first}, the last {last}")  # fmt: skip
 
 
-def _not_applied(actions: pl.DataFrame, parts: Sequence[Part]) -> Iterator[str]:
-    """A sentence where actions fall into the run or the history it reads: what was a price or a position is another after one."""
+def _of_actions(actions: pl.DataFrame, parts: Sequence[Part], config: Config) -> Iterator[str]:
+    """A sentence where actions fall into the run or the history it reads, and what becomes of them."""
     first, last = parts[0].sessions.label[0], parts[-1].sessions.label[-1]
     inside = actions.filter((pl.col("ex_date") > day_of(first)) & (pl.col("ex_date") <= day_of(last)))
     inside = inside.sort("kind", "ex_date", "symbol", descending=[True, False, False])
     if len(inside):
         row, more = inside.row(0, named=True), f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
-        yield (f"the lake knows a {row['kind']} of {row['symbol']} on {row['ex_date']} ({row['value']:g}){more}; "
-               "runs do not adjust prices, positions or cash for them")  # fmt: skip
+        known = f"the lake knows a {row['kind']} of {row['symbol']} on {row['ex_date']} ({row['value']:g}){more}"
+        if config.execution.actions == "apply":
+            yield (f"{known}: positions, orders and cash are adjusted, bars and history are as stored; "
+                   "where the bars are adjusted already, set execution.actions to ignore")  # fmt: skip
+        else:
+            yield f"{known}: ignored, as execution.actions says"
 
 
 def _partial(derived: Sequence[str], base: str, days: Sessions) -> Iterator[str]:

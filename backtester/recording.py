@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from backtester import schema
 from backtester.columns import Floats
 from backtester.digesting import digest_rows
 from backtester.keeping import kept
+from backtester.market.actions import splits_at
 from backtester.market.findings import GRAVE
 from backtester.market.prepare import Prepared
 from backtester.outcome.metrics import Score
@@ -92,7 +94,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Buy and hold of all symbols in equal parts, from each one's first close to its last; cash before the first."""
+    """Buy and hold of all symbols in equal parts, from each one's first close to its last; cash before the first.
+
+    first is in shares of the last session: splits divide it.
+    """
 
     first: Floats
     last: Floats
@@ -103,11 +108,14 @@ class Benchmark:
         """Nothing seen yet."""
         return cls(np.full(symbols, np.nan), np.full(symbols, np.nan), (1.0,))
 
-    def after(self, prepared: Prepared) -> Benchmark:
-        """With the sessions of one more part."""
+    def after(self, prepared: Prepared, splits: Sequence[tuple[int, int, float]] = ()) -> Benchmark:
+        """With the sessions of one more part; splits are (session of the part, symbol, new shares for one old)."""
         close, offset = prepared.grid.close, prepared.grid.clock.offset
         first, last, worth = self.first.copy(), self.last.copy(), list(self.worth)
-        for low, high in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True):
+        for session, (low, high) in enumerate(pairwise(offset.tolist())):
+            for at, symbol, value in splits:
+                if at == session:
+                    first[symbol], last[symbol] = first[symbol] / value, last[symbol] / value
             day = close[:, low:high]
             real = ~np.isnan(day)
             some = np.flatnonzero(real.any(axis=1))
@@ -132,13 +140,15 @@ class Record:
         self._setup, self._folder, self._score, self._tally = setup, folder, score, tally
         self._equity = cash
         self.benchmark = Benchmark.start(len(setup.symbols))
+        self._splits = splits_at(setup.acting, setup.sessions.label, setup.symbols)
 
     def write(self, ready: Ready, tables: dict[str, pl.DataFrame], events: Events, at: int, process: float) -> None:
         """Everything of one part's sessions; `process` are the seconds that its trading took."""
         prepared, loading = ready.prepared, ready.seconds
         begun = time.perf_counter()
         self._tally.add_prepared(prepared, self._setup.needs.base)
-        self.benchmark = self.benchmark.after(prepared)
+        splits = [(session - at, symbol, value) for session, symbol, value in self._splits]
+        self.benchmark = self.benchmark.after(prepared, splits)
         self._tally.signals += len(events.t)
         digests = digest_rows(prepared, ready.digests, events)
         seconds = dict(prepared.seconds) | {"load": loading, "process": process, "end": time.perf_counter() - begun}

@@ -138,24 +138,34 @@ def test_a_limit_of_memory_that_is_too_low_is_said_before_anything_is_read(simul
         plan(load(asked))
 
 
-def test_actions_that_fall_into_a_run_are_a_warning_and_explain_their_jump(tmp_path: Path) -> None:
-    """BBB's price is cut to a third on 2024-11-26, where the lake knows of a 3:1 split; runs do not adjust for it yet."""
+def test_actions_that_fall_into_a_run_are_applied_and_explain_their_jump(tmp_path: Path) -> None:
+    """BBB's price is cut to a third on 2024-11-26, where the lake knows of a 3:1 split: what was bought before is held threefold."""
     lake = tmp_path / "lake"
     days = [f"2024-11-{day}" for day in (22, 25, 26, 27)]
     stored(lake, [(day, f"{hour}:00", "BBB", 90.0 if day < "2024-11-26" else 30.0) for day in days for hour in (15, 16, 17)])
     wish = {"backtest_config.start_date": "2024-11-25", "backtest_config.end_date": "2024-11-27", "session_data_config.symbols": ["BBB"]}
-    settings = load(config(lake, {**wish, "strategies": sma("1m", 4), "trading_config.min_quality": 0}))
-    bare = run(settings, tmp_path / "bare")
+    settings = config(lake, {**wish, "strategies": strategy("buy_and_hold"), "trading_config.min_quality": 0})
+    bare = run(load(settings), tmp_path / "bare")
     assert bare.table("findings").filter(kind="unadjusted_split").height == 1
     assert bare.manifest["data"]["actions"] is None
     rows = [("BBB", dt.date(2024, 11, 26), "split", 3.0, "test", ""), ("BBB", dt.date(2024, 11, 27), "dividend", 1.0, "test", "")]
     add_actions(lake, pl.DataFrame(rows, schema=ROWS, orient="row"), "XNYS")
-    assert "the lake knows a split of BBB on 2024-11-26 (3) and 1 more; runs do not adjust" in " ".join(setup(settings).warnings)
-    known = run(settings, tmp_path / "known")
+    known = run(load(settings), tmp_path / "known")
+    assert "the lake knows a split of BBB on 2024-11-26 (3) and 1 more: positions, orders and cash" in " ".join(
+        known.manifest["execution"]["warnings"]
+    )
     assert known.table("findings").filter(kind="unadjusted_split").height == 0
     assert known.manifest["data"]["actions"]["sha256"] == Lake.open(lake).actions["sha256"]  # type: ignore[index]
+    held = known.table("trades").row(0, named=True)
+    assert (held["quantity"], held["entry_price"], held["dividends"], held["pnl"]) == (300.0, 30.0, 300.0, 300.0)
+    benchmark = known.metrics["benchmark"]["total_return"], bare.metrics["benchmark"]["total_return"]
+    assert benchmark == pytest.approx((0.0, -2 / 3))  # a third of the price, three times the shares
+    assert known.manifest["identity"]["result_key"] != bare.manifest["identity"]["result_key"]
+    settings["execution"] = {"actions": "ignore"}
+    ignored = run(load(settings), tmp_path / "ignored")
+    assert "(3) and 1 more: ignored" in " ".join(ignored.manifest["execution"]["warnings"])
     for name in ("fills", "equity", "trades", "decisions"):
-        assert known.table(name).equals(bare.table(name)), name
+        assert ignored.table(name).equals(bare.table(name)), name
 
 
 def test_actions_of_other_symbols_and_days_leave_the_result_key_alone(tmp_path: Path) -> None:
@@ -183,7 +193,7 @@ def test_only_actions_of_sessions_that_are_read_are_a_warning(tmp_path: Path) ->
         for wanted in (strategy("buy_and_hold"), sma("1m", 3), sma("1m", 391))
     ]
     assert said[0] == []
-    assert [sentence.split(";")[0] for sentence in (*said[1], *said[2])] == [
+    assert [sentence.split(": ")[0] for sentence in (*said[1], *said[2])] == [
         "the lake knows a dividend of BBB on 2024-11-25 (1)",
         "the lake knows a dividend of BBB on 2024-11-22 (1) and 1 more",
     ]

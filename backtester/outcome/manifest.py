@@ -33,7 +33,8 @@ class Facts:
     config      the resolved config, without secrets; config_digest is that of all in it that can influence a result
     strategies  one mapping each: name, use, params, lookback, inputs, sources [{path, sha256}], seed
     files       one mapping each: kind, interval, session, path (in the lake), bytes, rows, first_ts, last_ts, sha256
-    actions     the lake's file of splits and dividends: path, rows, bytes, sha256; None where it has none. Recorded only
+    actions     the lake's file of splits and dividends: path, rows, bytes, sha256; None where it has none. Recorded only:
+                what acts on the run is in policies.actions, a digest of those rows
     streams     one mapping each: stream, mark (STREAMED, GENERATED, IGNORED), reason
     calendar    name, timezone, version, digest, sessions_per_year, rows [[session, open, close], ...]
     execution   prefetch_days, threads, chunks, peaks: recorded only

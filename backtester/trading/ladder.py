@@ -12,9 +12,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from backtester.trading.adjustments import trade_through
 from backtester.trading.costs import CommissionSettings, micro
-from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Columns
 
@@ -22,8 +24,16 @@ from backtester.trading.rows import Columns
 class Ladder:
     """One account for each multiple of the costs, all trading the same signals."""
 
-    def __init__(self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: int, symbols: int) -> None:
-        self._risk, self._account = risk, account
+    def __init__(
+        self,
+        execution: ExecutionSettings,
+        risk: RiskSettings,
+        account: AccountSettings,
+        actions: pl.DataFrame,
+        strategies: int,
+        symbols: int,
+    ) -> None:
+        self._risk, self._account, self._actions = risk, account, actions
         self._rungs = [
             _Rung(scale, scaled(execution, scale), Carry.start(micro(account.cash), strategies, symbols)) for scale in execution.cost_ladder
         ]
@@ -31,8 +41,9 @@ class Ladder:
     def add(self, market: Market, events: Events) -> None:
         """Trade one more part on every rung."""
         for rung in self._rungs:
-            outcome, rung.carry = trade(market, events, rung.carry, rung.execution, self._risk, self._account)
-            rung.count(outcome.fills, outcome.trades)
+            outcomes, rung.carry = trade_through(market, events, rung.carry, rung.execution, self._risk, self._account, self._actions)
+            for outcome in outcomes:
+                rung.count(outcome.fills, outcome.trades)
 
     def figures(self) -> dict[str, Any]:
         """`rungs`: cost multiple, final_equity, net_profit, fees, slippage (currency), trades closed; `break_even`: see there."""

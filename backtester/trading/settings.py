@@ -22,8 +22,9 @@ class SizingSettings(Settings):
 
 class ExecutionSettings(Settings):
     """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; tick is the
-    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; cost_ladder: multiples of all costs at
-    which the same signals are traded once more, for the figures `costs` of metrics.json.
+    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; actions: what becomes of the lake's splits
+    and dividends; cost_ladder: multiples of all costs at which the same signals are traded once more, for the figures `costs` of
+    metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
@@ -45,6 +46,7 @@ class ExecutionSettings(Settings):
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
     borrow_bps: float = Field(default=0.0, ge=0.0)
+    actions: Literal["apply", "ignore"] = "apply"
     cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)
 
     @model_validator(mode="after")

@@ -1,0 +1,150 @@
+"""Adjustments: splits and dividends change positions and orders at the start of a session.
+
+Place in the flow: `pipeline` trades a part of a run through here where actions fall into it; the part is cut at the sessions on
+which one acts, and the account is adjusted between the pieces. The rules are those of docs/execution.md. Never trades itself,
+never changes a bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtester.schema import ACTION_KINDS
+from backtester.trading import records as r
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
+from backtester.trading.records import Records
+from backtester.trading.risk import RiskSettings
+from backtester.trading.rows import Outcome
+
+SPLIT, DIVIDEND = ACTION_KINDS
+GRIDS = ("open", "high", "low", "close", "volume", "bid_open", "bid_close", "ask_open", "ask_close")
+PAIR_PRICES = ("price", "low", "high", "stop_level", "target_level", "trailing_amount", "last")
+ORDER_PRICES = ("limit", "stop", "seen", "stop_price", "target_price", "trailing_amount")
+"""Prices of a position and of an order, which a split divides."""
+SLACK = 1e-9
+"""What counts as a whole lot too, as for sizes; less than this part of a lot is no fraction."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """One action on one session of a chunk: places of session and symbol, what it is, new shares for one or cash a share."""
+
+    session: int
+    symbol: int
+    kind: str
+    value: float
+
+
+def acts_of(actions: pl.DataFrame, market: Market, carry: Carry) -> list[Act]:
+    """The actions (rows of the table `actions`) that act in a chunk, in the order in which they do.
+
+    An action acts on the first session of the run on or after its ex-date; none acts on the run's first session.
+    """
+    places = {symbol: place for place, symbol in enumerate(market.symbols)}
+    labels = market.labels.astype("datetime64[D]")
+    known = actions.filter(pl.col("symbol").is_in(list(places))).sort("ex_date", pl.col("kind") != SPLIT, "symbol")
+    days = known["ex_date"].to_numpy().astype("datetime64[D]")
+    found = []
+    for day, at, row in zip(days, np.searchsorted(labels, days).tolist(), known.iter_rows(named=True), strict=True):
+        acted = carry.day == r.NONE or day.astype(np.int64) <= carry.day if at == 0 else False
+        if at < len(labels) and not acted:
+            found.append(Act(at, places[row["symbol"]], row["kind"], row["value"]))
+    return sorted(found, key=lambda act: act.session)
+
+
+def trade_through(
+    market: Market,
+    events: Events,
+    carry: Carry,
+    execution: ExecutionSettings,
+    risk: RiskSettings,
+    account: AccountSettings,
+    actions: pl.DataFrame,
+) -> tuple[list[Outcome], Carry]:
+    """Trade a chunk of whole sessions, adjusted where actions act: what came of each piece, in order, and what follows it."""
+    acts = acts_of(actions, market, carry)
+    cuts = sorted({0, *(act.session for act in acts), len(market.labels)})
+    outcomes = []
+    for first, stop in pairwise(cuts):
+        for act in acts:
+            if act.session == first:
+                carry = adjusted(carry, act, execution.lot)
+        piece, signals = (market, events) if (first, stop) == (0, len(market.labels)) else _piece(market, events, first, stop)
+        outcome, carry = trade(piece, signals, carry, execution, risk, account)
+        outcomes.append(outcome)
+    return outcomes, carry
+
+
+def adjusted(carry: Carry, act: Act, lot: float) -> Carry:
+    """The account after one action on one symbol."""
+    pairs, orders = carry.pairs.copy(), carry.orders.copy()
+    held = np.flatnonzero((pairs["symbol"] == act.symbol) & (pairs["quantity"] != 0.0))
+    if act.kind == SPLIT:
+        paid = _split(pairs, orders, np.flatnonzero(pairs["symbol"] == act.symbol), held, act.value, lot)
+    else:
+        paid = np.rint(pairs["quantity"][held] * act.value * 1e6).astype(np.int64)
+    income = pairs["direction"][held] * paid
+    pairs["income"][held] += income
+    signed = pairs["direction"] * pairs["mark"]
+    marks = int(signed[pairs["quantity"] != 0.0].sum())
+    for records in (pairs, orders):
+        records.setflags(write=False)
+    return replace(carry, pairs=pairs, orders=orders, cash=carry.cash + int(income.sum()), marks=marks)
+
+
+def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArray[np.int64], ratio: float, lot: float) -> NDArray[np.int64]:
+    """Positions and orders of a symbol at `ratio` new shares for one old; cash in lieu of the fractions of a lot, for each position."""
+    for name in PAIR_PRICES:
+        pairs[name][own] /= ratio
+    exact = pairs["quantity"][held] * ratio
+    whole = np.floor(exact / lot + SLACK) * lot
+    whole = np.where(whole > 0.0, whole, exact)
+    rest = np.where(exact - whole > SLACK * lot, exact - whole, 0.0)
+    pairs["quantity"][held] = whole
+    last = pairs["last"][held]
+    pairs["mark"][held] = np.rint(last * whole * 1e6).astype(np.int64)
+    _split_orders(pairs, orders, own, ratio, lot)
+    paid: NDArray[np.int64] = np.rint(last * rest * 1e6).astype(np.int64)
+    return paid
+
+
+def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio: float, lot: float) -> None:
+    """What waits of a symbol: exits and guards take the position's quantity, entries at least a lot."""
+    waits = np.isin(orders["pair"], own)
+    for name in ORDER_PRICES:
+        orders[name][waits] /= ratio
+    entry = waits & (orders["role"] == r.ENTRY)
+    lots = np.maximum(np.floor(orders["quantity"][entry] * ratio / lot + SLACK), 1.0)
+    orders["lots"][entry], orders["quantity"][entry] = lots, lots * lot
+    leaving = waits & ~entry
+    orders["quantity"][leaving] = pairs["quantity"][orders["pair"][leaving]]
+
+
+def _piece(market: Market, events: Events, first: int, stop: int) -> tuple[Market, Events]:
+    """The sessions first <= session < stop of a chunk, and their signals."""
+    begin, end = np.searchsorted(market.session, [first, stop]).tolist()
+    rows = slice(begin, end)
+    grids: dict[str, Any] = {name: values if values is None else values[:, rows] for name, values in _grids(market)}
+    piece = replace(
+        market, ts=market.ts[rows], end=market.end[rows], session=market.session[rows] - np.int32(first), labels=market.labels[first:stop],
+        session_open=market.session_open[first:stop], session_close=market.session_close[first:stop], **grids,
+    )  # fmt: skip
+    here = (events.t >= begin) & (events.t < end)
+    columns = {field.name: getattr(events, field.name)[here] for field in fields(events) if field.name != "tags"}
+    return piece, Events(**columns | {"t": columns["t"] - begin}, tags=events.tags)
+
+
+def _grids(market: Market) -> Iterator[tuple[str, Any]]:
+    return ((name, getattr(market, name)) for name in GRIDS)
+
+
+def joined(frames: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    """The tables of several pieces on end."""
+    return frames[0] if len(frames) == 1 else {name: pl.concat([frame[name] for frame in frames]) for name in frames[0]}
