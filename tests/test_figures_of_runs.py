@@ -92,7 +92,7 @@ def worth_of_the_benchmark(run: bt.Run) -> list[float]:
     for day in closes.values():
         first = {symbol: series[0] for symbol, series in day.items()} | first
         last |= {symbol: series[-1] for symbol, series in day.items()}
-        worth.append(statistics.fmean(last[symbol] / first[symbol] for symbol in first))
+        worth.append(statistics.fmean(last[symbol] / first[symbol] if symbol in first else 1.0 for symbol in run.metrics["by_symbol"]))
     return worth
 
 
