@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from backtester.market.action_changes import ROWS, add_actions
 from backtester.market.importers.table import Layout
 from backtester.market.imports import Request, import_files
 from backtester.market.simulate import Simulation, simulate
@@ -35,6 +37,16 @@ def lean_daily(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     root = tmp_path_factory.mktemp("lean_daily") / "lake"
     factors = shared_data / "lean_reference" / "factor_files" / "spy.csv"
     import_files(root, Request((shared_data / "lean_raw_zip" / "daily" / "spy.zip",), "lean", factors=factors))
+    return root
+
+
+@pytest.fixture(scope="session")
+def lean_aapl(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lean's own zips of AAPL around its 7:1 split of 2014-06-09, minute trades and quotes at raw prices, and the split."""
+    root = tmp_path_factory.mktemp("lean_aapl") / "lake"
+    import_files(root, Request((shared_data / "lean_raw_zip" / "minute" / "aapl",), "lean"))
+    split = [("AAPL", dt.date(2014, 6, 9), "split", 7.0, "lean", "")]
+    add_actions(root, pl.DataFrame(split, schema=ROWS, orient="row"), "XNYS")
     return root
 
 

@@ -79,6 +79,37 @@ def test_a_short_whose_stop_is_already_through_is_covered_at_the_next_open_as_in
     assert round(run.metrics["final_equity"], 2) == 99995.41
 
 
+@pytest.mark.parametrize(("action", "shares", "end_equity"), [("enter_long", 1, 100008.64), ("enter_short", 154, 98500.58)])
+def test_a_position_goes_through_apples_split_without_a_cent_lost(
+    lean_aapl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, shares: int, end_equity: float
+) -> None:
+    """Lean's split regression algorithms, with clean 7:1 arithmetic: bought or sold on the first bar, held through 2014-06-09."""
+    (tmp_path / "first.py").write_text(
+        "from backtester import Bars, Signals, Strategy\n"
+        "class First(Strategy):\n"
+        "    def signals(self, bars: Bars) -> Signals:\n"
+        f"        return Signals({action}=(bars.slot == 0) & (bars.session == bars.session.min()))\n"
+    )
+    changes = {
+        "session_data_config.symbols": ["AAPL"],
+        "backtest_config.start_date": "2014-06-05",
+        "backtest_config.end_date": "2014-06-09",
+        "strategies": strategy("first.py:First"),
+        "account": {"cash": 100000, "allow_short": True},
+        "execution": {
+            "fill": "same_close",
+            "price": "quote",
+            "sizing": {"type": "shares", "value": shares},
+            "commission": {"preset": "ibkr_fixed"},
+        },
+    }
+    monkeypatch.chdir(tmp_path)
+    run = bt.run(config(lean_aapl, changes), out=tmp_path / "run")
+    assert run.table("fills").select("quantity", "fee").rows() == [(float(shares), 1.0)]
+    assert run.table("trades")["quantity"].to_list() == [7.0 * shares]
+    assert round(run.metrics["final_equity"], 2) == end_equity
+
+
 CALLS = {"15:00": 127.14, "15:16": 127.16, "15:30": 127.20, "15:31": 127.16, "15:38": 127.16,
          "15:42": 127.26, "15:47": 127.34, "15:53": 127.37, "15:58": 127.40}  # fmt: skip
 """PyAlgoTrade, SPY 2011-01-03: the close stamp (UTC) of the bar on which a market order was sent -> the price at which it filled."""
