@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from backtester.outcome.run import Run
-from backtester.outcome.show_figures import figures, formatted, groups
+from backtester.outcome.show_figures import figures, formatted, groups, ladder
 from backtester.outcome.show_grid import SHOWN, clean, grid, of, row
 from backtester.schema import STALE_CLOSE, SYNTHETIC_QUOTE
 
@@ -27,7 +27,7 @@ def summary(run: Run) -> Group:
     parts: list[Any] = [Text(clean(line)) for line in head(run)]
     warnings = [str(warning) for warning in run.manifest["execution"].get("warnings", [])]
     parts += [Text(f"! {clean(line)}", style="yellow") for line in assumptions(run) + warnings]
-    for part in (*figures(run.metrics), *groups(run.metrics), _decisions(run), _sessions(run), *_data(run)):
+    for part in (*figures(run.metrics), *ladder(run.metrics), *groups(run.metrics), _decisions(run), _sessions(run), *_data(run)):
         parts += [Text(), part]
     return Group(*parts)
 

@@ -68,6 +68,17 @@ def groups(metrics: Mapping[str, Any]) -> list[Grid]:
     return [*grids, *([_table("by direction, weekday and hour of the entry", "entry", entries)] if entries else [])]
 
 
+def ladder(metrics: Mapping[str, Any]) -> list[Grid]:
+    """The run at multiples of its costs, where the config asked for them."""
+    if "costs" not in metrics:
+        return []
+    names, even = ("net_profit", "final_equity", "fees", "slippage", "trades"), metrics["costs"]["break_even"]
+    made = grid("all costs multiplied" + ("" if even is None else f"; nothing is left at {even:.2f}"), "costs", *names)
+    for rung in metrics["costs"]["rungs"]:
+        row(made, f"x {rung['costs']:g}", *(formatted(name, rung[name]) for name in names))
+    return [made]
+
+
 def formatted(name: str, figure: Any) -> str:
     """A figure as people read it; - where it has no meaning.
 

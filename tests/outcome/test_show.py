@@ -85,3 +85,16 @@ def test_a_run_without_the_later_figures_is_shown(finished: Run) -> None:
     text = printed(finished)
     assert "net_profit" in text
     assert "of the entry" not in text
+
+
+def test_the_cost_ladder_is_shown_where_there_is_one(finished: Run) -> None:
+    assert "multiplied" not in printed(finished)
+    rung = {"final_equity": 10_500.0, "net_profit": 500.0, "fees": 10.0, "slippage": 2.5, "trades": 3}
+    rungs = [{"costs": 0.0, **rung}, {"costs": 2.0, **rung, "net_profit": -100.0}]
+    finished.metrics["costs"] = {"rungs": rungs, "break_even": 1.6667}
+    text = printed(finished)
+    assert "all costs multiplied; nothing is left at 1.67" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("x ")] == [
+        ["x", "0", "500.00", "10,500.00", "10.00", "2.50", "3"],
+        ["x", "2", "-100.00", "10,500.00", "10.00", "2.50", "3"],
+    ]
