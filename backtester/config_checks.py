@@ -65,10 +65,12 @@ def _symbols(document: Document) -> Iterator[Fault]:
 def _sizing(document: Document) -> Iterator[Fault]:
     """What a size means, and so what it may be, depends on its type."""
     sizing = value_at(document, "execution", "sizing")
-    value = value_at(sizing, "value")
-    if value_at(sizing, "type") == "equity_fraction" and type(value) in (int, float) and value > 1:
+    kind, value, leverage = value_at(sizing, "type"), value_at(sizing, "value"), value_at(document, "account", "leverage")
+    most = leverage if kind == "equity_fraction" and type(leverage) in (int, float) else 1
+    if kind in ("equity_fraction", "risk_fraction") and type(value) in (int, float) and value > most:
         hint = f"a fraction: 0.95 is 95 %, {value:g} would be {value * 100:g} %"
-        yield Fault(("execution", "sizing", "value"), "more than the whole equity", value, "above 0, at most 1", hint)
+        what = "more than the whole equity" if most == 1 else "more than the equity times the leverage"
+        yield Fault(("execution", "sizing", "value"), what, value, f"above 0, at most {most:g}", hint)
 
 
 def _indicators(document: Document) -> Iterator[Fault]:

@@ -50,6 +50,7 @@ REASONS = (
     "no_bar_to_fill",
     "expired",
     "cooldown",
+    "no_stop",
 )
 
 

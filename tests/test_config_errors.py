@@ -108,6 +108,10 @@ def test_cfg_18_a_figure_in_the_wrong_unit_is_told_its_unit(override: str, place
 def test_cfg_18_more_than_the_whole_equity_is_told_its_unit() -> None:
     found = problems("execution.sizing.type=equity_fraction", "execution.sizing.value=95")
     assert "0.95 is 95 %" in found["/execution/sizing/value"]
+    found = problems("execution.sizing.type=risk_fraction", "execution.sizing.value=2")
+    assert "at most 1" in found["/execution/sizing/value"]
+    found = problems("execution.sizing.type=equity_fraction", "execution.sizing.value=2.5", "account.leverage=2.0")
+    assert "at most 2" in found["/execution/sizing/value"]
 
 
 def test_a_quality_given_as_a_fraction_is_warned_of() -> None:

@@ -45,16 +45,37 @@ def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
 
 
 @compiled
-def wanted_lots(b: Book, price: float, size: float) -> float:
-    """Check 10: whole lots by the signal's own size or by the config's sizing."""
-    rules, account = b.rules[0], b.account[0]
+def risked(b: Book, signal: Any, direction: int) -> float:
+    """How far the nearer of a position's stops, fixed and trailing, will be from the price seen; NaN where it gets none."""
+    rules, price, fixed = b.rules[0], signal.price, signal.stop_price
+    if np.isnan(fixed):
+        fixed = price * (1.0 - direction * (rules.stop_loss if np.isnan(signal.stop_loss) else signal.stop_loss))
+    fraction, amount = signal.trailing_stop, signal.trailing_amount
+    if np.isnan(fraction) and np.isnan(amount):
+        fraction, amount = rules.trailing_stop, rules.trailing_amount
+    following = price * (1.0 - direction * fraction) if np.isnan(amount) else price - direction * amount
+    near: float = abs(price - fixed)
+    far: float = abs(price - following)
+    if np.isnan(near):
+        return far
+    return near if np.isnan(far) else min(near, far)
+
+
+@compiled
+def wanted_lots(b: Book, signal: Any, direction: int) -> float:
+    """Check 10: whole lots by the signal's own size or by the config's sizing; NaN where that needs a stop and there is none."""
+    rules, account, price, size = b.rules[0], b.account[0], signal.price, signal.size
     if rules.sizing == r.SHARES or not np.isnan(size):
         lots: float = np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9)
         return min(lots, MOST_LOTS)
     if rules.sizing == r.NOTIONAL:
         return most_lots(b, price, rules.notional, r.VALUE, MOST_LOTS)
-    limit = booked(max(rules.size * (account.cash + account.marks), -1.0))
-    return most_lots(b, price, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
+    limit, measure = booked(max(rules.size * (account.cash + account.marks), -1.0)), r.VALUE_AND_FEE
+    if rules.sizing == r.RISK_FRACTION:
+        price, measure = risked(b, signal, direction), r.VALUE
+        if not price > 0.0:
+            return np.nan
+    return most_lots(b, price, limit, measure, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
@@ -84,13 +105,15 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
 
 
 @compiled
-def size_entry(b: Book, number: int, price: float, size: float) -> tuple[int, float, int]:
+def size_entry(b: Book, signal: Any, direction: int) -> tuple[int, float, int]:
     """Checks 10 to 14 of an entry: the reason, the lots, the flags."""
-    rules, flags = b.rules[0], r.NO_FLAGS
+    rules, number, price, flags = b.rules[0], signal.pair, signal.price, r.NO_FLAGS
     if not price > 0.0:
         stop_run(b, r.BAD_PRICE, number)
         return why.BELOW_LOT, 0.0, flags
-    lots = wanted_lots(b, price, size)
+    lots = wanted_lots(b, signal, direction)
+    if np.isnan(lots):
+        return why.NO_STOP, 0.0, flags
     if lots >= 1.0 and value_of(price, lots * rules.lot) > rules.max_per_trade:
         lots, flags = most_lots(b, price, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
     if not lots >= 1.0:
@@ -109,7 +132,7 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     if role == r.ENTRY:
         reason = entry_reason(m, b, signal, t)
         if reason == why.APPROVED:
-            reason, lots, flags = size_entry(b, signal.pair, signal.price, signal.size)
+            reason, lots, flags = size_entry(b, signal, direction)
             quantity = lots * b.rules[0].lot
     elif pair.quantity != 0.0 and pair.exit == r.NONE and pair.direction == direction:
         reason, quantity = why.APPROVED, pair.quantity

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 
 FILLS = ("next_open", "next_close", "same_close")
-SIZINGS = ("shares", "notional", "equity_fraction")
+SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES)

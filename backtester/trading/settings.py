@@ -14,9 +14,11 @@ from backtester.trading.costs import CommissionSettings, SlippageSettings
 
 
 class SizingSettings(Settings):
-    """How much an entry buys, at the price seen: whole lots of `value` shares, currency units, or fraction of equity."""
+    """How much an entry buys, at the price seen: whole lots of `value` shares, currency units, or fraction of equity; or as many lots as
+    lose that fraction of equity between the price seen and the position's stop.
+    """
 
-    type: Literal["shares", "notional", "equity_fraction"] = "shares"
+    type: Literal["shares", "notional", "equity_fraction", "risk_fraction"] = "shares"
     value: float = Field(default=100.0, gt=0.0)
 
 
