@@ -172,6 +172,9 @@ def test_what_still_waits_at_the_end_of_the_run_is_open():
         ("below_lot", buy(0, size=0.99), {}),
         ("approved", buy(0, size=0.99), {"lot": 0.01}),
         ("below_lot", buy(0), {"sizing": "notional", "value": 99.99}),
+        ("no_stop", buy(0), {"sizing": "risk_fraction", "value": 0.01}),
+        ("no_stop", buy(0, stop_price=100.0), {"sizing": "risk_fraction", "value": 0.01}),
+        ("approved", buy(0, size=5.0), {"sizing": "risk_fraction", "value": 0.01}),
         ("max_per_trade", buy(0), {"max_per_trade": 9999.0}),
         ("below_lot", buy(0), {"max_per_trade": 99.0}),
         ("max_per_symbol", buy(0), {"max_per_symbol": 9999.0}),
@@ -217,6 +220,14 @@ def test_equity_fraction_buys_the_most_lots_that_it_pays_with_the_fee():
     # 0.5 x 10,000 = 5,000; 49 x 100 + 49 = 4,949; 50 x 100 + 50 = 5,050
     result = simulate(scene([flat(100.0)] * 2, signals=[buy(0)], cash=10_000.0, sizing="equity_fraction", value=0.5, per_share=1.0))
     assert fills(result) == [(1, "market", 49.0, 100.0)]
+
+
+def test_a_size_by_risk_loses_the_fraction_of_equity_down_to_the_nearer_stop():
+    # 1 percent of 100,000 is 1,000: 200 shares at a distance of 5, 333 whole ones at 3
+    risk = {"sizing": "risk_fraction", "value": 0.01}
+    assert fills(simulate(scene([flat(100.0)] * 2, signals=[buy(0, stop_price=95.0)], **risk))) == [(1, "market", 200.0, 100.0)]
+    assert fills(simulate(scene([flat(100.0)] * 2, signals=[buy(0, stop_price=95.0, trailing_amount=3.0)], **risk)))[0][2] == 333.0
+    assert fills(simulate(scene([flat(100.0)] * 2, signals=[buy(0)], stop_loss=0.0625, **risk)))[0][2] == 160.0
 
 
 def test_the_cap_of_a_fee_wins_over_its_minimum():

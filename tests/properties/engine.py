@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from backtester.schema import TRADES
+from backtester.schema import CORPORATE_ACTIONS
+from backtester.table import frame
+from backtester.trading.adjustments import trade_through
 from backtester.trading.costs import CommissionSettings, SlippageSettings
-from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish, trade
+from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Columns, Outcome
@@ -24,11 +27,6 @@ from tests.simulator import money
 
 DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
-
-
-def given(settings: Any, **values: Any) -> dict[str, Any]:
-    """The values of which the settings have a field."""
-    return {name: value for name, value in values.items() if name in settings.model_fields}
 
 
 def execution_of(rules: Rules) -> ExecutionSettings:
@@ -40,15 +38,13 @@ def execution_of(rules: Rules) -> ExecutionSettings:
         sizing=SizingSettings(type=rules.sizing, value=rules.value),
         lot=rules.lot,
         commission=CommissionSettings(per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps),
-        slippage=SlippageSettings(
-            bps=rules.slippage_bps, **given(SlippageSettings, ticks=rules.slippage_ticks, spread=rules.slippage_spread)
-        ),
+        slippage=SlippageSettings(bps=rules.slippage_bps, ticks=rules.slippage_ticks, spread=rules.slippage_spread),
         time_in_force=rules.time_in_force,
         flat_at_close=rules.flat_at_close,
         no_entry_minutes=rules.no_entry_minutes,
         stop_loss=rules.stop_loss,
         take_profit=rules.take_profit,
-        **given(ExecutionSettings, **{name: getattr(rules, name) for name in plain}),
+        **{name: getattr(rules, name) for name in plain},
     )
 
 
@@ -61,7 +57,7 @@ def risk_of(rules: Rules) -> RiskSettings:
         max_open_positions=rules.max_open_positions,
         min_quality=rules.min_quality,
         min_confidence=rules.min_confidence,
-        **given(RiskSettings, cooldown_minutes=rules.cooldown_minutes),
+        cooldown_minutes=rules.cooldown_minutes,
     )
 
 
@@ -126,9 +122,17 @@ def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
     bounds, parts = [0, *cuts, len(scene.slots)], []
     for first, last in pairwise(bounds):
         market = market_of(scene, list(scene.slots[first:last]))
-        outcome, carry = trade(market, events_of(scene, first, last), carry, *settings)
-        parts.append(tables(outcome if last < len(scene.slots) else joined(outcome, finish(carry))))
+        outcomes, carry = trade_through(market, events_of(scene, first, last), carry, *settings, actions_of(scene))
+        outcomes += [finish(carry)] if last == len(scene.slots) else []
+        parts.append(tables(reduce(joined, outcomes)))
     return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def actions_of(scene: Scene) -> pl.DataFrame:
+    """The scene's corporate actions as a table."""
+    columns: dict[str, Any] = {name: [getattr(action, name) for action in scene.actions] for name in ("symbol", "kind", "value")}
+    days = np.array([action.day for action in scene.actions], dtype="datetime64[D]")
+    return frame(CORPORATE_ACTIONS, columns | {"ex_date": days, "source": [""] * len(days)})
 
 
 def joined(one: Outcome, other: Outcome) -> Outcome:
@@ -194,7 +198,7 @@ def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "entry_ts": scene.slots[row["entry"]].start, "entry_price": row["entry_price"],
         "exit_ts": None if row["is_open"] else scene.slots[row["exit"]].start, "exit_price": row["exit_price"],
         "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
-        "borrow": row["borrow"] / 1e6, **({"dividends": row["dividends"] / 1e6} if "dividends" in TRADES.names else {}),
+        "borrow": row["borrow"] / 1e6, "dividends": row["dividends"] / 1e6,
         "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
     }  # fmt: skip
 

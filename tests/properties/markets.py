@@ -28,10 +28,6 @@ ACTIONS = (*["enter_long"] * 5, *["enter_short"] * 5, *["exit_long"] * 3, *["exi
 LEAST = 4  # ticks of the lowest price, more than any slippage
 OPPOSITE = {"enter_long": "exit_short", "enter_short": "exit_long"}
 
-# Which rules are drawn: 1 both directions, 2 also orders that wait for a price, 3 also trailing stops, time stops and cooldowns,
-# 4 also slippage in ticks and parts of the spread, 5 also splits and dividends.
-STAGE = 3
-
 # `make test` repeats the same cases; BT_CASES=5000 looks for new ones, that many.
 MANY = int(os.environ.get("BT_CASES", "300"))
 FIRST_SEED = int.from_bytes(os.urandom(6), "little") if "BT_CASES" in os.environ else 0
@@ -141,9 +137,7 @@ def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, 
     if rests:
         ticks = (-9, -3, -2, -1, -1, 0, 1, 1, 2, 3, 9)
         levels |= {name: digits.pick(*[None] * 6, *(max(tick, around + n * tick) for n in ticks)) for name in ("limit", "entry_stop")}
-    if STAGE >= 3:
-        levels["trailing_stop"] = digits.pick(*[None] * 7, 0.01)
-        levels["trailing_amount"] = digits.pick(*[None] * 6, tick, 3 * tick)
+    levels |= {"trailing_stop": digits.pick(*[None] * 7, 0.01), "trailing_amount": digits.pick(*[None] * 6, tick, 3 * tick)}
     levels = {name: level for name, level in levels.items() if level is not None}
     return Signal(t, strategy, symbol, action, price, quality, confidence, size, **levels, tag=f"tag{code % 3}")
 
@@ -152,7 +146,7 @@ def wishes(
     source: Source, choice: Digits, slots: list[Slot], tick: float, strategies: tuple[str, ...], symbols: tuple[str, ...]
 ) -> list[Signal]:
     """Up to four signals a slot, in no particular order; some entries come with the exit of the other direction."""
-    density, rests = choice.pick(4, 7, 10, 13), choice.pick(False, True, True) and STAGE >= 2
+    density, rests = choice.pick(4, 7, 10, 13), choice.pick(False, True, True)
     signals = []
     for k, code in enumerate(codes(source, 4 * len(slots), 8)):
         digits = Digits(code)
@@ -198,7 +192,10 @@ def worse(choice: Digits, prices: str, tick: float) -> dict[str, Any]:
 def rules_of(choice: Digits, price: float, prices: str, tick: float) -> Rules:
     """Settings of every kind, at amounts that matter around the price."""
     one = choice.pick
-    sizes = {"shares": (10.0, 1.0, 30.0, 12.5), "notional": (10 * price, 3.3 * price, 2.2 * price), "equity_fraction": (1.0, 0.5, 0.1, 1.3)}
+    sizes = {
+        "shares": (10.0, 1.0, 30.0, 12.5), "notional": (10 * price, 3.3 * price, 2.2 * price), "equity_fraction": (1.0, 0.5, 0.1, 1.3),
+        "risk_fraction": (0.01, 0.001, 0.05),
+    }  # fmt: skip
     sizing = one(*sizes)
     fees = one(
         {}, {"per_share": 0.005, "minimum": 1.0, "cap_bps": 100.0}, {"fee_bps": 7.5}, {"per_share": 0.013, "fee_bps": 3.3, "minimum": 0.35}
@@ -218,8 +215,8 @@ def rules_of(choice: Digits, price: float, prices: str, tick: float) -> Rules:
         stop_loss=one(None, None, 0.01, 0.05),
         take_profit=one(None, None, 0.01, 0.06),
         **directions(choice),
-        **(patience(choice, tick) if STAGE >= 3 else {}),
-        **(worse(choice, prices, tick) if STAGE >= 4 else {}),
+        **patience(choice, tick),
+        **worse(choice, prices, tick),
     )
     mood = one("limited", "limited", "crowded", "crowded", "all in", "all in")
     if mood == "crowded":
@@ -259,7 +256,7 @@ def scene_of(source: Source) -> Scene:
     slots = clock_of(choice)
     fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
     signals = wishes(source, choice, slots, tick, strategies, symbols)
-    actions = actions_of(source, slots, symbols, first * tick) if STAGE >= 5 else []
+    actions = actions_of(source, slots, symbols, first * tick)
     return Scene(symbols, strategies, tuple(slots), tuple(signals), rules_of(choice, first * tick, prices, tick), tuple(actions))
 
 
@@ -324,7 +321,7 @@ def long_scene(seed: int) -> Scene:
             bar, _, before = bar_of(random.getrandbits(24), before, 0.25, holes, calm=False)
             slot.bars.update({symbol: bar} if bar else {})
     names = [(t, random.choice(STRATEGIES), random.choice(symbols)) for t in range(len(slots)) for _ in range(random.choice([0, 2, 5, 12]))]
-    signals = [signal_of(random.getrandbits(64), slots, 0.25, *name, rests=STAGE >= 2 and seed % 2 == 0) for name in names]
+    signals = [signal_of(random.getrandbits(64), slots, 0.25, *name, rests=seed % 2 == 0) for name in names]
     free = Rules(cash=1e6, fill=("next_open", "next_close", "same_close")[seed % 3], value=30.0, per_share=0.013, slippage_bps=1.0)
     free = replace(free, allow_short=seed > 0, leverage=(1.0, 1.0, 2.0, 4.0)[seed], borrow_bps=50.0 * seed)
     return Scene(symbols, STRATEGIES, tuple(slots), tuple(signals), replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1))

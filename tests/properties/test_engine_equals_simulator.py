@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.engine import cuts_of, expected, play, rows_of
-from tests.properties.markets import CASES, FEWER, MANY, STAGE, Source, edge_of, edges, long_scene, scene_of, scenes, seeded, seeds
+from tests.properties.markets import CASES, FEWER, MANY, Source, edge_of, edges, long_scene, scene_of, scenes, seeded, seeds
 from tests.scene import Scene
 from tests.simulator import simulate
 
@@ -103,8 +103,9 @@ RESTING = {
     "limit cancelled position_closed", "limit cancelled flat_at_close",
 }  # fmt: skip
 PATIENT = {
+    "enter_long no_stop", "enter_short no_stop",
     "enter_long cooldown", "enter_short cooldown", "long trailing", "short trailing", "long time_stop", "short time_stop", "time filled",
     "time expired expired", "time open no_bar_to_fill", "time cancelled position_closed", "trailing filled", "trailing open",
     "trailing cancelled oco", "trailing cancelled position_closed",
 }  # fmt: skip
-EVERY_WORD |= (RESTING if STAGE >= 2 else set()) | (PATIENT if STAGE >= 3 else set())
+EVERY_WORD |= RESTING | PATIENT

@@ -19,8 +19,8 @@ Tables = dict[str, pl.DataFrame]
 
 @cache
 def played(seed: int) -> tuple[Scene, Tables]:
-    """A random run and what came of it."""
-    scene = seeded(seed)
+    """A random run without corporate actions and what came of it."""
+    scene = replace(seeded(seed), actions=())
     return scene, play(scene)
 
 
@@ -113,6 +113,16 @@ def test_final_equity_is_the_cash_at_the_start_and_the_pnl_of_all_trades(scene: 
     for trade in rows_of(got["trades"]):
         assert trade["mae"] <= 0.0 <= trade["mfe"]
         assert "-0.0" not in (str(trade["mae"]), str(trade["mfe"]))
+
+
+def test_with_splits_and_dividends_too_final_equity_is_the_cash_at_the_start_and_the_pnl_of_all_trades():
+    """I-05, I-02: what actions pay is in the pnl, of positions closed and open."""
+    for seed in seeds(max(60, MANY // 5)):
+        scene = seeded(seed)
+        got = play(scene)
+        if len(got["equity"]):
+            pnl = sum(micro(pnl) for pnl in got["trades"]["pnl"])
+            assert micro(got["equity"]["equity"][-1]) == micro(scene.rules.cash) + pnl, f"seeded({seed})"
 
 
 @of_every_run
@@ -293,7 +303,7 @@ def test_a_higher_fee_never_raises_the_final_equity_of_the_same_trades(scene: Sc
 def test_a_stop_that_no_price_reaches_is_no_stop(scene: Scene, got: Tables):
     """I-37: and a target beyond all prices is no target."""
     none = {"stop_loss": None, "take_profit": None, "trailing_stop": None, "trailing_amount": None}
-    rules = replace(scene.rules, **none)
+    rules = replace(scene.rules, sizing="shares", value=10.0, **none)
     bare = [replace(s, stop_price=None, target_price=None, **none) for s in scene.signals]
     levels = {"enter_long": (1e-9, 1e9), "enter_short": (1e9, 1e-9)}
     far = [replace(s, **dict(zip(("stop_price", "target_price"), levels.get(s.action, (None, None)), strict=True))) for s in bare]

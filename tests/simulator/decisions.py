@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.scene import Order, Signal
 from tests.simulator.amounts import MOST_LOTS, fee_of, money, most_lots, value_of
-from tests.simulator.fills import Desk
+from tests.simulator.fills import Desk, trail_of
 
 
 class Decider(Desk):
@@ -100,6 +100,8 @@ class Decider(Desk):
     def sized(self, signal: Signal, price: float, row: dict[str, Any]) -> str:
         rules = self.rules
         lots = self.wanted_lots(signal, price)
+        if lots is None:
+            return "no_stop"
         if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * rules.lot) > money(rules.max_per_trade):
             lots, row["cut"] = most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.max_per_trade)), True
         if lots < 1:
@@ -117,14 +119,36 @@ class Decider(Desk):
             return "insufficient_cash"
         return "max_per_trade" if row["cut"] else "approved"
 
-    def wanted_lots(self, signal: Signal, price: float) -> int:
+    def wanted_lots(self, signal: Signal, price: float) -> int | None:
+        """Lots of the sizing; None where they depend on a stop and there is none."""
         rules = self.rules
         if signal.size is not None or rules.sizing == "shares":
             shares = rules.value if signal.size is None else signal.size
             return min(MOST_LOTS, int((shares / rules.lot + 1e-9) // 1))
         if rules.sizing == "notional":
             return most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.value))
-        limit = round(rules.value * self.equity())
+        limit, risk = round(rules.value * self.equity()), self.risk_of(signal, price)
+        if rules.sizing == "risk_fraction" and risk is None:
+            return None
         if limit <= 0:
             return 0
+        if risk is not None and rules.sizing == "risk_fraction":
+            return most_lots(rules.lot, lambda q: value_of(risk, q) <= limit)
         return most_lots(rules.lot, lambda q: value_of(price, q) + fee_of(rules, price, q) <= limit)
+
+    def risk_of(self, signal: Signal, price: float) -> float | None:
+        """How far the first stop of an entry would lie from the price seen; None where there is none or no distance."""
+        rules, d = self.rules, -1 if signal.action.endswith("short") else 1
+        loss = signal.stop_loss if signal.stop_loss is not None else rules.stop_loss
+        amount, part = trail_of(rules, signal)
+        levels = []
+        if signal.stop_price is not None:
+            levels.append(signal.stop_price)
+        elif loss is not None:
+            levels.append(price * (1.0 - d * loss))
+        if amount is not None:
+            levels.append(price - d * amount)
+        elif part is not None:
+            levels.append(price * (1.0 - d * part))
+        distance = min((abs(price - level) for level in levels), default=0.0)
+        return distance if distance > 0.0 else None

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scene import Order, Signal
+from tests.scene import Order, Rules, Signal
 from tests.simulator.account import Account, Position
 from tests.simulator.amounts import fee_of, most_lots, value_of
 
 UNSLIPPED = ("target", "limit", "stop_limit")
 EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
+
+
+def trail_of(rules: Rules, signal: Signal) -> tuple[float | None, float | None]:
+    """Amount and fraction of a trailing stop: the signal's, if it gives either, else the config's."""
+    if signal.trailing_amount is not None or signal.trailing_stop is not None:
+        return signal.trailing_amount, signal.trailing_stop
+    return rules.trailing_amount, rules.trailing_stop
 
 
 class Desk(Account):
@@ -81,9 +88,7 @@ class Desk(Account):
             stop = position.price * (1.0 - d * loss)
         if target is None and profit is not None:
             target = position.price * (1.0 + d * profit)
-        own = signal.trailing_stop is not None or signal.trailing_amount is not None
-        position.trail_by = signal.trailing_stop if own else rules.trailing_stop
-        position.trail_amount = signal.trailing_amount if own else rules.trailing_amount
+        position.trail_amount, position.trail_by = trail_of(rules, signal)
         if position.trail_by is not None or position.trail_amount is not None:
             stop, kind = self.tighter(position, self.trailed(position, position.price), stop), "trailing"
         ts = self.slots[t].end if position.at == "close" else self.slots[t].start
