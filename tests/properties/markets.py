@@ -268,7 +268,9 @@ def edge_of(source: Source) -> Scene:
     slots = [replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}) for slot in scene.slots]
     shorts, leverage = scene.rules.allow_short, one(1.0, 2.0, 4.0)
     signals = [Signal(s.t, s.strategy, s.symbol, s.action if shorts else s.action.replace("short", "long"), 100.0) for s in scene.signals]
-    free = replace(Rules(cash=1e6), fill=scene.rules.fill, value=10.0, minimum=one(1.0, 0.0), per_share=0.25)
+    free = replace(
+        Rules(cash=1e6), fill=scene.rules.fill, value=10.0, minimum=one(1.0, 0.0), per_share=0.25, slippage_bps=one(0.0, 0.0, 50.0)
+    )
     free = replace(free, allow_short=shorts, leverage=leverage)
     fee = fee_of(free, 100.0, 10.0) / 1e6
     edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
