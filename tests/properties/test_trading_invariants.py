@@ -20,8 +20,13 @@ Tables = dict[str, pl.DataFrame]
 @cache
 def played(seed: int) -> tuple[Scene, Tables]:
     """A random run without corporate actions and what came of it."""
-    scene = replace(seeded(seed), actions=())
+    scene = replace(modest(seeded(seed)), actions=())
     return scene, play(scene)
+
+
+def modest(scene: Scene) -> Scene:
+    """The run with no amount above 2^53 of 1e-6 currency, so that tables show every amount exactly."""
+    return replace(scene, rules=replace(scene.rules, leverage=min(scene.rules.leverage, 2.0)))
 
 
 def of_every_run(check: Callable[[Scene, Tables], None]) -> Callable[[], None]:
@@ -108,7 +113,7 @@ def test_fees_are_never_negative_and_those_of_the_trades_are_those_of_the_fills_
 @of_every_run
 def test_final_equity_is_the_cash_at_the_start_and_the_pnl_of_all_trades(scene: Scene, got: Tables):
     """I-05: pnl of closed trades and of those still open, fees inside both."""
-    if len(got["equity"]):
+    if scene.slots[-1].bars:
         assert micro(got["equity"]["equity"][-1]) == micro(scene.rules.cash) + sum(micro(pnl) for pnl in got["trades"]["pnl"])
     for trade in rows_of(got["trades"]):
         assert trade["mae"] <= 0.0 <= trade["mfe"]
@@ -118,9 +123,9 @@ def test_final_equity_is_the_cash_at_the_start_and_the_pnl_of_all_trades(scene: 
 def test_with_splits_and_dividends_too_final_equity_is_the_cash_at_the_start_and_the_pnl_of_all_trades():
     """I-05, I-02: what actions pay is in the pnl, of positions closed and open."""
     for seed in seeds(max(60, MANY // 5)):
-        scene = seeded(seed)
+        scene = modest(seeded(seed))
         got = play(scene)
-        if len(got["equity"]):
+        if scene.slots[-1].bars:
             pnl = sum(micro(pnl) for pnl in got["trades"]["pnl"])
             assert micro(got["equity"]["equity"][-1]) == micro(scene.rules.cash) + pnl, f"seeded({seed})"
 
@@ -147,7 +152,7 @@ def test_every_fill_is_on_a_real_bar_with_volume_and_inside_its_range(scene: Sce
         assert bar.volume > 0.0
         as_quoted = scene.rules.price == "quote" and fill["type"] in ("market", "close", "time")
         if not (as_quoted and fill["symbol"] in slots[fill["ts"]].quotes):
-            assert bar.low * (1.0 - bps) - most <= fill["price"] <= bar.high * (1.0 + bps) + most
+            assert bar.low * (1.0 - bps) - most - 1e-9 <= fill["price"] <= bar.high * (1.0 + bps) + most + 1e-9
 
 
 @of_every_run
@@ -208,7 +213,7 @@ def halves(scene: Scene) -> Scene:
         return None if price is None else float(max(1, round(price * 4)))
 
     rules = replace(
-        scene.rules, cash=round(scene.rules.cash * 4) / 4, lot=1.0, slippage_bps=0.0, slippage_ticks=0.0, slippage_spread=0.0,
+        scene.rules, cash=max(1.0, round(scene.rules.cash * 4) / 4), lot=1.0, slippage_bps=0.0, slippage_ticks=0.0, slippage_spread=0.0,
         fee_bps=0.0, cap_bps=None, per_share=0.25, minimum=scene.rules.minimum and 0.5,
         stop_loss=scene.rules.stop_loss and 1 / 16, take_profit=scene.rules.take_profit and 1 / 32, borrow_bps=0.0,
         trailing_stop=scene.rules.trailing_stop and 1 / 32, trailing_amount=whole(scene.rules.trailing_amount),
