@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from backtester.signals.strategy import declared
 
 CELLS_A_PART = 400_000
 MOST_SESSIONS_A_PART = 42
-BYTES_A_CELL = 560
+BYTES_A_CELL = 620
 """Peak bytes for each slot of a part, measured: stored rows of parts under way, grid, tapes, rows of strategies."""
 BASE_BYTES = 440_000_000
 """Libraries, and what a run of some ten thousand trades gathers on its way, measured."""
@@ -73,7 +74,7 @@ class Setup:
         """The strategies' names, in the config's order."""
         return tuple(trader.entry.name for trader in self.traders)
 
-    @property
+    @cached_property
     def acting(self) -> pl.DataFrame:
         """The splits and dividends that change positions: those whose ex-date is after the run's first session; none where ignored."""
         if self.config.execution.actions == "ignore":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from backtester.columns import Bools, Floats
-from backtester.outcome.ratios import MIN_SESSIONS, TINY, annual_return, deviation, finite, mean, sharpe, volatility
+from backtester.outcome.ratios import MIN_SESSIONS, annual_return, deviation, finite, mean, sharpe, still, volatility
 
 NAMES = ("alpha", "beta", "correlation", "tracking_error", "information_ratio", "up_capture", "down_capture")
 
@@ -37,7 +37,7 @@ def alpha_beta(values: Floats, market: Floats, per_year: float) -> tuple[float |
     beta = cov(r, m) / var(m); alpha = (1 + mean(r - beta m)) ** per_year - 1.
     Source: Jensen (1968), with a risk-free rate of 0; empyrical `alpha_beta`.
     """
-    if len(values) < MIN_SESSIONS or len(values) != len(market) or _still(market):
+    if len(values) < MIN_SESSIONS or len(values) != len(market) or still(market):
         return None, None
     beta = _covariance(values, market) / deviation(market) ** 2
     rest = mean(values - beta * market)
@@ -46,7 +46,7 @@ def alpha_beta(values: Floats, market: Floats, per_year: float) -> tuple[float |
 
 def correlation(values: Floats, market: Floats) -> float | None:
     """Pearson's correlation cov(r, m) / (sd(r) sd(m)); None below MIN_SESSIONS or where one of them stands still."""
-    if len(values) < MIN_SESSIONS or len(values) != len(market) or _still(values) or _still(market):
+    if len(values) < MIN_SESSIONS or len(values) != len(market) or still(values) or still(market):
         return None
     found = _covariance(values, market) / (deviation(values) * deviation(market))
     return max(-1.0, min(1.0, found))  # rounding may carry it past either end
@@ -71,8 +71,3 @@ def _total(values: Floats) -> float:
 def _covariance(values: Floats, market: Floats) -> float:
     """The covariance with ddof 1."""
     return math.fsum(((values - mean(values)) * (market - mean(market))).tolist()) / (len(market) - 1)
-
-
-def _still(values: Floats) -> bool:
-    """Do the returns not vary, but for rounding?"""
-    return deviation(values) <= TINY * abs(mean(values))

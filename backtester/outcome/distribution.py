@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from backtester.columns import Bools, Floats
-from backtester.outcome.ratios import MIN_SESSIONS, TINY, deviation, longest, mean
+from backtester.outcome.ratios import MIN_SESSIONS, TINY, longest, mean, still
 
 TAIL = 0.05
 """The share of sessions in a tail."""
@@ -55,7 +55,7 @@ def skew(values: Floats) -> float | None:
 
     G1 = sqrt(n (n - 1)) / (n - 2) x m3 / m2**1.5, mk being the mean of (r - mean)**k. Source: Joanes and Gill (1998); pandas `skew`.
     """
-    if _still(values):
+    if len(values) < MIN_SESSIONS or still(values):
         return None
     count, second, third = len(values), _moment(values, 2), _moment(values, 3)
     return math.sqrt(count * (count - 1)) / (count - 2) * third / (second * math.sqrt(second))
@@ -66,7 +66,7 @@ def kurtosis(values: Floats) -> float | None:
 
     G2 = (n - 1) / ((n - 2) (n - 3)) x ((n + 1) (m4 / m2**2 - 3) + 6). Source: Joanes and Gill (1998); pandas `kurt`.
     """
-    if _still(values):
+    if len(values) < MIN_SESSIONS or still(values):
         return None
     count, excess = len(values), _moment(values, 4) / _moment(values, 2) ** 2 - 3.0
     return (count - 1) / ((count - 2) * (count - 3)) * ((count + 1) * excess + 6.0)
@@ -95,8 +95,3 @@ def _moment(values: Floats, power: int) -> float:
     """The mean of (r - mean)**power."""
     centre = mean(values)
     return math.fsum((value - centre) ** power for value in values.tolist()) / len(values)
-
-
-def _still(values: Floats) -> bool:
-    """True for too few returns, and for those that do not vary."""
-    return len(values) < MIN_SESSIONS or deviation(values) <= TINY * abs(mean(values))

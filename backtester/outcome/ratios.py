@@ -129,6 +129,11 @@ def deviation(values: Floats) -> float:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values.tolist()) / (len(values) - 1))
 
 
+def still(values: Floats) -> bool:
+    """Do the values not vary, but for rounding?"""
+    return deviation(values) <= TINY * abs(mean(values))
+
+
 def finite(power: Callable[[], float]) -> float | None:
     """The value of a power, or None where it is beyond what a float holds."""
     try:

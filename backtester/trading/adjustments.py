@@ -7,7 +7,7 @@ never changes a bar.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
@@ -16,15 +16,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from backtester.columns import Floats
+from backtester.errors import DataError
 from backtester.schema import ACTION_KINDS
 from backtester.trading import records as r
+from backtester.trading.costs import MAX_MICRO
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
+from backtester.trading.inputs import PRICES
 from backtester.trading.records import Records
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Outcome
 
 SPLIT, DIVIDEND = ACTION_KINDS
-GRIDS = ("open", "high", "low", "close", "volume", "bid_open", "bid_close", "ask_open", "ask_close")
 PAIR_PRICES = ("price", "low", "high", "stop_level", "target_level", "trailing_amount", "last")
 ORDER_PRICES = ("limit", "stop", "seen", "stop_price", "target_price", "trailing_amount")
 """Prices of a position and of an order, which a split divides."""
@@ -69,7 +72,7 @@ def trade_through(
     actions: pl.DataFrame,
 ) -> tuple[list[Outcome], Carry]:
     """Trade a chunk of whole sessions, adjusted where actions act: what came of each piece, in order, and what follows it."""
-    acts = acts_of(actions, market, carry)
+    acts = acts_of(actions, market, carry) if len(actions) else []
     cuts = sorted({0, *(act.session for act in acts), len(market.labels)})
     outcomes = []
     for first, stop in pairwise(cuts):
@@ -83,13 +86,18 @@ def trade_through(
 
 
 def adjusted(carry: Carry, act: Act, lot: float) -> Carry:
-    """The account after one action on one symbol."""
+    """The account after one action on one symbol; DataError where it pays more than an account can hold."""
     pairs, orders = carry.pairs.copy(), carry.orders.copy()
     held = np.flatnonzero((pairs["symbol"] == act.symbol) & (pairs["quantity"] != 0.0))
     if act.kind == SPLIT:
-        paid = _split(pairs, orders, np.flatnonzero(pairs["symbol"] == act.symbol), held, act.value, lot)
+        amounts = _split(pairs, orders, np.flatnonzero(pairs["symbol"] == act.symbol), held, act.value, lot)
     else:
-        paid = np.rint(pairs["quantity"][held] * act.value * 1e6).astype(np.int64)
+        amounts = np.rint(pairs["quantity"][held] * act.value * 1e6)
+    if (amounts > MAX_MICRO).any():
+        where, allowed = f"symbol {carry.symbols[act.symbol]}", f"at most {MAX_MICRO / 1e6:.0e} in account currency"
+        value, action = f"a {act.kind} of {act.value:g}", "look for a wrong value: bt data actions list"
+        raise DataError("a corporate action pays more than an account can hold", where=where, value=value, allowed=allowed, action=action)
+    paid = amounts.astype(np.int64)
     income = pairs["direction"][held] * paid
     pairs["income"][held] += income
     signed = pairs["direction"] * pairs["mark"]
@@ -99,8 +107,8 @@ def adjusted(carry: Carry, act: Act, lot: float) -> Carry:
     return replace(carry, pairs=pairs, orders=orders, cash=carry.cash + int(income.sum()), marks=marks)
 
 
-def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArray[np.int64], ratio: float, lot: float) -> NDArray[np.int64]:
-    """Positions and orders of a symbol at `ratio` new shares for one old; cash in lieu of the fractions of a lot, for each position."""
+def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArray[np.int64], ratio: float, lot: float) -> Floats:
+    """Positions and orders of a symbol at `ratio` new shares for one old; what each position gets for its fraction of a lot, in 1e-6."""
     for name in PAIR_PRICES:
         pairs[name][own] /= ratio
     exact = pairs["quantity"][held] * ratio
@@ -111,7 +119,7 @@ def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArra
     last = pairs["last"][held]
     pairs["mark"][held] = np.rint(last * whole * 1e6).astype(np.int64)
     _split_orders(pairs, orders, own, ratio, lot)
-    paid: NDArray[np.int64] = np.rint(last * rest * 1e6).astype(np.int64)
+    paid: Floats = np.rint(last * rest * 1e6)
     return paid
 
 
@@ -131,7 +139,8 @@ def _piece(market: Market, events: Events, first: int, stop: int) -> tuple[Marke
     """The sessions first <= session < stop of a chunk, and their signals."""
     begin, end = np.searchsorted(market.session, [first, stop]).tolist()
     rows = slice(begin, end)
-    grids: dict[str, Any] = {name: values if values is None else values[:, rows] for name, values in _grids(market)}
+    given = {name: getattr(market, name) for name in PRICES}
+    grids: dict[str, Any] = {name: None if values is None else values[:, rows] for name, values in given.items()}
     piece = replace(
         market, ts=market.ts[rows], end=market.end[rows], session=market.session[rows] - np.int32(first), labels=market.labels[first:stop],
         session_open=market.session_open[first:stop], session_close=market.session_close[first:stop], **grids,
@@ -139,10 +148,6 @@ def _piece(market: Market, events: Events, first: int, stop: int) -> tuple[Marke
     here = (events.t >= begin) & (events.t < end)
     columns = {field.name: getattr(events, field.name)[here] for field in fields(events) if field.name != "tags"}
     return piece, Events(**columns | {"t": columns["t"] - begin}, tags=events.tags)
-
-
-def _grids(market: Market) -> Iterator[tuple[str, Any]]:
-    return ((name, getattr(market, name)) for name in GRIDS)
 
 
 def joined(frames: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:

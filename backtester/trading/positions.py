@@ -130,7 +130,7 @@ def unguard(b: Book, row: int, slot: Any) -> None:
 
 
 @compiled
-def half_spread(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
+def spread_paid(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
     """The part of the quoted spread that a fill pays, at a bar's open or close, and its flags."""
     part = b.rules[0].spread
     if not part > 0.0:
@@ -148,7 +148,7 @@ def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float) -> tuple[f
     rules, order = b.rules[0], b.orders[row]
     if order.type == r.LIMIT or order.type == r.TARGET or order.type == r.STOP_LIMIT:
         return seen, r.NO_FLAGS
-    part, flags = half_spread(m, b, b.pairs[order.pair].symbol, t, at)
+    part, flags = spread_paid(m, b, b.pairs[order.pair].symbol, t, at)
     return seen * (1.0 + order.side * (rules.slippage_bps / 10000.0)) + order.side * rules.ticks + order.side * part, flags
 
 

@@ -33,6 +33,12 @@ def sample(table: schema.Table) -> pl.DataFrame:
     return schema.frame(table, columns)
 
 
+@pytest.fixture(scope="session")
+def empyrical() -> Any:
+    """The library that defines many of the figures; tests that compare with it are skipped where it is absent."""
+    return pytest.importorskip("empyrical")
+
+
 @pytest.fixture
 def tables() -> dict[str, pl.DataFrame]:
     """The sample rows of every table of a run."""

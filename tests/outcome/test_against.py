@@ -9,18 +9,7 @@ import numpy as np
 import pytest
 
 from backtester.outcome.against import NAMES, against, alpha_beta, capture, correlation
-
-PER_YEAR = 251.3
-EXACT = {"rel": 1e-12, "abs": 0.0}
-
-
-def drawn(seed: int, sessions: int = 250) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0.0004, 0.012, sessions)
-
-
-@pytest.fixture(scope="module")
-def empyrical() -> Any:
-    return pytest.importorskip("empyrical")
+from tests.outcome.returns import EXACT, PER_YEAR, drawn
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -10,18 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from backtester.outcome import distribution
+from tests.outcome.returns import EXACT, drawn
 
-EXACT = {"rel": 1e-12, "abs": 0.0}
 ESTIMATES = [distribution.value_at_risk, distribution.expected_shortfall, distribution.tail_ratio, distribution.skew, distribution.kurtosis]
-
-
-def drawn(seed: int, sessions: int = 250) -> np.ndarray:
-    return np.random.default_rng(seed).standard_t(4, sessions) * 0.008 + 0.0003
-
-
-@pytest.fixture(scope="module")
-def empyrical() -> Any:
-    return pytest.importorskip("empyrical")
 
 
 @pytest.mark.parametrize("sessions", [20, 21, 40, 41, 250, 251, 999])

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from backtester.errors import DataError
 from backtester.schema import CORPORATE_ACTIONS, frame
 from backtester.trading.adjustments import joined, trade_through
 from backtester.trading.execution import AccountSettings, Carry, ExecutionSettings, finish
@@ -106,6 +107,11 @@ def test_a_dividend_is_paid_to_longs_and_charged_to_shorts() -> None:
     sold = run(bars, [short(0), cover(4)], acts, allow_short=True)
     assert (sold.rows("trades")[0]["dividends"], sold.rows("trades")[0]["pnl"]) == (-150.0, 0.0)
     assert equity(long) == equity(sold) == [100_000.0] * 6
+
+
+def test_a_dividend_beyond_what_an_account_can_hold_stops_the_run() -> None:
+    with pytest.raises(DataError, match=r"symbol A\): got a dividend of 1e\+12; allowed: at most 3e\+12"):
+        run({"A": [[10.0, 10.0], [10.0, 10.0]]}, [buy(0)], actions(("A", SECOND, "dividend", 1e12)))
 
 
 def test_on_one_day_the_split_comes_before_the_dividend() -> None:
