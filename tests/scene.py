@@ -19,6 +19,7 @@ class Bar:
     low: float
     close: float
     volume: float = 1.0
+    vwap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class Slot:
-    """One base slot of the run; `bars` and `quotes` hold the symbols that have one."""
+    """One base slot of the run: `bars` and `quotes` of the symbols that have one, `fine` the finer bars of a bar, in time order."""
 
     start: int
     end: int
@@ -41,6 +42,7 @@ class Slot:
     session_close: int
     bars: dict[str, Bar] = field(default_factory=dict)
     quotes: dict[str, Quote] = field(default_factory=dict)
+    fine: dict[str, tuple[Bar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Signal:
     entry_stop: float | None = None
     trailing_stop: float | None = None
     trailing_amount: float | None = None
+    exit_fraction: float | None = None
+    on_open: bool = False
+    on_close: bool = False
+    target: float | None = None
     tag: str = ""
 
 
@@ -105,6 +111,17 @@ class Rules:
     max_hold_bars: int | None = None
     max_hold_minutes: float | None = None
     cooldown_minutes: float = 0.0
+    max_entries: int = 1
+    scale_out: tuple[tuple[float, float], ...] = ()  # take_profit, fraction
+    rebalance_threshold: float = 0.0
+    max_participation: float | None = None
+    capital: dict[str, float] | None = None
+    margin_call: str = "reject"
+    maintenance: float = 0.25
+    impact_bps: float = 0.0
+    tiers: tuple[tuple[float, float, float], ...] = ()  # above, per_share, bps
+    size_at: str = "decision"
+    instruments: dict[str, tuple[float | None, float | None]] | None = None  # lot, tick
 
 
 @dataclass(frozen=True)

@@ -29,23 +29,63 @@ DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
 
+PLAIN = Rules()
+
+
+def given(rules: Rules, *names: str, **renamed: str) -> dict[str, Any]:
+    """Those rules that are not at their default, by the names of their settings (setting=rule where they differ)."""
+    wanted = {**{name: name for name in names}, **renamed}
+    return {setting: getattr(rules, rule) for setting, rule in wanted.items() if getattr(rules, rule) != getattr(PLAIN, rule)}
+
+
 def execution_of(rules: Rules) -> ExecutionSettings:
     """The execution settings of the rules."""
     plain = ("borrow_bps", "limit_fill", "intrabar", "trailing_stop", "trailing_amount", "max_hold_bars", "max_hold_minutes", "tick")
     return ExecutionSettings(
         fill=rules.fill,
         price=rules.price,
-        sizing=SizingSettings(type=rules.sizing, value=rules.value),
+        sizing=SizingSettings(type=rules.sizing, value=rules.value, **given(rules, at="size_at")),
         lot=rules.lot,
-        commission=CommissionSettings(per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps),
-        slippage=SlippageSettings(bps=rules.slippage_bps, ticks=rules.slippage_ticks, spread=rules.slippage_spread),
+        commission=commission_of(rules),
+        slippage=slippage_of(rules),
         time_in_force=rules.time_in_force,
         flat_at_close=rules.flat_at_close,
         no_entry_minutes=rules.no_entry_minutes,
         stop_loss=rules.stop_loss,
         take_profit=rules.take_profit,
         **{name: getattr(rules, name) for name in plain},
+        **given(rules, "rebalance_threshold", "max_participation"),
+        **rungs_of(rules),
+        **instruments_of(rules),
     )
+
+
+def commission_of(rules: Rules) -> CommissionSettings:
+    """The commission and its tiers."""
+    tiers = [dict(zip(("above", "per_share", "bps"), tier, strict=True)) for tier in rules.tiers]
+    return CommissionSettings(
+        per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps, **({"tiers": tiers} if tiers else {})
+    )
+
+
+def slippage_of(rules: Rules) -> SlippageSettings:
+    """The slippage in all its parts."""
+    parts = given(rules, "impact_bps")
+    return SlippageSettings(bps=rules.slippage_bps, ticks=rules.slippage_ticks, spread=rules.slippage_spread, **parts)
+
+
+def rungs_of(rules: Rules) -> dict[str, Any]:
+    """The rungs of scaling out, where there are any."""
+    rungs = [{"take_profit": take_profit, "fraction": fraction} for take_profit, fraction in rules.scale_out]
+    return {"scale_out": rungs} if rungs else {}
+
+
+def instruments_of(rules: Rules) -> dict[str, Any]:
+    """Lots and ticks of single symbols, where there are any."""
+    if not rules.instruments:
+        return {}
+    pairs = {symbol: zip(("lot", "tick"), sizes, strict=True) for symbol, sizes in rules.instruments.items()}
+    return {"instruments": {symbol: {name: size for name, size in pair if size is not None} for symbol, pair in pairs.items()}}
 
 
 def risk_of(rules: Rules) -> RiskSettings:
@@ -58,12 +98,14 @@ def risk_of(rules: Rules) -> RiskSettings:
         min_quality=rules.min_quality,
         min_confidence=rules.min_confidence,
         cooldown_minutes=rules.cooldown_minutes,
+        **given(rules, "max_entries"),
     )
 
 
 def account_of(rules: Rules) -> AccountSettings:
     """The account settings of the rules."""
-    return AccountSettings(cash=rules.cash, allow_short=rules.allow_short, leverage=rules.leverage)
+    more = given(rules, "capital", "margin_call", "maintenance")
+    return AccountSettings(cash=rules.cash, allow_short=rules.allow_short, leverage=rules.leverage, **more)
 
 
 def market_of(scene: Scene, slots: list[Slot]) -> Market:
