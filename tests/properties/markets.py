@@ -15,6 +15,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.properties.charges import charges_of
+from tests.properties.digits import Digits, Source, codes
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
@@ -38,31 +40,6 @@ CASES = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 FEWER = settings(CASES, max_examples=max(50, CASES.max_examples // 5))
-
-Source = Callable[[int], bytes]
-"""Gives so many bytes: hypothesis, or a random generator."""
-
-
-class Digits:
-    """A packed whole number, taken apart from its low end."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-
-    def take(self, base: int) -> int:
-        """The next digit, in [0, base)."""
-        self.code, digit = divmod(self.code, base)
-        return digit
-
-    def pick(self, *choices):
-        """One of the choices."""
-        return choices[self.take(len(choices))]
-
-
-def codes(source: Source, count: int, size: int) -> list[int]:
-    """So many packed numbers of `size` bytes each."""
-    packed = source(size * count)
-    return [int.from_bytes(packed[size * k : size * (k + 1)], "little") for k in range(count)]
 
 
 def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple[Bar | None, Quote | None, int]:
@@ -88,7 +65,7 @@ def bar_of(code: int, before: int, tick: float, holes: int, calm: bool) -> tuple
 def clock_of(choice: Digits) -> list[Slot]:
     """Slots of one to four sessions of 3 to 12 slots; an early close is a shorter session, perhaps with a cut last slot."""
     step = choice.pick(1, 5) * MINUTE
-    slots, day = [], 20_000
+    slots, day = [], choice.pick(20_000, 20_025)  # a month may end
     for session in range(choice.pick(1, 2, 3, 4)):
         count, cut = 3 + choice.take(10), choice.pick(0, 0, 0, step // 2)
         day += choice.pick(1, 1, 2, 3, 4)
@@ -257,7 +234,8 @@ def scene_of(source: Source) -> Scene:
     fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
     signals = wishes(source, choice, slots, tick, strategies, symbols)
     actions = actions_of(source, slots, symbols, first * tick)
-    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules_of(choice, first * tick, prices, tick), tuple(actions))
+    rules = replace(rules_of(choice, first * tick, prices, tick), **charges_of(Digits(codes(source, 1, 32)[0]), symbols, tick))
+    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
 
 
 def edge_of(source: Source) -> Scene:

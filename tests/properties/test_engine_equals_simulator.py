@@ -10,15 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtester.errors import DataError
 from tests.properties.engine import cuts_of, expected, play, rows_of
 from tests.properties.markets import CASES, FEWER, MANY, Source, edge_of, edges, long_scene, scene_of, scenes, seeded, seeds
 from tests.scene import Scene
-from tests.simulator import simulate
+from tests.simulator import Stopped, simulate
 
 
 def assert_agreed(scene: Scene) -> None:
-    """Decisions, orders, fills, trades and equity are equal, money as whole numbers."""
-    got, want = play(scene), expected(scene, simulate(scene))
+    """Decisions, orders, fills, trades and equity are equal, money as whole numbers; a run that one stops, the other stops."""
+    try:
+        want = expected(scene, simulate(scene))
+    except Stopped:
+        with pytest.raises(DataError):
+            play(scene)
+        return
+    got = play(scene)
     for name, rows in want.items():
         assert rows_of(got[name]) == rows, name
 

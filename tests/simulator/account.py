@@ -1,16 +1,13 @@
-"""What the account holds and what the market shows: cash, positions, waiting orders, last closes. Decides nothing."""
+"""What the account holds: cash, positions, waiting orders, last closes. Decides nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from tests.scene import Bar, Order, Result, Scene, Signal
+from tests.scene import Order, Result, Scene, Signal
 from tests.simulator.amounts import fee_of, money, value_of
-
-DAY = 86_400_000_000
-SYNTHETIC_QUOTE = "synthetic_quote"
-STALE_CLOSE = "stale_close"
+from tests.simulator.view import View
 
 
 @dataclass
@@ -41,11 +38,12 @@ class Position:
         return "sell" if self.direction == 1 else "buy"
 
 
-class Account:
+class Account(View):
     """The state of a run, and questions about it."""
 
     def __init__(self, scene: Scene) -> None:
-        self.slots, self.strategies, self.signals, self.rules = scene.slots, scene.strategies, scene.signals, scene.rules
+        super().__init__(scene)
+        self.strategies, self.signals = scene.strategies, scene.signals
         self.actions = scene.actions
         self.cash = money(self.rules.cash)
         self.positions: dict[tuple[str, str], Position] = {}
@@ -54,51 +52,8 @@ class Account:
         self.closes_taken = -1  # the last slot whose closes are known
         self.closed_in: dict[tuple[str, str], int] = {}
         self.round_trips = 0
+        self.moved = 0.0  # shares that the fills of this month have moved
         self.result = Result()
-
-    # What the market shows
-
-    def fillable(self, t: int, symbol: str) -> Bar | None:
-        bar = self.slots[t].bars.get(symbol)
-        return bar if bar is not None and bar.volume > 0 else None
-
-    def is_session_start(self, t: int) -> bool:
-        return t == 0 or self.slots[t - 1].session != self.slots[t].session
-
-    def is_session_end(self, t: int) -> bool:
-        return t + 1 == len(self.slots) or self.is_session_start(t + 1)
-
-    def is_last_fillable(self, t: int, symbol: str) -> bool:
-        later = [u for u in range(t + 1, len(self.slots)) if self.slots[u].session == self.slots[t].session]
-        return self.fillable(t, symbol) is not None and not any(self.fillable(u, symbol) for u in later)
-
-    def price_at(self, t: int, symbol: str, side: str, at: str) -> tuple[float, list[str]]:
-        """Price of a market order before slippage at the bar's open or close, and the flags it brings."""
-        bar = self.slots[t].bars[symbol]
-        trade = bar.open if at == "open" else bar.close
-        if self.rules.price == "trade":
-            return trade, []
-        quote = self.slots[t].quotes.get(symbol)
-        if quote is None:
-            return trade, [SYNTHETIC_QUOTE]
-        return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
-
-    def slipped(self, t: int, symbol: str, side: str, at: str, price: float) -> tuple[float, list[str]]:
-        """The price after slippage (a part of the price, ticks, a part of the quote's spread), and the flags it brings."""
-        rules, sign = self.rules, 1 if side == "buy" else -1
-        price = price * (1.0 + sign * (rules.slippage_bps / 10000.0)) + sign * (rules.slippage_ticks * rules.tick)
-        if rules.slippage_spread == 0.0:
-            return price, []
-        quote = self.slots[t].quotes.get(symbol)
-        if quote is None:
-            return price, [SYNTHETIC_QUOTE]
-        moment = "close" if at == "close" else "open"
-        spread = getattr(quote, f"ask_{moment}") - getattr(quote, f"bid_{moment}")
-        return price + sign * max(0.0, rules.slippage_spread * spread), []
-
-    @property
-    def touch(self) -> bool:
-        return self.rules.limit_fill == "touch"
 
     # Who acts first
 
@@ -160,7 +115,11 @@ class Account:
         return backing if self.rules.leverage == 1.0 else round(self.rules.leverage * float(backing))
 
     def exit_fee(self, position: Position) -> int:
-        return fee_of(self.rules, self.last_close[position.symbol], position.quantity)
+        return self.fee(self.last_close[position.symbol], position.quantity)
+
+    def fee(self, price: float, quantity: float) -> int:
+        """Commission of a fill at this moment."""
+        return fee_of(self.rules, price, quantity, self.moved)
 
     # Orders
 

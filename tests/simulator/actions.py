@@ -6,8 +6,9 @@ from dataclasses import replace
 from math import floor
 
 from tests.scene import Action, Order
-from tests.simulator.account import DAY, Position
+from tests.simulator.account import Position
 from tests.simulator.decisions import Decider
+from tests.simulator.view import DAY
 
 
 class Holder(Decider):
@@ -43,7 +44,7 @@ class Holder(Decider):
 
     def split_position(self, position: Position, ratio: float) -> None:
         """Whole lots stay and the rest is paid in cash, unless there would be nothing but a rest."""
-        lot, exact = self.rules.lot, position.quantity * ratio
+        lot, exact = self.lot_of(position.symbol), position.quantity * ratio
         whole = floor(exact / lot + 1e-9) * lot
         rest = exact - whole
         if whole > 0 and rest > 1e-9 * lot:
@@ -60,7 +61,7 @@ class Holder(Decider):
                 self.divide_levels(order, ratio)
 
     def split_entry(self, order: Order, ratio: float) -> None:
-        lot, signal = self.rules.lot, order.signal
+        lot, signal = self.lot_of(order.symbol), order.signal
         order.quantity = max(1, floor(order.quantity * ratio / lot + 1e-9)) * lot
         self.divide_levels(order, ratio)
         prices = {name: getattr(signal, name) for name in ("price", "stop_price", "target_price", "trailing_amount")}

@@ -19,9 +19,13 @@ def value_of(price: float, quantity: float) -> int:
     return round(price * quantity * 1e6)
 
 
-def fee_of(rules: Rules, price: float, quantity: float) -> int:
-    """Commission of one fill, as money."""
-    fee = rules.per_share * quantity + (price * quantity) * rules.fee_bps / 10000.0
+def fee_of(rules: Rules, price: float, quantity: float, moved: float = 0.0) -> int:
+    """Commission of one fill, as money; `moved` are the shares that fills before it have moved in its month."""
+    per_share, bps = rules.per_share, rules.fee_bps
+    for above, its_per_share, its_bps in rules.tiers:
+        if moved > above:
+            per_share, bps = its_per_share, its_bps
+    fee = per_share * quantity + (price * quantity) * bps / 10000.0
     fee = max(fee, rules.minimum)
     if rules.cap_bps is not None:
         fee = min(fee, (price * quantity) * rules.cap_bps / 10000.0)

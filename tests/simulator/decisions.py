@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.scene import Order, Signal
-from tests.simulator.amounts import MOST_LOTS, fee_of, money, most_lots, value_of
+from tests.simulator.amounts import MOST_LOTS, money, most_lots, value_of
 from tests.simulator.fills import Desk, trail_of
 
 
@@ -27,7 +27,7 @@ class Decider(Desk):
         order.signal, order.decision, row["order"] = signal, row, order
         if enters:
             order.value = value_of(signal.price, order.quantity)
-            order.fee = fee_of(self.rules, signal.price, order.quantity)
+            order.fee = self.fee(signal.price, order.quantity)
         self.submit(t, order)
 
     def submit(self, t: int, order: Order) -> None:
@@ -98,16 +98,16 @@ class Decider(Desk):
         return slot is not None and self.slots[t].end < self.slots[slot].end + round(self.rules.cooldown_minutes * 60e6)
 
     def sized(self, signal: Signal, price: float, row: dict[str, Any]) -> str:
-        rules = self.rules
+        rules, lot = self.rules, self.lot_of(signal.symbol)
         lots = self.wanted_lots(signal, price)
         if lots is None:
             return "no_stop"
-        if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * rules.lot) > money(rules.max_per_trade):
-            lots, row["cut"] = most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.max_per_trade)), True
+        if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * lot) > money(rules.max_per_trade):
+            lots, row["cut"] = most_lots(lot, lambda q: value_of(price, q) <= money(rules.max_per_trade)), True
         if lots < 1:
             return "below_lot"
-        quantity = row["quantity"] = lots * rules.lot
-        value, fee = value_of(price, quantity), fee_of(rules, price, quantity)
+        quantity = row["quantity"] = lots * lot
+        value, fee = value_of(price, quantity), self.fee(price, quantity)
         committed = [(p.symbol, self.gross_of(p)) for p in self.staying()] + [(o.symbol, o.value) for o in self.entries()]
         in_symbol, in_all = sum(v for name, v in committed if name == signal.symbol), sum(v for _, v in committed)
         if rules.max_per_symbol is not None and value + in_symbol > money(rules.max_per_symbol):
@@ -121,20 +121,20 @@ class Decider(Desk):
 
     def wanted_lots(self, signal: Signal, price: float) -> int | None:
         """Lots of the sizing; None where they depend on a stop and there is none."""
-        rules = self.rules
+        rules, lot = self.rules, self.lot_of(signal.symbol)
         if signal.size is not None or rules.sizing == "shares":
             shares = rules.value if signal.size is None else signal.size
-            return min(MOST_LOTS, int((shares / rules.lot + 1e-9) // 1))
+            return min(MOST_LOTS, int((shares / lot + 1e-9) // 1))
         if rules.sizing == "notional":
-            return most_lots(rules.lot, lambda q: value_of(price, q) <= money(rules.value))
+            return most_lots(lot, lambda q: value_of(price, q) <= money(rules.value))
         limit, risk = round(rules.value * self.equity()), self.risk_of(signal, price)
         if rules.sizing == "risk_fraction" and risk is None:
             return None
         if limit <= 0:
             return 0
         if risk is not None and rules.sizing == "risk_fraction":
-            return most_lots(rules.lot, lambda q: value_of(risk, q) <= limit)
-        return most_lots(rules.lot, lambda q: value_of(price, q) + fee_of(rules, price, q) <= limit)
+            return most_lots(lot, lambda q: value_of(risk, q) <= limit)
+        return most_lots(lot, lambda q: value_of(price, q) + self.fee(price, q) <= limit)
 
     def risk_of(self, signal: Signal, price: float) -> float | None:
         """How far the first stop of an entry would lie from the price seen; None where there is none or no distance."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.scene import Order, Rules, Signal
 from tests.simulator.account import Account, Position
-from tests.simulator.amounts import fee_of, most_lots, value_of
+from tests.simulator.amounts import most_lots, value_of
+from tests.simulator.view import Stopped
 
 UNSLIPPED = ("target", "limit", "stop_limit")
 EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
@@ -35,31 +36,34 @@ class Desk(Account):
         return None
 
     def fill(self, t: int, order: Order, quantity: float, seen: float, price: float, flags: list[str]) -> dict[str, Any]:
+        if price <= 0.0:
+            raise Stopped(f"order {order.order_id} in slot {t}")
         row = {
             "order": order, "t": t, "quantity": quantity, "price": price, "value": value_of(price, quantity),
-            "fee": fee_of(self.rules, price, quantity), "slippage": value_of(abs(price - seen), quantity),
+            "fee": self.fee(price, quantity), "slippage": value_of(abs(price - seen), quantity),
             "ambiguous": "ambiguous" in flags, "flags": [f for f in flags if f != "ambiguous"],
         }  # fmt: skip
         self.result.fills.append(row)
+        self.moved += quantity
         self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
         return row
 
-    def price_of(self, t: int, order: Order, at: str, seen: float) -> tuple[float, list[str]]:
-        """What an order fills at where its price is seen, and the flags it brings."""
-        return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen)
+    def price_of(self, t: int, order: Order, at: str, seen: float, quantity: float) -> tuple[float, list[str]]:
+        """What so much of an order fills at where its price is seen, and the flags it brings."""
+        return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
 
     # Entries
 
     def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
-        rules, quantity = self.rules, order.quantity
-        price, more = self.price_of(t, order, at, seen)
+        rules, quantity, lot = self.rules, order.quantity, self.lot_of(order.symbol)
+        price, more = self.price_of(t, order, at, seen, quantity)
         if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
             self.resolve(t, order, "cancelled", "max_open_positions")
             return None
         if self.affordable(price, quantity):
             self.resolve(t, order, "filled")
         else:
-            quantity = rules.lot * most_lots(rules.lot, lambda q: self.affordable(price, q))
+            quantity = lot * most_lots(lot, lambda q: self.affordable(price, q))
             self.resolve(t, order, "partial" if quantity else "cancelled", "insufficient_cash")
             if not quantity:
                 return None
@@ -75,7 +79,7 @@ class Desk(Account):
 
     def affordable(self, price: float, quantity: float) -> bool:
         """All positions and this one are within the power of the equity after the fee."""
-        fee = fee_of(self.rules, price, quantity)
+        fee = self.fee(price, quantity)
         return self.gross() + value_of(price, quantity) <= self.power(self.equity() - fee)
 
     def protect(self, t: int, position: Position, signal: Signal) -> None:
@@ -112,7 +116,7 @@ class Desk(Account):
     # Exits
 
     def close_position(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
-        (price, more), guards = self.price_of(t, order, at, seen), (position.stop, position.target)
+        (price, more), guards = self.price_of(t, order, at, seen, position.quantity), (position.stop, position.target)
         is_guard = any(order is guard for guard in guards)
         self.resolve(t, order, "filled")
         for guard in guards:

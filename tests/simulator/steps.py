@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.scene import Bar, Order, Result, Scene
-from tests.simulator.account import DAY, STALE_CLOSE, Position
+from tests.simulator.account import Position
 from tests.simulator.actions import Holder
 from tests.simulator.levels import best, reaches, triggers, worst
+from tests.simulator.view import DAY, STALE_CLOSE
 
 AT_MARKET = ("market", "time")
 
@@ -15,6 +16,7 @@ class Simulator(Holder):
 
     def run(self) -> Result:
         for t in range(len(self.slots)):
+            self.start_month(t)
             self.meet_actions(t)
             self.charge_borrow(t)
             if self.rules.fill == "next_open":
@@ -37,6 +39,11 @@ class Simulator(Holder):
                 self.expire(t)
         self.end()
         return self.result
+
+    def start_month(self, t: int) -> None:
+        """A new calendar month begins with nothing moved."""
+        if t > 0 and self.month_of(t) != self.month_of(t - 1):
+            self.moved = 0.0
 
     def charge_borrow(self, t: int) -> None:
         """Short positions pay for the nights since the session before."""

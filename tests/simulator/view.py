@@ -1,0 +1,84 @@
+"""What the market shows: bars that fill, the ends of sessions, prices and what makes them worse. Knows no account."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import sqrt
+
+from tests.scene import Bar, Scene
+
+DAY = 86_400_000_000
+SYNTHETIC_QUOTE = "synthetic_quote"
+STALE_CLOSE = "stale_close"
+
+
+class Stopped(Exception):
+    """The run ends with an error: a price to trade at is not above zero."""
+
+
+class View:
+    """The tape and the rules of a run, and questions about them."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.slots, self.rules = scene.slots, scene.rules
+
+    def fillable(self, t: int, symbol: str) -> Bar | None:
+        bar = self.slots[t].bars.get(symbol)
+        return bar if bar is not None and bar.volume > 0 else None
+
+    def is_session_start(self, t: int) -> bool:
+        return t == 0 or self.slots[t - 1].session != self.slots[t].session
+
+    def is_session_end(self, t: int) -> bool:
+        return t + 1 == len(self.slots) or self.is_session_start(t + 1)
+
+    def is_last_fillable(self, t: int, symbol: str) -> bool:
+        later = [u for u in range(t + 1, len(self.slots)) if self.slots[u].session == self.slots[t].session]
+        return self.fillable(t, symbol) is not None and not any(self.fillable(u, symbol) for u in later)
+
+    def month_of(self, t: int) -> tuple[int, int]:
+        day = datetime.fromtimestamp(self.slots[t].start // 1_000_000, UTC)
+        return day.year, day.month
+
+    def lot_of(self, symbol: str) -> float:
+        own = (self.rules.instruments or {}).get(symbol, (None, None))[0]
+        return self.rules.lot if own is None else own
+
+    def tick_of(self, symbol: str) -> float:
+        own = (self.rules.instruments or {}).get(symbol, (None, None))[1]
+        return self.rules.tick if own is None else own
+
+    def price_at(self, t: int, symbol: str, side: str, at: str) -> tuple[float, list[str]]:
+        """Price of a market order before slippage at the bar's open or close, and the flags it brings."""
+        bar = self.slots[t].bars[symbol]
+        trade = bar.open if at == "open" else bar.close
+        if self.rules.price == "trade":
+            return trade, []
+        quote = self.slots[t].quotes.get(symbol)
+        if quote is None:
+            return trade, [SYNTHETIC_QUOTE]
+        return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
+
+    def slipped(self, t: int, symbol: str, side: str, at: str, price: float, quantity: float) -> tuple[float, list[str]]:
+        """The price after slippage (a part of the price, ticks, a part of the quote's spread, impact), and the flags it brings."""
+        rules, sign = self.rules, 1 if side == "buy" else -1
+        half, flags = self.half_spread(t, symbol, "close" if at == "close" else "open")
+        impact = 0.0
+        if rules.impact_bps > 0.0:
+            impact = price * (rules.impact_bps / 10000.0) * sqrt(quantity / self.slots[t].bars[symbol].volume)
+        worse = price * (1.0 + sign * (rules.slippage_bps / 10000.0)) + sign * (rules.slippage_ticks * self.tick_of(symbol))
+        return worse + sign * half + sign * impact, flags
+
+    def half_spread(self, t: int, symbol: str, moment: str) -> tuple[float, list[str]]:
+        """The part of the quote's spread that a fill pays, and the flag of a quote that is missing."""
+        if self.rules.slippage_spread == 0.0:
+            return 0.0, []
+        quote = self.slots[t].quotes.get(symbol)
+        if quote is None:
+            return 0.0, [SYNTHETIC_QUOTE]
+        spread = getattr(quote, f"ask_{moment}") - getattr(quote, f"bid_{moment}")
+        return max(0.0, self.rules.slippage_spread * spread), []
+
+    @property
+    def touch(self) -> bool:
+        return self.rules.limit_fill == "touch"
