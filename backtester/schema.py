@@ -25,12 +25,14 @@ STALE_CLOSE, SYNTHETIC_QUOTE = "stale_close", "synthetic_quote"
 
 PHASES = ("initialize", "history", "load", "activate", "process", "end")
 STAGES = ("bars", "derived", "quality", "indicators", "signals")
-ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
 ACTION_KINDS = ("split", "dividend")
 WINDOWS = (20, 60)
 GAP_KINDS = ("edge_open", "edge_close", "inside", "session", "market")
 SIDES = ("buy", "sell")
-ORDER_TYPES = ("market", "limit", "stop", "target", "trailing", "close", "stop_limit", "time")
+ORDER_TYPES = (
+    "market", "limit", "stop", "target", "trailing", "close", "stop_limit", "time", "market_on_open", "market_on_close", "margin_call",
+)  # fmt: skip
 STATUSES = ("filled", "partial", "expired", "cancelled", "open")
 REASONS = (
     "approved",
@@ -51,6 +53,10 @@ REASONS = (
     "expired",
     "cooldown",
     "no_stop",
+    "within_threshold",
+    "position_closed",
+    "margin_call",
+    "participation",
 )
 
 

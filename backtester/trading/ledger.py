@@ -30,6 +30,9 @@ EXITS = {
     r.TRAILING: "trailing",
     r.CLOSE: "flat_at_close",
     r.TIME: "time_stop",
+    r.MARKET_ON_OPEN: "signal",
+    r.MARKET_ON_CLOSE: "signal",
+    r.MARGIN_CALL: "margin_call",
 }
 EXIT_REASONS = tuple(EXITS.get(code) for code in range(len(schema.ORDER_TYPES)))
 DECISION_FLAGS = ("", schema.SIZE_CUT)

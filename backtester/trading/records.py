@@ -23,8 +23,8 @@ Records = NDArray[Any]
 # Sides and directions; actions; kinds of orders; what becomes of an order. The words are in schema.py in the same order.
 BUY, SELL = 1, -1
 LONG, SHORT = 1, -1
-ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = range(4)
-MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME = range(8)
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT, TO_WEIGHT = range(5)
+MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME, MARKET_ON_OPEN, MARKET_ON_CLOSE, MARGIN_CALL = range(11)
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.

@@ -12,12 +12,13 @@ from backtester import schema
 from backtester.settings import Settings
 from backtester.trading.costs import MAX_MICRO, micro
 
-REASONS = (*schema.REASONS, "oco", "position_closed", "flat_at_close")
-"""Why a decision is as it is and why an order ended as it did (the last three of orders only); a code is a place in here."""
+REASONS = (*schema.REASONS, "oco", "flat_at_close", "replaced")
+"""Why a decision is as it is and why an order ended as it did (the last three of orders alone); a code is a place in here."""
 
 (APPROVED, LOW_QUALITY, LOW_CONFIDENCE, MAX_OPEN_POSITIONS, MAX_PER_SYMBOL, MAX_PER_TRADE, MAX_BUYING_POWER) = range(7)
 (INSUFFICIENT_CASH, SHORT_NOT_ALLOWED, ALREADY_IN_POSITION, NO_POSITION, BELOW_LOT, AFTER_LAST_ENTRY) = range(7, 13)
-(SESSION_CLOSED, NO_BAR_TO_FILL, EXPIRED, COOLDOWN, NO_STOP, OCO, POSITION_CLOSED, FLAT_AT_CLOSE) = range(13, 21)
+(SESSION_CLOSED, NO_BAR_TO_FILL, EXPIRED, COOLDOWN, NO_STOP, WITHIN_THRESHOLD, POSITION_CLOSED, MARGIN_CALL) = range(13, 21)
+(PARTICIPATION, OCO, FLAT_AT_CLOSE, REPLACED) = range(21, 25)
 NO_REASON = -1
 NO_LIMIT = 2**63 - 1
 

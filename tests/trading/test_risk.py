@@ -11,8 +11,8 @@ def test_every_reason_has_the_code_of_its_place():
 
 
 def test_the_reasons_of_decisions_are_those_of_the_table():
-    assert set(risk.REASONS) == {*schema.REASONS, "oco", "position_closed", "flat_at_close"}
-    assert set(schema.REASONS) == set(risk.REASONS[: risk.NO_STOP + 1])
+    assert set(risk.REASONS) == {*schema.REASONS, "oco", "flat_at_close", "replaced"}
+    assert set(schema.REASONS) == set(risk.REASONS[: risk.PARTICIPATION + 1])
 
 
 def test_a_limit_is_money_and_none_is_beyond_all_money():
