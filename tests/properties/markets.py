@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.properties.calls import at_sessions
 from tests.properties.charges import charges_of
 from tests.properties.digits import Digits, Source, codes
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
@@ -232,7 +233,7 @@ def scene_of(source: Source) -> Scene:
     prices, tick, first = choice.pick("trade", "trade", "quote"), choice.pick(1.0, 0.01, 0.25), choice.pick(100, 40, 2000)
     slots = clock_of(choice)
     fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
-    signals = wishes(source, choice, slots, tick, strategies, symbols)
+    signals = at_sessions(source, wishes(source, choice, slots, tick, strategies, symbols))
     actions = actions_of(source, slots, symbols, first * tick)
     rules = replace(rules_of(choice, first * tick, prices, tick), **charges_of(Digits(codes(source, 1, 32)[0]), symbols, tick))
     return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))

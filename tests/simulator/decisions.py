@@ -9,6 +9,15 @@ from tests.simulator.amounts import MOST_LOTS, money, most_lots, value_of
 from tests.simulator.fills import Desk, trail_of
 
 
+def kind_of(signal: Signal, has_limit: bool, has_stop: bool) -> str:
+    """The type of the order that a signal makes."""
+    if signal.on_open:
+        return "market_on_open"
+    if signal.on_close:
+        return "market_on_close"
+    return {(0, 0): "market", (1, 0): "limit", (0, 1): "stop", (1, 1): "stop_limit"}[has_limit, has_stop]
+
+
 class Decider(Desk):
     """A desk that hears signals."""
 
@@ -21,7 +30,7 @@ class Decider(Desk):
         if not row["approved"]:
             return
         limit, stop = signal.limit, signal.entry_stop if enters else None
-        kind = {(0, 0): "market", (1, 0): "limit", (0, 1): "stop", (1, 1): "stop_limit"}[limit is not None, stop is not None]
+        kind = kind_of(signal, limit is not None, stop is not None)
         role, side = ("entry" if enters else "exit"), ("buy" if signal.action in ("enter_long", "exit_short") else "sell")
         order = self.make(self.slots[t].end, signal, role, side, kind, row["quantity"], signal.price, limit=limit, stop=stop)
         order.signal, order.decision, row["order"] = signal, row, order
@@ -71,9 +80,9 @@ class Decider(Desk):
             return "low_quality"
         if signal.confidence < rules.min_confidence:
             return "low_confidence"
-        if self.is_session_end(t) and self.only_this_session():
+        if not signal.on_open and self.is_closed(t, signal):
             return "session_closed"
-        if rules.flat_at_close and slot.end > slot.session_close - round(rules.no_entry_minutes * 60e6):
+        if not signal.on_open and rules.flat_at_close and slot.end > slot.session_close - round(rules.no_entry_minutes * 60e6):
             return "after_last_entry"
         if self.is_taken(signal):
             return "already_in_position"
@@ -82,6 +91,12 @@ class Decider(Desk):
         if rules.max_open_positions is not None and len(self.staying()) + len(self.entries()) >= rules.max_open_positions:
             return "max_open_positions"
         return self.sized(signal, signal.price, row)
+
+    def is_closed(self, t: int, signal: Signal) -> bool:
+        """The session leaves an entry made now no bar to fill it, or none to hold it."""
+        if signal.on_close and self.rules.flat_at_close:
+            return True
+        return self.is_session_end(t) and self.only_this_session()
 
     def only_this_session(self) -> bool:
         """An order made now could not fill, or not stay, beyond this session."""

@@ -9,6 +9,7 @@ from tests.simulator.levels import best, reaches, triggers, worst
 from tests.simulator.view import DAY, STALE_CLOSE
 
 AT_MARKET = ("market", "time")
+RESTING = ("limit", "stop", "stop_limit")
 
 
 class Simulator(Holder):
@@ -19,13 +20,11 @@ class Simulator(Holder):
             self.start_month(t)
             self.meet_actions(t)
             self.charge_borrow(t)
-            if self.rules.fill == "next_open":
-                self.fill_waiting(t, "open")
+            self.fill_waiting(t, "open")
             looked = self.look_at_open(t)
             self.look_inside(t)
             self.look_on(t, looked)
-            if self.rules.fill != "next_open":
-                self.fill_waiting(t, "close")
+            self.fill_waiting(t, "close")
             if self.rules.flat_at_close:
                 self.flatten(t)
             self.take_closes(t)
@@ -59,17 +58,29 @@ class Simulator(Holder):
     # Market orders
 
     def fill_waiting(self, t: int, at: str) -> None:
-        for order in self.in_turn([order for order in self.waiting if order.type in AT_MARKET]):
+        for order in self.in_turn([order for order in self.waiting if self.is_due(t, order, at)]):
             blocked = order.role == "entry" and self.holds(order)
             if self.fillable(t, order.symbol) and not blocked:
                 self.fill_market(t, order, at)
+
+    def is_due(self, t: int, order: Order, at: str) -> bool:
+        """The slot's open (or close) is one that such an order may fill at."""
+        if order.type == "market_on_open":
+            return at == "open" and self.is_first_fillable(t, order.symbol) and not self.made_in_session(t, order)
+        if order.type == "market_on_close":
+            return at == "close" and self.is_last_fillable(t, order.symbol)
+        return order.type in AT_MARKET and at == ("open" if self.rules.fill == "next_open" else "close")
+
+    def made_in_session(self, t: int, order: Order) -> bool:
+        """The order was made in the session of slot `t`, which began before it."""
+        return order.ts > min(slot.start for slot in self.slots if slot.session == self.slots[t].session)
 
     # Orders that rest
 
     def look_at_open(self, t: int) -> list[Order]:
         """Resting orders look at the bar's open; those that looked may look on inside the bar."""
         looked = []
-        for order in self.in_turn([order for order in self.waiting if order.type not in AT_MARKET]):
+        for order in self.in_turn([order for order in self.waiting if order.type in RESTING]):
             bar = self.fillable(t, order.symbol)
             if bar is None or (order.role == "entry" and self.holds(order)):
                 continue
@@ -178,6 +189,8 @@ class Simulator(Holder):
 
     def expire(self, t: int) -> None:
         for order in list(self.waiting):
+            if order.type == "market_on_open" and self.made_in_session(t, order):
+                continue
             if self.rules.time_in_force == "day" or (self.rules.flat_at_close and order.role == "entry"):
                 self.resolve(t, order, "expired", "expired")
 

@@ -36,6 +36,10 @@ class View:
         later = [u for u in range(t + 1, len(self.slots)) if self.slots[u].session == self.slots[t].session]
         return self.fillable(t, symbol) is not None and not any(self.fillable(u, symbol) for u in later)
 
+    def is_first_fillable(self, t: int, symbol: str) -> bool:
+        before = [u for u in range(t) if self.slots[u].session == self.slots[t].session]
+        return self.fillable(t, symbol) is not None and not any(self.fillable(u, symbol) for u in before)
+
     def month_of(self, t: int) -> tuple[int, int]:
         day = datetime.fromtimestamp(self.slots[t].start // 1_000_000, UTC)
         return day.year, day.month
