@@ -14,6 +14,7 @@ from backtester.config_errors import Fault
 from backtester.errors import did_you_mean
 
 _HISTORY = ("session_data_config", "historical", "data")
+_INSTRUMENTS = ("execution", "instruments")
 _INDICATORS = ("session_data_config", "indicators", "session")
 
 
@@ -22,6 +23,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _names(document)
     yield from _symbols(document)
     yield from _sizing(document)
+    yield from _currencies(document)
     yield from _indicators(document)
 
 
@@ -60,6 +62,10 @@ def _symbols(document: Document) -> Iterator[Fault]:
         for place, name in enumerate(names if isinstance(names, list) and known else ()):
             if isinstance(name, str) and name not in known:
                 yield Fault((*at, place), "symbol is not in session_data_config.symbols", name, action=did_you_mean(name, known))
+    own = value_at(document, *_INSTRUMENTS)
+    for name in own if isinstance(own, dict) and known else ():
+        if name not in known:
+            yield Fault((*_INSTRUMENTS, name), "symbol is not in session_data_config.symbols", name, action=did_you_mean(name, known))
 
 
 def _sizing(document: Document) -> Iterator[Fault]:
@@ -71,6 +77,17 @@ def _sizing(document: Document) -> Iterator[Fault]:
         hint = f"a fraction: 0.95 is 95 %, {value:g} would be {value * 100:g} %"
         what = "more than the whole equity" if most == 1 else "more than the equity times the leverage"
         yield Fault(("execution", "sizing", "value"), what, value, f"above 0, at most {most:g}", hint)
+
+
+def _currencies(document: Document) -> Iterator[Fault]:
+    """One run holds one currency: nothing is converted."""
+    held = value_at(document, "account", "currency") or "USD"
+    own = value_at(document, *_INSTRUMENTS)
+    for name, entry in own.items() if isinstance(own, dict) else ():
+        other = value_at(entry, "currency")
+        if isinstance(other, str) and isinstance(held, str) and other != held:
+            at, action = (*_INSTRUMENTS, name, "currency"), "one run holds one currency: give the symbol a run of its own"
+            yield Fault(at, "not the account's currency", other, f"{held}, as account.currency says", action)
 
 
 def _indicators(document: Document) -> Iterator[Fault]:

@@ -114,6 +114,19 @@ def test_cfg_18_more_than_the_whole_equity_is_told_its_unit() -> None:
     assert "at most 2" in found["/execution/sizing/value"]
 
 
+def test_an_instrument_must_be_a_symbol_of_the_run() -> None:
+    found = problems('execution.instruments={"AAA": {"lot": 10}, "MISSING": {}}')
+    assert list(found) == ["/execution/instruments/MISSING"]
+    assert "not in session_data_config.symbols" in found["/execution/instruments/MISSING"]
+
+
+def test_one_run_holds_one_currency() -> None:
+    own = 'execution.instruments={"AAA": {"currency": "EUR"}}'
+    assert "one run holds one currency" in problems(own)["/execution/instruments/AAA/currency"]
+    assert load(MINIMAL, [own, "account.currency=EUR"]).account.currency == "EUR"
+    assert "three capital letters" in problems("account.currency=dollar")["/account/currency"]
+
+
 def test_a_quality_given_as_a_fraction_is_warned_of() -> None:
     assert "percent" in load(MINIMAL, ["trading_config.min_quality=0.95"]).warnings[0]
     assert load(MINIMAL, ["trading_config.min_quality=95"]).warnings == ()

@@ -78,7 +78,7 @@ def trade_through(
     for first, stop in pairwise(cuts):
         for act in acts:
             if act.session == first:
-                carry = adjusted(carry, act, execution.lot)
+                carry = adjusted(carry, act, execution.lot_of(market.symbols[act.symbol]))
         piece, signals = (market, events) if (first, stop) == (0, len(market.labels)) else _piece(market, events, first, stop)
         outcome, carry = trade(piece, signals, carry, execution, risk, account)
         outcomes.append(outcome)

@@ -67,17 +67,35 @@ def refuse(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
 
 
 @compiled
+def count_shares(b: Book, quantity: float) -> None:
+    """Shares that have moved count towards the tiers of the commission: the next fee may be of other rates."""
+    account = b.account[0]
+    account.moved += quantity
+    while account.tier + 1 < len(b.tiers) and b.tiers[account.tier + 1].above < account.moved:
+        account.tier += 1
+
+
+@compiled
+def begin_month(b: Book, month: int) -> None:
+    """With a session of another month shares are counted from none again."""
+    if b.account[0].month != month:
+        b.account[0].month, b.account[0].moved, b.account[0].tier = month, 0.0, 0
+
+
+@compiled
 def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: float, flags: int) -> Any:
     """One execution and its cash; the fill."""
     account, order = b.account[0], b.orders[row]
     fill = b.fills[account.fills]
     fill.order, fill.pair, fill.side, fill.type = order.id, order.pair, order.side, order.type
     fill.ts, fill.day, fill.slot = slot.ts, slot.day, slot.number
-    fill.value, fill.fee = value_of(price, quantity), fee_of(b.rules[0], price, quantity)
+    fill.value, fill.fee = value_of(price, quantity), fee_of(b, price, quantity)
     fill.slippage = booked(abs(price - seen) * quantity * 1e6)
     fill.flags, fill.quantity, fill.price = flags, quantity, price
     account.fills += 1
     account.cash -= order.side * fill.value + fill.fee
+    if b.rules[0].tiered:
+        count_shares(b, quantity)
     if fill.value > MAX_MICRO or fill.fee > MAX_MICRO or abs(account.cash) > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, order.pair)
     return fill

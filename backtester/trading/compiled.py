@@ -41,7 +41,8 @@ def _signature() -> tuple[Any, ...]:
     tape = named([prices] * 9 + [_array(r.SLOT, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT)]
     active = types.Array(types.int64, 1, "C")
-    book = named([_array(r.RULES, True), _array(r.ACCOUNT), active, *written], r.Book)
+    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER)]
+    book = named([*given, _array(r.ACCOUNT), active, *written], r.Book)
     return (tape, book, _array(r.SIGNAL, True), types.int64)
 
 

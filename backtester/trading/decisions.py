@@ -12,7 +12,7 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import ends_session, enlist, fillable, new_order, stop_run
-from backtester.trading.money import ENOUGH, booked, compiled, fee_of, most_lots, power, value_of
+from backtester.trading.money import ENOUGH, booked, compiled, fee_of, lot_of, most_lots, power, value_of
 from backtester.trading.positions import fill_market
 from backtester.trading.records import Book, Tape
 
@@ -64,18 +64,18 @@ def risked(b: Book, signal: Any, direction: int) -> float:
 @compiled
 def wanted_lots(b: Book, signal: Any, direction: int) -> float:
     """Check 10: whole lots by the signal's own size or by the config's sizing; NaN where that needs a stop and there is none."""
-    rules, account, price, size = b.rules[0], b.account[0], signal.price, signal.size
+    rules, account, price, size, lot = b.rules[0], b.account[0], signal.price, signal.size, lot_of(b, signal.pair)
     if rules.sizing == r.SHARES or not np.isnan(size):
-        lots: float = np.floor((rules.size if np.isnan(size) else size) / rules.lot + 1e-9)
+        lots: float = np.floor((rules.size if np.isnan(size) else size) / lot + 1e-9)
         return min(lots, MOST_LOTS)
     if rules.sizing == r.NOTIONAL:
-        return most_lots(b, price, rules.notional, r.VALUE, MOST_LOTS)
+        return most_lots(b, price, lot, rules.notional, r.VALUE, MOST_LOTS)
     limit, measure = booked(max(rules.size * (account.cash + account.marks), -1.0)), r.VALUE_AND_FEE
     if rules.sizing == r.RISK_FRACTION:
         price, measure = risked(b, signal, direction), r.VALUE
         if not price > 0.0:
             return np.nan
-    return most_lots(b, price, limit, measure, MOST_LOTS) if limit > 0 else 0.0
+    return most_lots(b, price, lot, limit, measure, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
@@ -87,7 +87,7 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
         pair, amount, cost = b.pairs[b.active[i]], 0, 0
         if pair.quantity != 0.0:
             if pair.exit != r.NONE:
-                cost = fee_of(rules, pair.last, pair.quantity)
+                cost = fee_of(b, pair.last, pair.quantity)
             else:
                 amount = pair.mark
         if pair.entry != r.NONE:
@@ -107,18 +107,18 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
 @compiled
 def size_entry(b: Book, signal: Any, direction: int) -> tuple[int, float, int]:
     """Checks 10 to 14 of an entry: the reason, the lots, the flags."""
-    rules, number, price, flags = b.rules[0], signal.pair, signal.price, r.NO_FLAGS
+    rules, number, price, lot, flags = b.rules[0], signal.pair, signal.price, lot_of(b, signal.pair), r.NO_FLAGS
     if not price > 0.0:
         stop_run(b, r.BAD_PRICE, number)
         return why.BELOW_LOT, 0.0, flags
     lots = wanted_lots(b, signal, direction)
     if np.isnan(lots):
         return why.NO_STOP, 0.0, flags
-    if lots >= 1.0 and value_of(price, lots * rules.lot) > rules.max_per_trade:
-        lots, flags = most_lots(b, price, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
+    if lots >= 1.0 and value_of(price, lots * lot) > rules.max_per_trade:
+        lots, flags = most_lots(b, price, lot, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
     if not lots >= 1.0:
         return why.BELOW_LOT, 0.0, flags
-    reason = affordable(b, number, value_of(price, lots * rules.lot), fee_of(rules, price, lots * rules.lot))
+    reason = affordable(b, number, value_of(price, lots * lot), fee_of(b, price, lots * lot))
     return (why.MAX_PER_TRADE if reason == why.APPROVED and flags else reason), lots, flags
 
 
@@ -133,7 +133,7 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
         reason = entry_reason(m, b, signal, t)
         if reason == why.APPROVED:
             reason, lots, flags = size_entry(b, signal, direction)
-            quantity = lots * b.rules[0].lot
+            quantity = lots * lot_of(b, signal.pair)
     elif pair.quantity != 0.0 and pair.exit == r.NONE and pair.direction == direction:
         reason, quantity = why.APPROVED, pair.quantity
     approved = reason == why.APPROVED or reason == why.MAX_PER_TRADE
@@ -190,7 +190,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     order.trailing_stop, order.trailing_amount = signal.trailing_stop, signal.trailing_amount
     set_levels(b, order, signal)
     if role == r.ENTRY:
-        order.value, order.fee = value_of(signal.price, quantity), fee_of(b.rules[0], signal.price, quantity)
+        order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
         pair.entry = made
         account.entries += 1
     else:

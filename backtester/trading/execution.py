@@ -111,8 +111,9 @@ class Carry:
 
     Money in 1e-6 currency. pairs: the positions (records.PAIR, one row a strategy and symbol); orders: those still open; decisions:
     the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; day: label of the
-    last session, days since 1970, or NONE; realized: profit of the trades closed so far; peak: highest equity so far; width: number of
-    symbols; symbols and strategies: their names, known from the first chunk on.
+    last session, days since 1970, or NONE; realized: profit of the trades closed so far; peak: highest equity so far; moved: shares
+    filled in the last session's month, where the commission has tiers; width: number of symbols; symbols and strategies: their names,
+    known from the first chunk on.
     """
 
     start_cash: int
@@ -128,6 +129,7 @@ class Carry:
     pairs: Records
     orders: Records
     decisions: Columns
+    moved: float = 0.0
     tags: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
@@ -157,7 +159,8 @@ def trade(
     _check(market, events, carry)
     events = events.sorted()
     rules, held = inputs.rules(execution, risk, account), len(carry.decisions["ts"])
-    book = inputs.book(events, carry, rules, len(market.ts), len(market.labels))
+    given = rules, inputs.instruments(execution, market.symbols), inputs.tiers(execution)
+    book = inputs.book(events, carry, *given, len(market.ts), len(market.labels))
     slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
     ended = book.account[0]
     if ended["error"] != records.NO_ERROR:
@@ -271,6 +274,7 @@ def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: t
         pairs=_kept(pairs),
         orders=_kept(orders),
         decisions={name: _kept(values) for name, values in back.items()},
+        moved=float(account["moved"]),
         tags=tuple(tags[code] for code in used),
         symbols=market.symbols,
         strategies=market.strategies,

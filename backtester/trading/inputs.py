@@ -6,11 +6,12 @@ Place in the flow: execution.py packs a chunk here before it calls the kernel. N
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backtester.columns import OHLCV, Floats
+from backtester.columns import OHLCV, Floats, Ints
 from backtester.trading import records
 from backtester.trading.costs import MAX_MICRO, micro
 from backtester.trading.records import Book, Records, Tape
@@ -36,6 +37,7 @@ def tape(market: Market, before: int) -> Tape:
     slots["number"] = before + np.arange(len(market.ts))
     slots["ts"], slots["end"] = market.ts, market.end
     slots["day"] = market.labels.astype("datetime64[D]").view(np.int64)[market.session]
+    slots["month"] = _months(slots["day"])
     slots["session_close"] = market.session_close[market.session]
     absent = np.zeros((0, 0))
     given = {name: getattr(market, name) for name in PRICES}
@@ -82,16 +84,14 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("max_hold_bars", limit_count(execution.max_hold_bars)),
         ("max_hold_us", _microseconds(math.inf if execution.max_hold_minutes is None else execution.max_hold_minutes)),
         ("cooldown_us", _microseconds(risk.cooldown_minutes)),
+        ("tiered", len(fees.tiers) > 0),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
-        ("ticks", execution.slippage.ticks * execution.tick),
+        ("impact_bps", execution.slippage.impact_bps),
         ("spread", execution.slippage.spread),
         ("borrow_bps", execution.borrow_bps),
-        ("per_share", fees.per_share),
-        ("fee_bps", fees.bps),
         ("minimum", fees.minimum),
         ("cap_bps", fees.cap_bps),
-        ("lot", execution.lot),
         ("size", sizing.value),
         ("stop_loss", _or_nan(execution.stop_loss)),
         ("take_profit", _or_nan(execution.take_profit)),
@@ -104,6 +104,28 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
     return rules
 
 
+def instruments(execution: ExecutionSettings, symbols: Sequence[str]) -> Records:
+    """Lot and ticks of each symbol."""
+    found = np.zeros(len(symbols), records.INSTRUMENT)
+    found["lot"] = [execution.lot_of(symbol) for symbol in symbols]
+    found["ticks"] = [execution.slippage.ticks * execution.tick_of(symbol) for symbol in symbols]
+    return found
+
+
+def tiers(execution: ExecutionSettings) -> Records:
+    """The commission's own rates, then those of its tiers."""
+    fees = execution.commission.figures
+    found = np.zeros(1 + len(fees.tiers), records.TIER)
+    for row, rates in zip(found, ((-math.inf, fees.per_share, fees.bps), *fees.tiers), strict=True):
+        row["above"], row["per_share"], row["fee_bps"] = rates
+    return found
+
+
+def _months(days: Ints) -> Ints:
+    """The months, since 1970, of days since 1970."""
+    return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -113,7 +135,7 @@ def _microseconds(minutes: float) -> int:
     return round(min(minutes * 60e6, 2.0**61))
 
 
-def book(events: Events, carry: Carry, rules: Records, slots: int, sessions: int) -> Book:
+def book(events: Events, carry: Carry, rules: Records, instruments: Records, tiers: Records, slots: int, sessions: int) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
     Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill. With a time stop
@@ -146,6 +168,9 @@ def book(events: Events, carry: Carry, rules: Records, slots: int, sessions: int
         ("orders", live),
         ("active", len(active)),
         ("day", carry.day),
+        ("month", _months(np.array([carry.day]))[0]),
+        ("moved", carry.moved),
+        ("tier", np.flatnonzero(tiers["above"] < carry.moved)[-1]),
     ):
         account[name] = value
     late = (entering + positions) * int(rules["timed"][0])
@@ -157,6 +182,8 @@ def book(events: Events, carry: Carry, rules: Records, slots: int, sessions: int
         verdicts[name][:held] = carry.decisions[column]
     return Book(
         rules,
+        instruments,
+        tiers,
         account,
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,

@@ -13,7 +13,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import delist, ends_session, fillable, new_order, price_at, refuse
+from backtester.trading.book import begin_month, delist, ends_session, fillable, new_order, price_at, refuse
 from backtester.trading.decisions import close_late, decide
 from backtester.trading.money import compiled
 from backtester.trading.positions import charge_borrow, close_position, fill_market, revalue, trail, widen
@@ -132,6 +132,8 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
         account.stamp = stamp
         at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
         for t in range(len(m.slots)):
+            if rules.tiered and (t == 0 or ends_session(m, t - 1)):
+                begin_month(b, m.slots[t].month)
             if account.active > 0:
                 if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
                     charge_borrow(m, b, t)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from backtester.trading.adjustments import trade_through
-from backtester.trading.costs import CommissionSettings, micro
+from backtester.trading.costs import CommissionSettings, TierSettings, micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Columns
@@ -55,13 +55,14 @@ def scaled(execution: ExecutionSettings, scale: float) -> ExecutionSettings:
     """The settings with every cost multiplied: commission (its minimum and cap too), slippage and borrow fee.
 
     >>> scaled(ExecutionSettings(commission=CommissionSettings(preset="ibkr_fixed")), 2.0).commission.figures
-    CommissionFigures(per_share=0.01, bps=0.0, minimum=2.0, cap_bps=200.0)
+    CommissionFigures(per_share=0.01, bps=0.0, minimum=2.0, cap_bps=200.0, tiers=())
     """
     fees = execution.commission.figures
-    figures = {name: value * scale for name, value in fees._asdict().items() if math.isfinite(value)}
-    commission = CommissionSettings.model_construct(preset=None, **({"cap_bps": None} | figures))
+    figures = {name: value * scale for name, value in fees._asdict().items() if name != "tiers" and math.isfinite(value)}
+    tiers = tuple(TierSettings.model_construct(above=above, per_share=each * scale, bps=bps * scale) for above, each, bps in fees.tiers)
+    commission = CommissionSettings.model_construct(preset=None, tiers=tiers, **({"cap_bps": None} | figures))
     slipped = execution.slippage
-    slippage = slipped.model_copy(update={name: getattr(slipped, name) * scale for name in ("bps", "ticks", "spread")})
+    slippage = slipped.model_copy(update={name: getattr(slipped, name) * scale for name in ("bps", "ticks", "spread", "impact_bps")})
     return execution.model_copy(update={"commission": commission, "slippage": slippage, "borrow_bps": execution.borrow_bps * scale})
 
 

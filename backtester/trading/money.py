@@ -47,9 +47,17 @@ def value_of(price: float, quantity: float) -> int:
 
 
 @compiled
-def fee_of(rules: Any, price: float, quantity: float) -> int:
-    """The commission of one fill; the cap wins over the minimum."""
-    fee = rules.per_share * quantity + (price * quantity) * rules.fee_bps / 10000.0
+def lot_of(b: Book, number: int) -> float:
+    """The lot of a pair's symbol."""
+    lot: float = b.instruments[b.pairs[number].symbol].lot
+    return lot
+
+
+@compiled
+def fee_of(b: Book, price: float, quantity: float) -> int:
+    """The commission of one fill at the rates of the moment; the cap wins over the minimum."""
+    rules, tier = b.rules[0], b.tiers[b.account[0].tier]
+    fee = tier.per_share * quantity + (price * quantity) * tier.fee_bps / 10000.0
     fee = max(fee, rules.minimum)
     fee = min(fee, (price * quantity) * rules.cap_bps / 10000.0)
     return booked(fee * 1e6)
@@ -64,13 +72,13 @@ def power(rules: Any, backing: int) -> int:
 
 
 @compiled
-def fits(b: Book, price: float, lots: float, limit: int, measure: int) -> bool:
-    """Whether so many lots cost no more than the limit, or than the account can carry."""
+def fits(b: Book, price: float, quantity: float, limit: int, measure: int) -> bool:
+    """Whether a quantity costs no more than the limit, or than the account can carry."""
     rules, account = b.rules[0], b.account[0]
-    cost = value_of(price, lots * rules.lot)
+    cost = value_of(price, quantity)
     if measure == r.VALUE:
         return cost <= limit
-    fee = fee_of(rules, price, lots * rules.lot)
+    fee = fee_of(b, price, quantity)
     if measure == r.VALUE_AND_FEE:
         return cost + fee <= limit
     able: bool = account.gross + cost <= power(rules, account.cash + account.marks - fee)
@@ -78,25 +86,25 @@ def fits(b: Book, price: float, lots: float, limit: int, measure: int) -> bool:
 
 
 @apart
-def most_lots(b: Book, price: float, limit: int, measure: int, most: float) -> float:
+def most_lots(b: Book, price: float, lot: float, limit: int, measure: int, most: float) -> float:
     """The most lots, up to `most`, that fit: a guess from above, steps down until one fits, then halving.
 
     `limit` is what the value at least must not exceed.
     """
-    guess = (limit + 1.0) / (price * b.rules[0].lot * 1e6) * (1.0 + 1e-12) + 2.0
+    guess = (limit + 1.0) / (price * lot * 1e6) * (1.0 + 1e-12) + 2.0
     high: float = np.floor(min(guess, most))
     if not high < most:
-        if fits(b, price, most, limit, measure):
+        if fits(b, price, most * lot, limit, measure):
             return most
         high = most
     step, low = 1.0, high - 1.0
-    while low > 0.0 and not fits(b, price, low, limit, measure):
+    while low > 0.0 and not fits(b, price, low * lot, limit, measure):
         step *= 2.0
         high, low = low, low - step
     low = max(low, 0.0)
     while high - low > 1.0:
         middle = np.floor((low + high) / 2.0)
-        if fits(b, price, middle, limit, measure):
+        if fits(b, price, middle * lot, limit, measure):
             low = middle
         else:
             high = middle

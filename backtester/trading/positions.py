@@ -14,7 +14,7 @@ from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import book, new_order, price_at, refuse, resolve, stop_run
 from backtester.trading.costs import MAX_MICRO
-from backtester.trading.money import apart, booked, compiled, fits, most_lots, room, value_of
+from backtester.trading.money import apart, booked, compiled, fits, lot_of, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
 
@@ -143,13 +143,20 @@ def spread_paid(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
 
 
 @compiled
-def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float) -> tuple[float, int]:
-    """The price of a fill, and its flags: slippage is against the trader, and never on an order with a limit."""
+def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float, quantity: float) -> tuple[float, int]:
+    """The price of a fill, and its flags: slippage is against the trader, and never on an order with a limit.
+
+    quantity: what is about to fill, which moves the price the more the less the bar has traded.
+    """
     rules, order = b.rules[0], b.orders[row]
     if order.type == r.LIMIT or order.type == r.TARGET or order.type == r.STOP_LIMIT:
         return seen, r.NO_FLAGS
-    part, flags = spread_paid(m, b, b.pairs[order.pair].symbol, t, at)
-    return seen * (1.0 + order.side * (rules.slippage_bps / 10000.0)) + order.side * rules.ticks + order.side * part, flags
+    s = b.pairs[order.pair].symbol
+    part, flags = spread_paid(m, b, s, t, at)
+    price = seen * (1.0 + order.side * (rules.slippage_bps / 10000.0)) + order.side * b.instruments[s].ticks + order.side * part
+    if rules.impact_bps > 0.0:
+        price += order.side * (seen * (rules.impact_bps / 10000.0) * np.sqrt(quantity / m.volume[s, t]))
+    return price, flags
 
 
 @apart
@@ -157,19 +164,19 @@ def open_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flag
     """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
     account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
     pair, quantity = b.pairs[order.pair], order.quantity
-    price, more = slipped(m, b, row, t, at, seen)
+    price, more = slipped(m, b, row, t, at, seen, quantity)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if account.positions >= rules.max_open_positions:
         return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
-    if fits(b, price, order.lots, 0, r.ACCOUNT_POWER):
+    if fits(b, price, quantity, 0, r.ACCOUNT_POWER):
         resolve(b, row, r.FILLED, why.NO_REASON, slot)
     else:
-        lots = most_lots(b, price, room(b), r.ACCOUNT_POWER, order.lots)
+        lots = most_lots(b, price, lot_of(b, order.pair), room(b), r.ACCOUNT_POWER, order.lots)
         refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, slot)
         if lots < 1.0:
             return None
-        quantity = lots * rules.lot
+        quantity = lots * lot_of(b, order.pair)
     fill = book(b, row, slot, quantity, price, seen, flags | more)
     pair.direction, pair.quantity, pair.price, pair.low, pair.high = order.side, quantity, price, price, price
     pair.mark, pair.value, pair.fee, pair.borrow, pair.income = 0, fill.value, fill.fee, 0, 0
@@ -190,7 +197,7 @@ def close_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, fla
     """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
     account, order, slot, trade = b.account[0], b.orders[row], m.slots[t], b.trades[b.account[0].trades]
     pair = b.pairs[order.pair]
-    price, more = slipped(m, b, row, t, at, seen)
+    price, more = slipped(m, b, row, t, at, seen, pair.quantity)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     resolve(b, row, r.FILLED, why.NO_REASON, slot)

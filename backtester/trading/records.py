@@ -53,8 +53,9 @@ def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in integers.split()] + [(name, np.float64) for name in floats.split()])
 
 
-SLOT = _record("number ts end day session_close")
-"""One base slot: its place in the run, its open and end in us UTC, its session's label, its session's close in us UTC."""
+SLOT = _record("number ts end day month session_close")
+"""One base slot: its place in the run, its open and end in us UTC, its session's label and the label's month (months since 1970), its
+session's close in us UTC."""
 
 SIGNAL = _record(
     "slot pair action",
@@ -64,21 +65,28 @@ SIGNAL = _record(
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "notional timed max_hold_bars max_hold_us cooldown_us",
-    "leverage slippage_bps ticks spread borrow_bps per_share fee_bps minimum cap_bps lot size stop_loss take_profit trailing_stop "
-    "trailing_amount min_quality min_confidence",
+    "notional timed max_hold_bars max_hold_us cooldown_us tiered",
+    "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
+    "min_quality min_confidence",
 )
-"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. ticks: their worth in
-currency; timed: positions are held no longer than max_hold_bars slots or max_hold_us."""
+"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
+no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission."""
+
+INSTRUMENT = _record("", "lot ticks")
+TIER = _record("", "above per_share fee_bps")
+"""One symbol: its lot, and what the ticks of slippage are worth in currency. One tier of the commission: the rates from so many shares a
+month on; the first one, above -inf, is the commission's own."""
 
 ACCOUNT = _record(
     "cash marks gross positions shorts guarded trailing entries exits resting resting_exits next_order next_trade orders fills trades "
-    "equity active gone day error pair stamp"
+    "equity active gone day month tier error pair stamp",
+    "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
 a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders; resting and resting_exits: those of
 them that wait for a price, and how many of these are exits; orders to active: rows in use; gone: pairs may have left the active list;
-day: the session before the chunk; error and pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose rates fees are of; error and
+pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
     "value fee borrow income ts start freed trade listed slot stop target entry exit symbol direction mark at_close",
@@ -125,9 +133,13 @@ class Tape(NamedTuple):
 
 
 class Book(NamedTuple):
-    """All records of a chunk. rules and account have one row; active lists the pairs that hold or wait, ascending."""
+    """All records of a chunk. rules and account have one row, instruments one a symbol; active lists the pairs that hold or wait,
+    ascending.
+    """
 
     rules: Records
+    instruments: Records
+    tiers: Records
     account: Records
     active: Ints
     pairs: Records

@@ -5,12 +5,22 @@ Place in the flow: `config` nests them, `inputs` turns them into numbers for the
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from backtester.settings import Settings
 from backtester.trading.costs import CommissionSettings, SlippageSettings
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError("a currency is three capital letters, such as USD")
+    return text
+
+
+Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})]
 
 
 class SizingSettings(Settings):
@@ -22,17 +32,26 @@ class SizingSettings(Settings):
     value: float = Field(default=100.0, gt=0.0)
 
 
+class InstrumentSettings(Settings):
+    """What one symbol has of its own: lot, tick in currency, currency; the run's where it is not given."""
+
+    lot: float | None = Field(default=None, gt=0.0)
+    tick: float | None = Field(default=None, gt=0.0)
+    currency: Currency | None = None
+
+
 class ExecutionSettings(Settings):
     """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; tick is the
-    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; actions: what becomes of the lake's splits
-    and dividends; cost_ladder: multiples of all costs at which the same signals are traded once more, for the figures `costs` of
-    metrics.json.
+    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; instruments: symbols with a lot or tick of
+    their own; actions: what becomes of the lake's splits and dividends; cost_ladder: multiples of all costs at which the same signals are
+    traded once more, for the figures `costs` of metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
     price: Literal["trade", "quote"] = "trade"
     sizing: SizingSettings = SizingSettings()
     lot: float = Field(default=1.0, gt=0.0)
+    instruments: dict[str, InstrumentSettings] = {}
     commission: CommissionSettings = CommissionSettings()
     slippage: SlippageSettings = SlippageSettings()
     tick: float = Field(default=0.01, gt=0.0)
@@ -68,10 +87,23 @@ class ExecutionSettings(Settings):
         """Whether fills ask for quotes."""
         return self.price == "quote" or self.slippage.spread > 0.0
 
+    def lot_of(self, symbol: str) -> float:
+        """The lot of a symbol."""
+        own = self.instruments.get(symbol)
+        return self.lot if own is None or own.lot is None else own.lot
+
+    def tick_of(self, symbol: str) -> float:
+        """The tick of a symbol, in currency."""
+        own = self.instruments.get(symbol)
+        return self.tick if own is None or own.tick is None else own.tick
+
 
 class AccountSettings(Settings):
-    """One account shared by all strategies: its cash, whether it may sell what it has not, how much it may hold for each unit of equity."""
+    """One account shared by all strategies: its cash and currency, whether it may sell what it has not, how much it may hold for each unit
+    of equity.
+    """
 
     cash: float = Field(gt=0.0, le=1e12)
+    currency: Currency = "USD"
     allow_short: bool = False
     leverage: float = Field(default=1.0, ge=1.0, le=100.0)

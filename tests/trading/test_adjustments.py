@@ -66,6 +66,14 @@ def test_a_fraction_of_a_lot_is_paid_in_cash() -> None:
     assert equity(made) == [100_000.0] * 6
 
 
+def test_what_is_no_whole_lot_of_the_symbol_itself_is_paid_in_cash() -> None:
+    """50 shares at 9, 3:2: 75 are 7 lots of 10, and 5 shares at 6 in cash."""
+    bars = {"A": [[9.0, 9.0, 9.0], [6.0, 6.0, 6.0]]}
+    made = run(bars, [buy(0, size=50.0), sell(4)], actions(("A", SECOND, "split", 1.5)), instruments={"A": {"lot": 10.0}})
+    (trade,) = made.rows("trades")
+    assert (trade["quantity"], trade["dividends"], trade["pnl"]) == (70.0, 30.0, 0.0)
+
+
 def test_a_short_pays_for_its_fraction() -> None:
     made = run(
         {"A": [[9.0, 9.0, 9.0], [6.0, 6.0, 6.0]]}, [short(0, size=101.0), cover(4)], actions(("A", SECOND, "split", 1.5)), allow_short=True

@@ -83,3 +83,31 @@ def test_the_close_of_a_session_pays_the_spread_of_its_close():
 def test_a_spread_that_the_quote_holds_already_is_an_error():
     with pytest.raises(ValidationError, match="leave out one"):
         ExecutionSettings.model_validate({"price": "quote", "slippage": {"spread": 0.5}})
+
+
+def test_impact_is_the_root_of_the_part_of_the_volume():
+    """100 of 400 shares are a quarter, of which the root is a half: 50 of 100 bps. 100 of 10,000: a tenth."""
+    bars = [100.0, (100.0, 100.0, 100.0, 100.0, 400.0), (100.0, 100.0, 100.0, 100.0, 10_000.0)]
+    impact = {"impact_bps": 100.0}
+    assert prices([buy(0), sell(1)], bars, slippage=impact) == [100.5, 99.9]
+    assert prices([short(0), cover(1)], bars, slippage=impact) == [99.5, 100.1]
+    assert prices([buy(0)], bars, slippage=impact | {"bps": 100.0, "ticks": 2.0}, tick=0.25) == [102.0]
+
+
+def test_impact_is_of_the_price_before_slippage_and_counts_as_slippage():
+    """A stop at 90 in a bar of 100 shares: 1 % of 90; the target, a limit, pays nothing."""
+    bars = [100.0, (100.0, 100.0, 100.0, 100.0, 1e6), (100.0, 100.0, 90.0, 95.0, 100.0)]
+    run = play(market({"A": [bars]}), [buy(0, stop_price=90.0)], slippage={"impact_bps": 100.0})
+    assert run.column("fills", "price") == [100.01, 89.1]
+    assert run.column("fills", "slippage") == [1.0, 90.0]
+    run = play(market({"A": [[100.0, 100.0, (100.0, 120.0, 100.0, 110.0, 1.0)]]}), [buy(0, limit=101.0, target_price=110.0)],
+               slippage={"impact_bps": 100.0})  # fmt: skip
+    assert run.column("fills", "price") == [100.0, 110.0]
+
+
+def test_impact_is_of_the_quantity_that_the_account_cuts_afterwards():
+    """Four times the volume is asked for: twice 100 bps, though 20,000 pay for 196 at 102."""
+    run = play(
+        market({"A": [[50.0, (100.0, 100.0, 100.0, 100.0, 100.0)]]}), [buy(0, size=400.0)], cash=20_000.0, slippage={"impact_bps": 100.0}
+    )
+    assert [(row["quantity"], row["price"]) for row in run.rows("fills")] == [(196.0, 102.0)]
