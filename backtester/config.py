@@ -24,6 +24,7 @@ from backtester.config_checks import faults, objects_at, value_at
 from backtester.config_document import Document, Parts, assign, pointer, read
 from backtester.config_errors import Fault, Refusal, placed, problems
 from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
+from backtester.config_sweep import SweepSettings
 from backtester.errors import BacktesterError, ConfigError, StrategyError, did_you_mean
 from backtester.market.history import HistorySettings, ListedIndicatorSettings
 from backtester.market.quality import GapFillerSettings
@@ -48,6 +49,7 @@ _OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
     ("api_config",),
     ("resources",),
     ("keep",),
+    ("sweep",),
     ("backtest_config", "prefetch_days"),
     ("backtest_config", "speed_multiplier"),
     ("session_data_config", "lake"),
@@ -145,6 +147,7 @@ class Config(Settings):
     keep: tuple[Literal["signals", "bars", "indicators"], ...] = ()
     on_error: Literal["isolate", "fail"] = "isolate"
     resources: ResourceSettings = ResourceSettings()
+    sweep: SweepSettings | None = Field(None, description="variants of this config that `bt sweep` tries; `bt run` runs the config itself")
     api_config: dict[str, Any] = Field({}, description="recorded only")
     metadata: dict[str, Any] = Field({}, description="anything; recorded only")
 
@@ -205,6 +208,11 @@ def load(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), 
     """
     document = assign(read(source), overrides)
     root, stem = (Path.cwd(), _slug(document)) if isinstance(source, Mapping) else (Path(source).resolve().parent, Path(source).stem)
+    return of_document(document, root, stem, lake)
+
+
+def of_document(document: Document, root: Path, stem: str = "run", lake: Path | None = None) -> Config:
+    """The config of a document as `config_document.read` gives it, which is completed in place; errors as of `load`."""
     _check_version(document)
     document = _with_cash(document)
     config = _checked(document, root)

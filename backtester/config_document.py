@@ -109,6 +109,14 @@ def assign(document: Document, assignments: Sequence[str]) -> Document:
     return changed
 
 
+def with_values(document: Document, values: Mapping[str, Any]) -> Document:
+    """A copy of the document with a JSON value set at each dotted path; raises ConfigError for a path that leads nowhere."""
+    changed: Document = json.loads(json.dumps(document))
+    for path, value in values.items():
+        _assign(changed, path.split("."), value)
+    return changed
+
+
 def _dumped(source: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(source), default=_plain)

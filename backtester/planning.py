@@ -145,6 +145,13 @@ def setup(config: Config) -> Setup:
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
 
 
+def base_of(config: Config, lake: Lake) -> str:
+    """The interval that a run of the config reads. Raises the errors of `setup` that come before it."""
+    name, symbols = _calendar(config), tuple(sorted(config.session_data_config.symbols))
+    needed = dict(_needed(config, tuple(_traders(config, symbols))))
+    return requirements(config.session_data_config.streams, needed, lake, _sessions(config, name, lake), symbols).base
+
+
 def check(config: Config) -> str:
     """What can be said of a config without a lake; returns the calendar's name.
 
