@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
-from tests.properties.digits import Digits
+from tests.properties.digits import Digits, Source, codes
 from tests.properties.features import ON
+from tests.scene import Bar, Rules, Slot
 
 TIERS = (
     (),
@@ -16,8 +17,9 @@ TIERS = (
 )
 
 
-def charges_of(choice: Digits, symbols: tuple[str, ...], tick: float) -> dict[str, Any]:
-    """Lots and ticks of single symbols, tiers of the commission and impact, as far as the engine has them."""
+def charged(rules: Rules, choice: Digits, symbols: tuple[str, ...]) -> Rules:
+    """The rules with lots and ticks of symbols, tiers, impact, mean prices and sizes at the fill, as far as the engine has them."""
+    tick = rules.tick
     lots, ticks = (None, None, 1.0, 3.0, 0.1, 10.0), (None, tick, tick / 2, 2 * tick)
     every_other = choice.pick(False, True)
     own = {symbol: (choice.pick(*lots), choice.pick(*ticks)) for symbol in symbols}
@@ -26,4 +28,20 @@ def charges_of(choice: Digits, symbols: tuple[str, ...], tick: float) -> dict[st
         "tiers": choice.pick((), *TIERS),
         "impact_bps": choice.pick(0.0, 0.0, 1.0, 10.0, 100.0),
     }
-    return {name: value for name, value in drawn.items() if name.split("_")[0] in ON and value}
+    known = {name: value for name, value in drawn.items() if name.split("_")[0] in ON and value}
+    at_fill, mean = choice.pick(False, False, True), choice.pick(False, False, False, True)
+    if at_fill and "size_at_fill" in ON and rules.sizing in ("notional", "equity_fraction"):
+        known["size_at"] = "fill"
+    if mean and "next_vwap" in ON and rules.price == "trade":
+        known["fill"] = "next_vwap"
+    return replace(rules, **known)
+
+
+def with_means(source: Source, slots: list[Slot]) -> list[Slot]:
+    """The slots with a mean price in most of their bars, now and then one outside of its bar."""
+    return [replace(slot, bars={name: with_mean(bar, codes(source, 1, 1)[0]) for name, bar in slot.bars.items()}) for slot in slots]
+
+
+def with_mean(bar: Bar, code: int) -> Bar:
+    inside = [bar.low + part * (bar.high - bar.low) for part in (0.0, 0.3, 0.5, 0.77, 1.0)]
+    return replace(bar, vwap=Digits(code).pick(None, *inside, 0.99 * bar.low, 1.01 * bar.high))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.properties.calls import at_sessions
-from tests.properties.charges import charges_of
+from tests.properties.charges import charged, with_means
 from tests.properties.digits import Digits, Source, codes
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
@@ -235,7 +235,8 @@ def scene_of(source: Source) -> Scene:
     fill_tape(source, choice, slots, symbols, tick, first, quotes=choice.pick(False, True) or prices == "quote")
     signals = at_sessions(source, wishes(source, choice, slots, tick, strategies, symbols))
     actions = actions_of(source, slots, symbols, first * tick)
-    rules = replace(rules_of(choice, first * tick, prices, tick), **charges_of(Digits(codes(source, 1, 32)[0]), symbols, tick))
+    rules = charged(rules_of(choice, first * tick, prices, tick), Digits(codes(source, 1, 32)[0]), symbols)
+    slots = with_means(source, slots) if rules.fill == "next_vwap" else slots
     return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
 
 

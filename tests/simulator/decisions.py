@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.scene import Order, Signal
-from tests.simulator.amounts import MOST_LOTS, money, most_lots, value_of
-from tests.simulator.fills import Desk, trail_of
+from tests.simulator.amounts import money, most_lots, value_of
+from tests.simulator.fills import Desk
 
 
 def kind_of(signal: Signal, has_limit: bool, has_stop: bool) -> str:
@@ -133,37 +133,3 @@ class Decider(Desk):
         if value + in_all > self.power(self.equity() - fees):
             return "insufficient_cash"
         return "max_per_trade" if row["cut"] else "approved"
-
-    def wanted_lots(self, signal: Signal, price: float) -> int | None:
-        """Lots of the sizing; None where they depend on a stop and there is none."""
-        rules, lot = self.rules, self.lot_of(signal.symbol)
-        if signal.size is not None or rules.sizing == "shares":
-            shares = rules.value if signal.size is None else signal.size
-            return min(MOST_LOTS, int((shares / lot + 1e-9) // 1))
-        if rules.sizing == "notional":
-            return most_lots(lot, lambda q: value_of(price, q) <= money(rules.value))
-        limit, risk = round(rules.value * self.equity()), self.risk_of(signal, price)
-        if rules.sizing == "risk_fraction" and risk is None:
-            return None
-        if limit <= 0:
-            return 0
-        if risk is not None and rules.sizing == "risk_fraction":
-            return most_lots(lot, lambda q: value_of(risk, q) <= limit)
-        return most_lots(lot, lambda q: value_of(price, q) + self.fee(price, q) <= limit)
-
-    def risk_of(self, signal: Signal, price: float) -> float | None:
-        """How far the first stop of an entry would lie from the price seen; None where there is none or no distance."""
-        rules, d = self.rules, -1 if signal.action.endswith("short") else 1
-        loss = signal.stop_loss if signal.stop_loss is not None else rules.stop_loss
-        amount, part = trail_of(rules, signal)
-        levels = []
-        if signal.stop_price is not None:
-            levels.append(signal.stop_price)
-        elif loss is not None:
-            levels.append(price * (1.0 - d * loss))
-        if amount is not None:
-            levels.append(price - d * amount)
-        elif part is not None:
-            levels.append(price * (1.0 - d * part))
-        distance = min((abs(price - level) for level in levels), default=0.0)
-        return distance if distance > 0.0 else None

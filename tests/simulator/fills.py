@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scene import Order, Rules, Signal
-from tests.simulator.account import Account, Position
-from tests.simulator.amounts import most_lots, value_of
+from tests.scene import Order, Signal
+from tests.simulator.account import Position
+from tests.simulator.amounts import money, most_lots, value_of
+from tests.simulator.sizes import Sizer, trail_of
 from tests.simulator.view import Stopped
 
 UNSLIPPED = ("target", "limit", "stop_limit")
 EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
 
 
-def trail_of(rules: Rules, signal: Signal) -> tuple[float | None, float | None]:
-    """Amount and fraction of a trailing stop: the signal's, if it gives either, else the config's."""
-    if signal.trailing_amount is not None or signal.trailing_stop is not None:
-        return signal.trailing_amount, signal.trailing_stop
-    return rules.trailing_amount, rules.trailing_stop
-
-
-class Desk(Account):
+class Desk(Sizer):
     """An account that fills orders."""
 
     def fill_market(self, t: int, order: Order, at: str) -> None:
-        """Fill a market order (or a time stop's) at the bar's open or close."""
-        price, flags = self.price_at(t, order.symbol, order.side, at)
+        """Fill a market order (or a time stop's) at the bar's open or close, with `next_vwap` at its mean price."""
+        if self.rules.fill == "next_vwap" and order.type not in ("market_on_open", "market_on_close"):
+            price, flags = self.mean_price(t, order.symbol)
+        else:
+            price, flags = self.price_at(t, order.symbol, order.side, at)
         self.fill_order(t, order, at, price, flags)
 
     def fill_order(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
@@ -55,11 +52,15 @@ class Desk(Account):
     # Entries
 
     def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
-        rules, quantity, lot = self.rules, order.quantity, self.lot_of(order.symbol)
-        price, more = self.price_of(t, order, at, seen, quantity)
+        rules, lot = self.rules, self.lot_of(order.symbol)
         if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
             self.resolve(t, order, "cancelled", "max_open_positions")
             return None
+        if not self.resize(t, order, at, seen):
+            self.resolve(t, order, "cancelled", "below_lot")
+            return None
+        quantity = order.quantity
+        price, more = self.price_of(t, order, at, seen, quantity)
         if self.affordable(price, quantity):
             self.resolve(t, order, "filled")
         else:
@@ -76,6 +77,21 @@ class Desk(Account):
         self.positions[order.strategy, order.symbol] = position
         self.protect(t, position, order.signal)
         return position
+
+    def resize(self, t: int, order: Order, at: str, seen: float) -> bool:
+        """Work out the size of an entry anew where that is done at the fill: at the fill's price without impact; False: no lot."""
+        rules, signal, lot = self.rules, order.signal, self.lot_of(order.symbol)
+        if rules.size_at != "fill" or signal.size is not None or rules.sizing not in ("notional", "equity_fraction"):
+            return True
+        price, _ = self.price_of(t, order, at, seen, 0.0)
+        if price <= 0.0:
+            raise Stopped(f"size of order {order.order_id} in slot {t}")
+        lots = self.wanted_lots(signal, price)
+        if rules.max_per_trade is not None and value_of(price, lots * lot) > money(rules.max_per_trade):
+            lots = most_lots(lot, lambda q: value_of(price, q) <= money(rules.max_per_trade))
+        if lots >= 1:
+            order.quantity = order.decision["quantity"] = lots * lot
+        return lots >= 1
 
     def affordable(self, price: float, quantity: float) -> bool:
         """All positions and this one are within the power of the equity after the fee."""

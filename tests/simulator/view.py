@@ -10,6 +10,7 @@ from tests.scene import Bar, Scene
 DAY = 86_400_000_000
 SYNTHETIC_QUOTE = "synthetic_quote"
 STALE_CLOSE = "stale_close"
+TYPICAL_PRICE = "typical_price"
 
 
 class Stopped(Exception):
@@ -62,6 +63,13 @@ class View:
         if quote is None:
             return trade, [SYNTHETIC_QUOTE]
         return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
+
+    def mean_price(self, t: int, symbol: str) -> tuple[float, list[str]]:
+        """The bar's mean price weighted by volume, or its typical price, flagged, where none is known."""
+        bar = self.slots[t].bars[symbol]
+        if bar.vwap is not None and bar.low <= bar.vwap <= bar.high:
+            return bar.vwap, []
+        return (bar.high + bar.low + bar.close) / 3, [TYPICAL_PRICE]
 
     def slipped(self, t: int, symbol: str, side: str, at: str, price: float, quantity: float) -> tuple[float, list[str]]:
         """The price after slippage (a part of the price, ticks, a part of the quote's spread, impact), and the flags it brings."""
