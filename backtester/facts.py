@@ -133,6 +133,6 @@ def _policies(setup: Setup) -> dict[str, Any]:
         "annualization": setup.sessions.per_year,
         "min_completeness": setup.needs.settings.min_completeness,
         "quality": setup.needs.look,
-        "actions": table_digest(schema.CORPORATE_ACTIONS, [setup.acting]) if len(setup.acting) else None,
+        "actions": table_digest(schema.CORPORATE_ACTIONS, [setup.applied]) if len(setup.applied) else None,
         "historical_quality": setup.config.session_data_config.historical.enable_quality,
     }

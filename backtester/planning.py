@@ -20,7 +20,7 @@ from backtester.config import Config, bind_strategies
 from backtester.errors import CalendarError, DataError, ResourceError
 from backtester.intervals import Interval
 from backtester.market import sessions
-from backtester.market.actions import Actions
+from backtester.market.actions import SPLIT, Actions, splits_of
 from backtester.market.lake import Kind, Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements, wanted_of
@@ -29,6 +29,7 @@ from backtester.market.shelves import Shelves
 from backtester.reach import Trader, back_of, day_of, extended, historical_of, indicator_columns, needs_of
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
+from backtester.splits import Splits
 
 CELLS_A_PART = 400_000
 MOST_SESSIONS_A_PART = 42
@@ -82,6 +83,16 @@ class Setup:
         first, last = self.sessions.label[0], self.sessions.label[-1]
         return self.needs.actions.filter((pl.col("ex_date") > day_of(first)) & (pl.col("ex_date") <= day_of(last)))
 
+    @cached_property
+    def applied(self) -> pl.DataFrame:
+        """All actions that bear on the result: those that act, and the splits of the history that is read; none where ignored."""
+        if self.config.execution.actions == "ignore":
+            return self.needs.actions.clear()
+        first, last = self.parts[0].sessions.label[0], self.sessions.label[-1]
+        read = (pl.col("ex_date") > day_of(first)) & (pl.col("ex_date") <= day_of(last))
+        of_history = read & (pl.col("kind") == SPLIT)
+        return self.needs.actions.filter(of_history | (pl.col("ex_date") > day_of(self.sessions.label[0])) & read)
+
     @property
     def prefetch_days(self) -> int:
         """Sessions of the largest part."""
@@ -129,7 +140,9 @@ def setup(config: Config) -> Setup:
         for lookback in sorted(asked.get(interval, {0}))
     }
     actions = Actions.of(lake, config.session_data_config.verify).between(span.label[0], span.label[-1], symbols)
-    needs = replace(needs_of(config, required.base, derived, span, start, len(days), back, lake, name), actions=actions)
+    splits = splits_of(actions, symbols) if config.execution.actions == "apply" else Splits.none()
+    needs = needs_of(config, required.base, derived, span, start, len(days), back, lake, name)
+    needs = replace(needs, actions=actions, splits=splits)
     parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols)
     doubts = sessions.doubts(name, day_of(days.label[0]), day_of(days.label[-1]), lake.overrides)
     partial, empty = _partial(derived, required.base, days), _without_bars(lake, required.base, days)
@@ -296,11 +309,12 @@ def _parts(
 ) -> tuple[Part, ...]:
     size = config.backtest_config.prefetch_days or max(1, min(MOST_SESSIONS_A_PART, CELLS_A_PART // (needs.slots * len(symbols))))
     deepest = min(max([needs.daily_depth, *needs.depth.values()]), start)
-    intraday = max((depth for interval, depth in needs.depth.items() if Interval(interval).is_intraday or interval == base), default=0)
+    # Daily values come from the lake's own `1d` bars where it has them; where those are the base, it is they that are read.
+    bases = deepest if base == "1d" else max((depth for name, depth in needs.depth.items() if Interval(name).is_intraday), default=0)
     parts = []
     for first in range(start - deepest, start, size):
         rows = span[first : min(first + size, start)]
-        near = first + len(rows) > start - intraday
+        near = first + len(rows) > start - bases
         parts.append(Part(rows, False, bool(near or not has_all(lake, "1d", rows, symbols).all())))
     for first in range(start, start + count, size):
         parts.append(Part(span[first : min(first + size, start + count)], True, True))
@@ -336,7 +350,7 @@ def _of_actions(actions: pl.DataFrame, parts: Sequence[Part], config: Config) ->
         row, more = inside.row(0, named=True), f" and {len(inside) - 1:,} more" if len(inside) > 1 else ""
         known = f"the lake knows a {row['kind']} of {row['symbol']} on {row['ex_date']} ({row['value']:g}){more}"
         if config.execution.actions == "apply":
-            yield (f"{known}: positions, orders and cash are adjusted, bars and history are as stored; "
+            yield (f"{known}: positions, orders and cash are adjusted, and what strategies see of the sessions before a split; "
                    "where the bars are adjusted already, set execution.actions to ignore")  # fmt: skip
         else:
             yield f"{known}: ignored, as execution.actions says"

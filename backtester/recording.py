@@ -18,7 +18,7 @@ from backtester import schema
 from backtester.columns import Floats
 from backtester.digesting import digest_rows
 from backtester.keeping import kept
-from backtester.market.actions import splits_at
+from backtester.market.actions import splits_of
 from backtester.market.findings import GRAVE
 from backtester.market.prepare import Prepared
 from backtester.outcome.metrics import Score
@@ -140,7 +140,7 @@ class Record:
         self._setup, self._folder, self._score, self._tally = setup, folder, score, tally
         self._equity = cash
         self.benchmark = Benchmark.start(len(setup.symbols))
-        self._splits = splits_at(setup.acting, setup.sessions.label, setup.symbols)
+        self._splits = splits_of(setup.acting, setup.symbols).acting(setup.sessions.label)
 
     def write(self, ready: Ready, tables: dict[str, pl.DataFrame], events: Events, at: int, process: float) -> None:
         """Everything of one part's sessions; `process` are the seconds that its trading took."""

@@ -120,7 +120,8 @@ def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: 
     bars, last_slot = prepared.last_slots[interval]
     back = setup.back[interval, lookback][at : at + len(prepared.sessions)]
     look_back = setup.config.session_data_config.historical.enable_quality
-    return View(prepared.tapes[interval], prepared.seen[interval], prepared.first(interval), bars, last_slot, back, look_back)
+    live, seen, first = prepared.tapes[interval], prepared.seen[interval], prepared.first(interval)
+    return View(live, seen, first, bars, last_slot, back, look_back, setup.needs.splits)
 
 
 def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, Field, model_validator
 from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape
 from backtester.errors import ConfigError
 from backtester.settings import IntervalText, Settings
+from backtester.splits import Placed, Splits, in_terms
 
 HistoricalType = Literal[
     "trailing_average", "trailing_max", "trailing_min", "avg_volume", "avg_range", "atr_daily", "gap_stats", "range_ratio", "high_low"
@@ -141,6 +143,17 @@ class Daily:
         columns = {name: self.column(name)[rows] for name in OHLCV}
         return Daily(sessions=self.sessions[rows], stored=self.stored[rows], **columns)
 
+    def seen_in(self, current: int, known: Placed) -> Daily:
+        """The values before the session `current` in its terms; itself where no split lies between."""
+        ratios = {symbol: ratio for symbol in known.steps if (ratio := known.ratio(symbol, 0, current)) is not None}
+        if not ratios:
+            return self
+        columns = {name: self.column(name).copy() for name in OHLCV}
+        for name, values in columns.items():
+            for symbol, ratio in ratios.items():
+                in_terms(values[:current, symbol], name, ratio)
+        return Daily(sessions=self.sessions, stored=self.stored, **columns)
+
 
 def daily_of(tape: Tape, *, stored: bool) -> Daily:
     """Daily values from a tape of `1d` (at most one bar a symbol-session)."""
@@ -190,22 +203,31 @@ def days_back(period: str) -> int:
     return number * 2 + 30 if unit == "d" else number * _DAYS[unit] + 7
 
 
-def indicator(settings: HistoricalIndicatorSettings, name: str, daily: Daily, first: int) -> dict[str, Floats]:
+def indicator(
+    settings: HistoricalIndicatorSettings, name: str, daily: Daily, first: int, splits: Splits | None = None
+) -> dict[str, Floats]:
     """A historical indicator of daily values for the sessions from index `first` on: arrays of shape (sessions, symbols).
 
-    Names gain a suffix where the type has several values (`gap_stats.mean`).
+    Each session's value is in its own terms: of `splits` those known by then adjust the values before them. Names gain a suffix
+    where the type has several values (`gap_stats.mean`).
     """
-    windows = _windows(daily.sessions, settings, first)
-    made = _DAILY[settings.type](daily, windows, settings.field)
-    return {name + suffix: values for suffix, values in made.items()}
+    windows, count = _windows(daily.sessions, settings, first), len(daily.sessions)
+    known = (splits or Splits.none()).on(daily.sessions.label)
+    cuts = [first, *(session for session in known.sessions() if session > first), count]
+    parts = [
+        _DAILY[settings.type](daily.seen_in(low, known), windows[low - first : high - first], settings.field)
+        for low, high in pairwise(cuts)
+    ]
+    return {name + suffix: np.concatenate([part[suffix] for part in parts]) for suffix in parts[0]}
 
 
-def indicator_by_slot(settings: HistoricalIndicatorSettings, base: Tape, first: int, slots: int) -> Floats:
+def indicator_by_slot(settings: HistoricalIndicatorSettings, base: Tape, first: int, slots: int, splits: Splits | None = None) -> Floats:
     """A historical indicator with one value a slot for the base tape's sessions from `first` on: (sessions, symbols, slots).
 
     Aligned by time since the open, over the window's sessions that have a bar in the slot; NaN where a session of the window
-    has no bar of the symbol at all.
+    has no bar of the symbol at all. Each session's values are in its own terms, as those of `indicator`.
     """
+    known = (splits or Splits.none()).on(base.sessions.label)
     windows = _windows(base.sessions, settings, first)
     symbols = len(base.symbols)
     line = np.repeat(np.arange(symbols), base.count.sum(axis=0))
@@ -215,7 +237,11 @@ def indicator_by_slot(settings: HistoricalIndicatorSettings, base: Tape, first: 
     for row, chosen in enumerate(windows):
         if chosen is not None and len(chosen):
             whole: Bools = np.all(base.count[chosen] > 0, axis=0)
-            out[row] = np.where(whole[:, None], _slot_value(settings.type, cube[chosen]), np.nan)
+            values = cube[chosen]
+            for symbol in known.steps:
+                if (ratio := known.ratio(symbol, 0, first + row)) is not None:
+                    in_terms(values[:, symbol], settings.field, ratio[chosen][:, None])
+            out[row] = np.where(whole[:, None], _slot_value(settings.type, values), np.nan)
     return out
 
 

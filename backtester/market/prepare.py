@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from backtester.columns import OHLCV, Bools, Floats, Ints, Sessions, Tape, place
 from backtester.intervals import MINUTE_US, Interval
 from backtester.market import findings, grid, quality, resample, tapes
-from backtester.market.actions import splits_at
+from backtester.market.actions import splits_of
 from backtester.market.grid import Clock, Grid
 from backtester.market.history import Daily, HistoricalIndicatorSettings, daily_of, indicator, indicator_by_slot, preferred
 from backtester.market.load import Chunk
 from backtester.market.resample import DerivedSettings
 from backtester.schema import CORPORATE_ACTIONS, empty
+from backtester.splits import Splits
 
 LONG = ("5d", "1w")
 ANY_BAR = DerivedSettings(min_completeness=1e-9)
@@ -37,7 +38,7 @@ class Needs:
 
     depth: sessions of history to keep of each interval; daily_depth: of daily values; calendar and ordinal: the run's sessions
     with what comes before and after them; slots: base slots of the longest session; actions: rows of the table `actions`, whose
-    splits explain jumps.
+    splits explain jumps; splits: those by which history is adjusted.
     """
 
     base: str
@@ -51,6 +52,7 @@ class Needs:
     ordinal: Ints
     slots: int
     actions: pl.DataFrame = field(default_factory=partial(empty, CORPORATE_ACTIONS))
+    splits: Splits = field(default_factory=Splits.none)
 
     @property
     def daily(self) -> bool:
@@ -255,7 +257,7 @@ def _long(daily: Tape, interval: str, needs: Needs) -> Tape:
     spans = resample.spans_of(interval, needs.calendar.label, needs.ordinal)
     own = resample.Spans(spans.bucket[where], spans.expected[where], spans.last[where])
     last_slot = np.zeros(len(where), np.int64) if needs.base == "1d" else daily.sessions.slots(Interval(needs.base).step_us) - 1
-    return resample.derive_long(daily, interval, own, last_slot, needs.settings, needs.look)
+    return resample.derive_long(daily, interval, own, last_slot, needs.settings, needs.look, needs.splits)
 
 
 def _historical(minutes: Tape | None, daily: Daily | None, needs: Needs, sessions: int) -> dict[str, Floats]:
@@ -265,11 +267,12 @@ def _historical(minutes: Tape | None, daily: Daily | None, needs: Needs, session
         if settings.granularity == "minute":
             assert minutes is not None
             slots_a_minute = MINUTE_US // Interval(needs.base).step_us
-            values = indicator_by_slot(settings, minutes, len(minutes.sessions) - sessions, -(-needs.slots // slots_a_minute))
+            slots = -(-needs.slots // slots_a_minute)
+            values = indicator_by_slot(settings, minutes, len(minutes.sessions) - sessions, slots, needs.splits)
             made[name] = np.repeat(values, slots_a_minute, axis=-1)
         else:
             assert daily is not None
-            made |= indicator(settings, name, daily, len(daily.sessions) - sessions)
+            made |= indicator(settings, name, daily, len(daily.sessions) - sessions, needs.splits)
     return made
 
 
@@ -293,5 +296,5 @@ def _splits(needs: Needs, sessions: Sessions, symbols: Sequence[str]) -> list[tu
     if not len(needs.actions):
         return []
     first = int(np.searchsorted(needs.calendar.label, sessions.label[0]))
-    known = splits_at(needs.actions, needs.calendar.label, symbols)
+    known = splits_of(needs.actions, symbols).acting(needs.calendar.label)
     return [(place - first, symbol, value) for place, symbol, value in known if 0 <= place - first < len(sessions)]

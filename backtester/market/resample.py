@@ -14,10 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 
-from backtester.columns import NO_BREAK, OHLCV, Floats, Ints, Sessions, Tape, place
+from backtester.columns import NO_BREAK, OHLCV, TAPE_COLUMNS, Floats, Ints, Sessions, Tape, place
 from backtester.errors import InternalError
 from backtester.intervals import Interval
 from backtester.settings import Settings
+from backtester.splits import Placed, Splits, in_terms
 
 EDGES = (pl.col("open").first(), pl.col("close").last(), pl.len().alias("bars"))
 
@@ -121,11 +122,14 @@ def spans_of(interval: str, labels: NDArray[np.datetime64], ordinal: Ints) -> Sp
     return Spans(bucket, counts[index].astype(np.int64), last)
 
 
-def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, settings: DerivedSettings, look: bool = True) -> Tape:
-    """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, and ends with it.
+def derive_long(
+    daily: Tape, interval: str, spans: Spans, last_slot: Ints, settings: DerivedSettings, look: bool = True, splits: Splits | None = None
+) -> Tape:
+    """The tape of `5d` or `1w` from a tape of `1d`; a bar belongs to the last session of its bucket, ends with it and is in its terms.
 
-    last_slot, shape (sessions,): the last base slot of each session.
+    last_slot, shape (sessions,): the last base slot of each session. `splits` adjust the days of a bucket before them.
     """
+    daily = _in_terms_of_buckets(daily, (splits or Splits.none()).on(daily.sessions.label), spans.bucket)
     sessions, symbols = daily.sessions, len(daily.symbols)
     owner = daily.per_bar(np.arange(len(sessions)))
     line = np.repeat(np.arange(symbols), daily.count.sum(axis=0))
@@ -148,6 +152,21 @@ def derive_long(daily: Tape, interval: str, spans: Spans, last_slot: Ints, setti
         end=sessions.close[session], slot=np.zeros(len(session), np.int32), base_slot=last_slot[session].astype(np.int32),
         quality=quality, complete=(bars == expected)[kept], **{name: made[name][kept] for name in OHLCV},
     )  # fmt: skip
+
+
+def _in_terms_of_buckets(daily: Tape, known: Placed, bucket: Ints) -> Tape:
+    """Daily bars in the terms of the last session of their buckets; the tape itself where no bucket holds a split."""
+    ratio = np.ones(len(daily) if known else 0)
+    for symbol, steps in known.steps.items():
+        for session, value in steps:
+            opening = np.searchsorted(bucket, bucket[session])
+            ratio[daily.start[opening, symbol] : daily.start[session, symbol]] *= value
+    if (ratio == 1.0).all():
+        return daily
+    columns = {name: daily.column(name).copy() if name in OHLCV else daily.column(name) for name in TAPE_COLUMNS}
+    for name in OHLCV:
+        in_terms(columns[name], name, ratio)
+    return Tape(daily.interval, daily.symbols, daily.sessions, daily.start, daily.count, **columns)
 
 
 def _grouped(base: Tape, interval: str) -> tuple[Ints, Ints, Ints, dict[str, Floats]]:

@@ -7,7 +7,7 @@ what a row shows never depends on which others stand beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from backtester.columns import NO_TIME, Bools, Floats, Ints, Tape
 from backtester.intervals import MINUTE_US
 from backtester.signals.bars import Bars
 from backtester.signals.strategy import BOOLEANS, LIMITS, Wishes
+from backtester.splits import Splits, in_terms
 
 Column = NDArray[Any]
 
@@ -27,7 +28,8 @@ class View:
 
     first: the chunk's first session on the tapes. bars, shape (sessions of the tape,): how many bars each session may hold;
     last_slot: for all of them in turn, the base slot that ends the bar. back, shape (sessions of the chunk, symbols): how many
-    sessions before it a session may look into. look_back: False shows history with quality 100.
+    sessions before it a session may look into. look_back: False shows history with quality 100. splits: a session sees the bars
+    before it in its own terms, adjusted by those known when it opens; its own bars are as they are.
     """
 
     live: Tape
@@ -37,6 +39,7 @@ class View:
     last_slot: Ints
     back: Ints
     look_back: bool = True
+    splits: Splits = field(default_factory=Splits.none)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def rows(view: View, symbols: Ints, lookback: int, historical: Mapping[str, Floa
     oldest = seen.start[np.maximum(session - view.back[session - first, symbol], 0), symbol]
     low = np.maximum(high - lookback, oldest)
     width = lookback + (int(count.max()) if len(count) else 0)
-    read = _row_reader(view, (low, high, start, count), lookback, (len(start), width))
+    ratios = _row_ratios(view, (session, symbol), low, high)
+    read = _row_reader(view, (low, high, start, count), lookback, (len(start), width), ratios)
     bars = Bars(live.interval, lookback, (len(start), width), read, _names(live, symbol)[:, None], live.sessions.label[session][:, None])
     batch = Batch(bars, view, symbol, session - first, start)
     bars.bound({}, {}, {name: _spread(bars, values[session - first, symbol]) for name, values in historical.items()})
@@ -163,8 +167,22 @@ def _names(tape: Tape, symbols: Ints) -> Column:
 Spans = tuple[Ints, Ints, Ints, Ints]
 
 
-def _row_reader(view: View, spans: Spans, lookback: int, shape: tuple[int, int]) -> Callable[[str], Column]:
-    """A reader of columns: history from `seen`, the session from `live`, NaN at the ends."""
+def _row_ratios(view: View, cell: tuple[Ints, Ints], low: Ints, high: Ints) -> dict[int, Floats]:
+    """Of the rows whose history holds a split: shares in the row's session for one share of each bar of its history."""
+    (session, symbol), seen, found = cell, view.seen, {}
+    known = view.splits.on(seen.sessions.label)
+    for split, steps in known.steps.items():
+        for row in np.flatnonzero((symbol == split) & (session >= steps[0][0]) & (low < high)).tolist():
+            current = int(session[row])
+            first = int(np.searchsorted(seen.start[:current, split], low[row], side="right")) - 1
+            if (ratio := known.ratio(split, first, current)) is not None:
+                per_bar = np.repeat(ratio, seen.count[first:current, split])
+                found[row] = per_bar[low[row] - seen.start[first, split] :]
+    return found
+
+
+def _row_reader(view: View, spans: Spans, lookback: int, shape: tuple[int, int], ratios: Mapping[int, Floats]) -> Callable[[str], Column]:
+    """A reader of columns: history from `seen` in the terms of the row's session, the session from `live`, NaN at the ends."""
     low, high, start, count = (part.tolist() for part in spans)
     together = view.live is view.seen
 
@@ -182,15 +200,19 @@ def _row_reader(view: View, spans: Spans, lookback: int, shape: tuple[int, int])
             for row, (first, middle, last, size) in enumerate(zip(low, high, start, count, strict=True)):
                 out[row, lookback - (middle - first) : lookback] = past[first:middle]
                 out[row, lookback : lookback + size] = source[last : last + size]
+        for row, ratio in ratios.items():
+            in_terms(out[row, lookback - len(ratio) : lookback], name, ratio)
         return _unlooked(out, name, view, lookback)
 
     return read
 
 
 def _clock_reader(view: View, symbols: Ints, lookback: int, width: int) -> Callable[[str], Column]:
-    """A reader of columns aligned on slots, NaN in gaps."""
+    """A reader of columns aligned on slots, NaN in gaps; history in the terms of the row's session."""
     offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(view.bars)])
     sessions = range(view.first, len(view.live.sessions))
+    known = view.splits.on(view.seen.sessions.label)
+    split = [(place, symbol) for place, symbol in enumerate(symbols.tolist()) if symbol in known.steps]
 
     def line(tape: Tape, name: str) -> Column:
         source, empty = _source(tape, name)
@@ -207,9 +229,13 @@ def _clock_reader(view: View, symbols: Ints, lookback: int, width: int) -> Calla
             begin, end = int(offset[session]), int(offset[session + 1])
             allowed = offset[np.maximum(session - view.back[row, symbols], 0)]
             low = max(begin - lookback, int(allowed.min()) if len(allowed) else begin)
-            out[row, :, lookback - (begin - low) : lookback] = past[:, low:begin]
-            hidden = np.arange(low, begin)[None, :] < allowed[:, None]
-            out[row, :, lookback - (begin - low) : lookback][hidden] = _source(view.live, name)[1]
+            history = out[row, :, lookback - (begin - low) : lookback]
+            history[:] = past[:, low:begin]
+            history[np.arange(low, begin)[None, :] < allowed[:, None]] = _source(view.live, name)[1]
+            first = int(np.searchsorted(offset, low, side="right")) - 1
+            for place, symbol in split:
+                if (ratio := known.ratio(symbol, first, session)) is not None:
+                    in_terms(history[place], name, np.repeat(ratio, view.bars[first:session])[low - int(offset[first]) :])
             out[row, :, lookback : lookback + end - begin] = live[:, begin:end]
         return _unlooked(out, name, view, lookback)
 

@@ -15,6 +15,7 @@ from backtester.errors import StrategyError
 from backtester.signals import indicators
 from backtester.signals.batch import Found, View
 from backtester.signals.calling import Caller, Given, LimitError, said
+from backtester.splits import Splits
 
 Nest = dict[str, Any]
 
@@ -53,6 +54,7 @@ def of_given(given: Given, asked: Mapping[str, set[int]]) -> Nest:
             "bars": one.bars,
             "last_slot": one.last_slot,
             "look_back": one.look_back,
+            "splits": _fields_of(one.splits),
             "back": {lookback: view.back for lookback, view in by.items()},
         }
     return {"days": given.days, "views": views, "historical": dict(given.historical)}
@@ -64,8 +66,9 @@ def given_of(message: Nest) -> Given:
     for interval, held in message["views"].items():
         live = _tape_of(held["live"])
         seen = live if held["seen"] is None else _tape_of(held["seen"])
+        splits = Splits(**held["splits"])
         for lookback, back in held["back"].items():
-            view = View(live, seen, held["first"], held["bars"], held["last_slot"], back, held["look_back"])
+            view = View(live, seen, held["first"], held["bars"], held["last_slot"], back, held["look_back"], splits)
             views[interval, int(lookback)] = view
     return Given(message["days"], lambda interval, lookback: views[interval, lookback], message["historical"])
 

@@ -28,6 +28,7 @@ from backtester.market.history import (
     window,
 )
 from tests.market.days import grid, sessions
+from tests.signals.views import splits_on
 
 NAN = float("nan")
 
@@ -166,7 +167,7 @@ OPEN, VOLUME = [10.0, 11, 12, 7, 22], [100.0, 300, 200, 400, 800]
 FIVE = {"open": [OPEN], "high": [HIGH], "low": [LOW], "close": [CLOSE], "volume": [VOLUME]}
 
 
-@pytest.mark.parametrize(
+by_hand = pytest.mark.parametrize(
     ("kind", "more", "expected"),
     [
         ("trailing_average", {"field": "volume"}, {"": [NAN, NAN, 200, 250, 300]}),
@@ -185,12 +186,45 @@ FIVE = {"open": [OPEN], "high": [HIGH], "low": [LOW], "close": [CLOSE], "volume"
                            ".largest": [NAN, NAN, NAN, 0.1, 0.5]}),
     ],
 )  # fmt: skip
+
+
+@by_hand
 def test_every_type_by_hand(kind: str, more: dict[str, str], expected: dict[str, list[float]]) -> None:
     """Two sessions back of five; the current session's own values never count, and too few sessions give NaN."""
     found = indicator(asked(kind, **more), "x", daily(weekdays(5), **FIVE), 0)
     assert set(found) == {"x" + suffix for suffix in expected}
     for suffix, values in expected.items():
         np.testing.assert_allclose(found["x" + suffix][:, 0], values, rtol=1e-15)
+
+
+@by_hand
+def test_every_type_sees_what_was_before_a_split_in_the_terms_of_its_session(
+    kind: str, more: dict[str, str], expected: dict[str, list[float]]
+) -> None:
+    """The same five sessions, of which the first two stand in the lake at twice the price and half the volume: 2:1 on the third."""
+    raw = {name: [[value * (0.5 if name == "volume" else 2.0) for value in values[0][:2]] + values[0][2:]] for name, values in FIVE.items()}
+    days = weekdays(5)
+    found = indicator(asked(kind, **more), "x", daily(days, **raw), 0, splits_on(days, (2, 0, 2.0)))
+    for suffix, values in expected.items():
+        np.testing.assert_allclose(found["x" + suffix][:, 0], values, rtol=1e-15)
+
+
+def test_a_split_is_none_of_the_business_of_sessions_before_it_and_of_other_symbols() -> None:
+    """4:1 of the first symbol on the fourth session; each session's own terms."""
+    days, close = weekdays(5), [[80.0, 80, 80, 20, 20], [80.0, 80, 80, 80, 80]]
+    found = indicator(asked("trailing_average", "1d"), "x", daily(days, close=close), 1, splits_on(days, (3, 0, 4.0)))["x"]
+    assert found.T.tolist() == [[80, 80, 20, 20], [80, 80, 80, 80]]
+
+
+def test_minute_values_see_what_was_before_a_split_in_the_terms_of_their_session() -> None:
+    """4:1 on the third session: 80 and 120 a minute are 20 and 30 to it; volumes of 100 are 400."""
+    days = sessions([2, 2, 2, 2])
+    base = tape_of(grid(days, np.array([[80.0, 120, 80, 120, 22, 33, 24, 36]])))
+    splits = splits_on(days, (2, 0, 4.0))
+    found = indicator_by_slot(asked("trailing_average", "1d", granularity="minute"), base, 1, 2, splits)
+    assert found[:, 0].tolist() == [[80, 120], [20, 30], [22, 33]]
+    found = indicator_by_slot(asked("trailing_average", "2d", granularity="minute", field="volume"), base, 2, 2, splits)
+    assert found[:, 0].tolist() == [[400, 400], [250, 250]]
 
 
 def test_the_true_range_takes_the_way_from_the_close_before() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backtester import schema
 from backtester.columns import OHLCV, TAPE_COLUMNS, Sessions, Tape
+from backtester.market.actions import splits_of
 from backtester.market.history import HistoricalIndicatorSettings
 from backtester.market.load import Chunk
 from backtester.market.prepare import Needs, Past, Prepared, prepare
@@ -188,10 +189,11 @@ def test_sessions_are_the_same_however_a_run_is_cut(data: st.DataObject, seed: i
     ]  # fmt: skip
     own = [flat(days, session, 0, symbol, 50.0) for session in range(16) for symbol in "AB" if random.random() < 0.4]
     whole = chunk(days, ("A", "B", "C"), rows), chunk(days, ("A", "B", "C"), own)
+    actions = split_on(days, ("A", 6, 2.0), ("C", 3, 3.0), ("C", 4, 0.25), ("B", 0, 2.0), ("B", 11, 7.0))
     wanted = needs(
         days, derived=("2m", "1d", "5d", "1w"), settings=DerivedSettings(min_completeness=least), look=look, historical=HISTORICAL,
         depth=DEPTH, daily_depth=9, ordinal=np.arange(16) + 3,
-        actions=split_on(days, ("A", 6, 2.0), ("C", 3, 3.0), ("C", 4, 0.25), ("B", 0, 2.0)),
+        actions=actions, splits=splits_of(actions, ("A", "B", "C")),
     )  # fmt: skip
     cuts = sorted(data.draw(st.sets(st.integers(1, 15), min_size=1, max_size=6)))
     together, apart = parts_of(whole, wanted, [])[0], parts_of(whole, wanted, cuts)
@@ -250,6 +252,23 @@ def test_daily_bars_as_base_need_nothing_built() -> None:
     assert made.tapes["1d"].close.tolist() == [1, 2, 3]
     assert [column.tolist() for column in made.last_slots["1d"]] == [[1, 1, 1], [0, 0, 0]]
     assert made.quality.select("interval", "expected", "actual").unique().sort("interval").rows()[0] == ("1d", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("split", "first"),
+    [(3, (10, 14, 10, 14, 115)), (5, (70, 84, 13, 14, 25)), (0, (70, 84, 13, 14, 25))],
+    ids=["inside", "after", "before"],
+)
+def test_a_bar_of_five_days_is_in_the_terms_of_its_last(split: int, first: tuple[float, ...]) -> None:
+    """7:1 on the fourth day makes 10, 11, 12 of the 70, 77, 84 before it, and 35 of each volume of 5; between buckets it changes none."""
+    days = sessions([2] * 10)
+    rows = [flat(days, day, 0, price=price, volume=5.0) for day, price in enumerate([70.0, 77, 84, 13, 14, 15, 16, 17, 18, 19])]
+    splits = splits_of(split_on(days, ("A", split, 7.0)), ("A",))
+    wanted = needs(days, base="1d", derived=("5d",), depth={"1d": 30, "5d": 30}, slots=1, splits=splits)
+    made, _ = prepare(chunk(days, ("A",), rows), None, None, wanted, Past())
+    bars = list(zip(*(made.tapes["5d"].column(name).tolist() for name in OHLCV), strict=True))
+    assert bars == [first, (15, 19, 15, 19, 25)]
+    assert made.tapes["1d"].close.tolist() == [70, 77, 84, 13, 14, 15, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize("sessions_in_week", [5, 4])

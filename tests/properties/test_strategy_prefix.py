@@ -1,12 +1,12 @@
 """No strategy knows the future, nor what stands beside it: the same signals from less data, other data later, other batches.
 
-Every built-in strategy, and one of two intervals, over random markets with gaps, thin symbols, early closes and a break.
+Every built-in strategy, and one of two intervals, over random markets with gaps, thin symbols, early closes, a break and splits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -28,10 +28,12 @@ from backtester.signals.strategies.rsi_reversion import RsiReversion
 from backtester.signals.strategies.sma_crossover import SmaCrossover
 from backtester.signals.strategies.vwap_reversion import VwapReversion
 from backtester.signals.strategy import LIMITS, Signals, Strategy, checked, declared
+from backtester.splits import Splits
 from tests.market.days import sessions
-from tests.signals.views import grid_of, market, tape_as, view_of
+from tests.signals.views import grid_of, market, splits_on, tape_as, view_of
 
 MOST_CUTS = 200
+VALUES = (2.0, 0.1, 7.0, 1.5)
 FEW = settings.default.max_examples // 8  # each example is a market cut some hundred times
 HOLED, EXACT = DerivedSettings(min_completeness=1e-9), DerivedSettings()
 
@@ -90,15 +92,23 @@ def everything(view: View) -> View:
     return view
 
 
-def call(
-    strategy: Strategy, grid: Grid, first: int, completeness: DerivedSettings, symbols: Sequence[int], pick: Pick = everything
-) -> list[Event]:
+@dataclass(frozen=True)
+class Case:
+    """A market, the session with which the chunk begins, how derived bars are made, and what splits on which days."""
+
+    grid: Grid
+    first: int
+    completeness: DerivedSettings
+    splits: Splits
+
+
+def call(strategy: Strategy, case: Case, symbols: Sequence[int], pick: Pick = everything) -> list[Event]:
     """Signals of one call as (slot of the run, symbol, action, price, quality, numbers), in order."""
-    said = declared(strategy, "s")
+    grid, said = case.grid, declared(strategy, "s")
     usual = np.random.default_rng(5).integers(10, 50, (len(grid.clock.sessions), len(grid.symbols), 12)).astype(float)
     cut: list[Batch] = []
     for name, interval in said.inputs.items():
-        view = pick(view_of(tape_as(grid, interval, completeness), first, 9))
+        view = pick(replace(view_of(tape_as(grid, interval, case.completeness), case.first, 9), splits=case.splits))
         chosen, lookback = np.array(symbols), said.lookback[name]
         # A session's own history is known, whatever part of the sessions a call gets.
         own = {"usual": usual[view.first : len(view.live.sessions)]}
@@ -129,11 +139,27 @@ def with_future(grid: Grid, slot: int, later: Grid | None) -> Grid:
     return grid_of(grid.clock.sessions, columns)
 
 
-def without_later_sessions(grid: Grid, slot: int) -> Grid:
-    """Truly cut: the sessions after the slot's own are not there at all."""
-    count = int(grid.clock.session[slot]) + 1
+def without_later_sessions(case: Case, slot: int) -> Case:
+    """Truly cut: the sessions after the slot's own, and the splits on their mornings, are not there at all."""
+    grid, count = case.grid, int(case.grid.clock.session[slot]) + 1
     width = int(grid.clock.offset[count])
-    return grid_of(grid.clock.sessions[:count], {name: getattr(grid, name)[:, :width] for name in OHLCV})
+    short = grid_of(grid.clock.sessions[:count], {name: getattr(grid, name)[:, :width] for name in OHLCV})
+    return replace(case, grid=short, splits=known_by(case, slot))
+
+
+def known_by(case: Case, slot: int) -> Splits:
+    """The splits that are known in the slot's session."""
+    clock = case.grid.clock
+    known = case.splits.day <= clock.sessions.label[clock.session[slot]]
+    return Splits(case.splits.day[known], case.splits.symbol[known], case.splits.value[known])
+
+
+def with_later_splits(case: Case, slot: int, random: np.random.Generator) -> Splits:
+    """The splits that are known in the slot's session, and others of every symbol on all mornings after it."""
+    known, labels = known_by(case, slot), case.grid.clock.sessions.label
+    later = labels[int(case.grid.clock.session[slot]) + 1 :].repeat(3)
+    day, symbol = np.append(known.day, later), np.append(known.symbol, np.arange(len(later)) % 3)
+    return Splits(day, symbol, np.append(known.value, random.choice(VALUES, len(later))))
 
 
 def cuts(events: list[Event], slots: int, random: np.random.Generator) -> list[int]:
@@ -146,12 +172,17 @@ def cuts(events: list[Event], slots: int, random: np.random.Generator) -> list[i
 
 
 @st.composite
-def markets(draw: st.DrawFn) -> tuple[Grid, int, DerivedSettings, np.random.Generator]:
-    """Three symbols over four days of which the last may close early, some with a break; the chunk begins on the second or third."""
+def markets(draw: st.DrawFn) -> tuple[Case, np.random.Generator]:
+    """Three symbols over four days of which the last may close early, some with a break; the chunk begins on the second or third.
+
+    Up to three splits, on the mornings of any days.
+    """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     days: Sessions = sessions([10, 12, draw(st.sampled_from([6, 12])), 12], lunch=draw(st.sampled_from([None, (3, 5)])), opens_at=570)
     grid = market(days, 3, draw(st.sampled_from([0.0, 0.05, 0.4, 0.9])), random)
-    return grid, draw(st.integers(1, 2)), draw(st.sampled_from([HOLED, EXACT])), random
+    split = st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from(VALUES))
+    splits = splits_on(days, *draw(st.lists(split, max_size=3)))
+    return Case(grid, draw(st.integers(1, 2)), draw(st.sampled_from([HOLED, EXACT])), splits), random
 
 
 @every_strategy
@@ -159,26 +190,26 @@ def markets(draw: st.DrawFn) -> tuple[Grid, int, DerivedSettings, np.random.Gene
 @given(drawn=markets())
 def test_signals_of_a_prefix_are_the_first_signals_of_the_whole(strategy: Strategy, drawn: Any) -> None:
     """I-06, R11: cut at every change of a signal and at random; to the last bit."""
-    grid, first, completeness, random = drawn
-    events = call(strategy, grid, first, completeness, (0, 1, 2))
-    for slot in cuts(events, len(grid.clock.ts), random):
-        cut = with_future(grid, slot, None)
-        assert until(call(strategy, cut, first, completeness, (0, 1, 2)), slot) == until(events, slot)
-        if grid.clock.session[slot] >= first:
-            short = without_later_sessions(cut, slot)
-            assert until(call(strategy, short, first, completeness, (0, 1, 2)), slot) == until(events, slot)
+    case, random = drawn
+    events = call(strategy, case, (0, 1, 2))
+    for slot in cuts(events, len(case.grid.clock.ts), random):
+        cut = replace(case, grid=with_future(case.grid, slot, None), splits=known_by(case, slot))
+        assert until(call(strategy, cut, (0, 1, 2)), slot) == until(events, slot)
+        if case.grid.clock.session[slot] >= case.first:
+            assert until(call(strategy, without_later_sessions(cut, slot), (0, 1, 2)), slot) == until(events, slot)
 
 
 @every_strategy
 @settings(max_examples=FEW)
 @given(drawn=markets())
 def test_signals_do_not_change_with_what_happens_later(strategy: Strategy, drawn: Any) -> None:
-    """I-07, R11: other bars, and other gaps, after every change of a signal."""
-    grid, first, completeness, random = drawn
-    events = call(strategy, grid, first, completeness, (0, 1, 2))
-    for slot in cuts(events, len(grid.clock.ts), random):
-        later = market(grid.clock.sessions, 3, float(random.choice([0.0, 0.5])), random)
-        assert until(call(strategy, with_future(grid, slot, later), first, completeness, (0, 1, 2)), slot) == until(events, slot)
+    """I-07, R11: other bars, other gaps and other splits, after every change of a signal."""
+    case, random = drawn
+    events = call(strategy, case, (0, 1, 2))
+    for slot in cuts(events, len(case.grid.clock.ts), random):
+        later = market(case.grid.clock.sessions, 3, float(random.choice([0.0, 0.5])), random)
+        changed = replace(case, grid=with_future(case.grid, slot, later), splits=with_later_splits(case, slot, random))
+        assert until(call(strategy, changed, (0, 1, 2)), slot) == until(events, slot)
 
 
 @every_strategy
@@ -186,24 +217,21 @@ def test_signals_do_not_change_with_what_happens_later(strategy: Strategy, drawn
 @given(drawn=markets())
 def test_signals_do_not_depend_on_the_batch(strategy: Strategy, drawn: Any) -> None:
     """SPEC 10: one session at a time, other chunks, one symbol at a time, rows reversed; the same signals to the last bit."""
-    grid, first, completeness, _ = drawn
-    everyone = (0, 1, 2)
-    events = call(strategy, grid, first, completeness, everyone)
-    count = len(grid.clock.sessions) - first
-    alone = [
-        call(strategy, grid, first, completeness, everyone, lambda view, at=session: batch.one_session(view, at))
-        for session in range(count)
-    ]
+    case, _ = drawn
+    first, everyone = case.first, (0, 1, 2)
+    events = call(strategy, case, everyone)
+    count = len(case.grid.clock.sessions) - first
+    alone = [call(strategy, case, everyone, lambda view, at=session: batch.one_session(view, at)) for session in range(count)]
     assert sorted(chain.from_iterable(alone)) == events
 
     def second_part(view: View) -> View:
         return replace(view, first=view.first + 1, back=view.back[1:])
 
-    begin = int(grid.clock.offset[first + 1])
-    assert call(strategy, grid, first, completeness, everyone, second_part) == [event for event in events if event[0] >= begin]
+    begin = int(case.grid.clock.offset[first + 1])
+    assert call(strategy, case, everyone, second_part) == [event for event in events if event[0] >= begin]
     if strategy.layout == "bars":
-        assert call(strategy, grid, first, completeness, everyone[::-1]) == events
-        single = [call(strategy, grid, first, completeness, (line,)) for line in everyone]
+        assert call(strategy, case, everyone[::-1]) == events
+        single = [call(strategy, case, (line,)) for line in everyone]
         assert sorted(chain.from_iterable(single)) == events
 
 
@@ -211,13 +239,13 @@ def test_signals_do_not_depend_on_the_batch(strategy: Strategy, drawn: Any) -> N
 @given(drawn=markets())
 def test_symbols_that_are_compared_may_be_named_in_any_order(drawn: Any) -> None:
     """I-13: the clock layout has symbols by name; what else the chunk holds changes nothing."""
-    grid, first, completeness, random = drawn
-    strategy = CrossSectionalMomentum(interval="1m", period=2, rebalance=1, top=1)
-    two = call(strategy, grid, first, completeness, (0, 2))
+    case, random = drawn
+    grid, strategy = case.grid, CrossSectionalMomentum(interval="1m", period=2, rebalance=1, top=1)
+    two = call(strategy, case, (0, 2))
     columns = {name: getattr(grid, name).copy() for name in OHLCV}
     for name, values in columns.items():
         values[1] = getattr(market(grid.clock.sessions, 3, 0.2, np.random.default_rng(int(random.integers(9)))), name)[1]
-    assert call(strategy, grid_of(grid.clock.sessions, columns), first, completeness, (0, 2)) == two
+    assert call(strategy, replace(case, grid=grid_of(grid.clock.sessions, columns)), (0, 2)) == two
 
 
 class Leaky(Strategy):
@@ -245,17 +273,38 @@ class Crowd(Strategy):
         return Signals(enter_long=bars.close > (np.nanmean(bars.close) if bars.shape[0] else 0.0))
 
 
+every_proof = pytest.mark.parametrize(
+    "proof", [test_signals_of_a_prefix_are_the_first_signals_of_the_whole, test_signals_do_not_change_with_what_happens_later]
+)
+
+
 @pytest.mark.parametrize("strategy", [Leaky(), Leaky(ahead=3), Peak()], ids=["next", "third", "peak"])
-@pytest.mark.parametrize("proof", [test_signals_of_a_prefix_are_the_first_signals_of_the_whole,
-                                   test_signals_do_not_change_with_what_happens_later])  # fmt: skip
+@every_proof
 def test_these_tests_find_a_strategy_that_looks_ahead(strategy: Strategy, proof: Any) -> None:
     """STR-14: a proof that cannot fail proves nothing."""
-    grid, random = market(sessions([10, 12, 12]), 3, 0.1, np.random.default_rng(3)), np.random.default_rng(4)
     with pytest.raises(AssertionError):
-        proof.hypothesis.inner_test(strategy, (grid, 1, HOLED, random))
+        proof.hypothesis.inner_test(strategy, plain())
 
 
 def test_these_tests_find_a_strategy_that_looks_sideways() -> None:
-    grid, random = market(sessions([10, 12, 12]), 3, 0.1, np.random.default_rng(3)), np.random.default_rng(4)
     with pytest.raises(AssertionError):
-        test_signals_do_not_depend_on_the_batch.hypothesis.inner_test(Crowd(), (grid, 1, HOLED, random))  # type: ignore[attr-defined]
+        test_signals_do_not_depend_on_the_batch.hypothesis.inner_test(Crowd(), plain())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "strategy", [STRATEGIES[0], CrossSectionalMomentum(interval="1m", period=4, rebalance=1, top=1)], ids=["rows", "clock"]
+)
+@every_proof
+def test_these_tests_find_a_split_that_is_known_too_early(strategy: Strategy, proof: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session earlier: its averages over two sessions would know."""
+    honest = Splits.acting
+    monkeypatch.setattr(Splits, "acting", lambda self, labels: [(session - 1, *rest) for session, *rest in honest(self, labels)])
+    case, random = plain()
+    with pytest.raises(AssertionError):
+        proof.hypothesis.inner_test(strategy, (replace(case, splits=splits_on(case.grid.clock.sessions, (2, 0, 7.0))), random))
+
+
+def plain() -> tuple[Case, np.random.Generator]:
+    """A market of three days without splits, for a single try."""
+    grid = market(sessions([10, 12, 12]), 3, 0.1, np.random.default_rng(3))
+    return Case(grid, 1, HOLED, Splits.none()), np.random.default_rng(4)

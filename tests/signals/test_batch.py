@@ -16,7 +16,7 @@ from backtester.signals import batch
 from backtester.signals.batch import Batch, View
 from backtester.signals.strategy import BOOLEANS, Signals, checked
 from tests.market.days import MINUTE, sessions
-from tests.signals.views import grid_of, market, tape_as, view_of
+from tests.signals.views import grid_of, market, splits_on, tape_as, view_of
 
 NAN = float("nan")
 EMPTY = {"ts": NO_TIME, "end": NO_TIME, "slot": -1, "base_slot": -1, "complete": False}
@@ -35,6 +35,16 @@ def bars_by_session(tape: Tape, line: int, session: int) -> list[dict[str, Any]]
     return out
 
 
+def in_terms_of(view: View, session: int, line: int, before: int, bar: dict[str, Any]) -> dict[str, Any]:
+    """A bar of the session `before` as `session` sees it: split by split, one day after the other."""
+    labels, product = view.live.sessions.label, 1.0
+    for day, symbol, value in zip(view.splits.day, view.splits.symbol, view.splits.value, strict=True):
+        if symbol == line and labels[before] < day <= labels[session]:
+            product *= value
+    prices = {name: bar[name] / product for name in ("open", "high", "low", "close")}
+    return bar | prices | {"volume": bar["volume"] * product}
+
+
 def naive_rows(view: View, symbols: list[int], lookback: int) -> dict[tuple[int, int], list[dict[str, Any] | None]]:
     """(session of the chunk, symbol) -> its row, one bar at a time; None where there is no bar."""
     chosen: dict[tuple[int, int], tuple[list[Any], list[Any]]] = {}
@@ -45,7 +55,7 @@ def naive_rows(view: View, symbols: list[int], lookback: int) -> dict[tuple[int,
                 continue
             history: list[Any] = []
             for before in range(max(session - int(view.back[session - view.first, line]), 0), session):
-                history += bars_by_session(view.seen, line, before)
+                history += [in_terms_of(view, session, line, before, bar) for bar in bars_by_session(view.seen, line, before)]
             if not view.look_back:
                 history = [bar | {"quality": 100.0} for bar in history]
             chosen[session - view.first, line] = (history[len(history) - min(lookback, len(history)) :], today)
@@ -78,7 +88,9 @@ def views(draw: st.DrawFn, intervals: tuple[str, ...] = ("1m", "2m", "3m")) -> V
     first = draw(st.integers(0, len(minutes) - 1))
     back = random.integers(0, 4, (len(minutes) - first, lines))
     seen = tape_as(market(days, lines, share, random), interval) if draw(st.booleans()) else None
-    return view_of(live, first, back, seen, draw(st.booleans()))
+    view = view_of(live, first, back, seen, draw(st.booleans()))
+    drawn = st.tuples(st.integers(0, len(minutes)), st.integers(0, lines - 1), st.sampled_from([2.0, 0.1, 7.0, 1.5]))
+    return replace(view, splits=splits_on(days, *draw(st.lists(drawn, max_size=4))))
 
 
 @settings(max_examples=150)
@@ -128,7 +140,8 @@ def test_the_clock_layout_has_a_column_a_slot(view: View, lookback: int) -> None
             for other in range(session + 1):
                 filled: list[dict[str, Any] | None] = [None] * slots[other]
                 if other == session or other >= session - int(view.back[row, line]):
-                    for bar in bars_by_session(view.live if other == session else view.seen, line, other):
+                    for stored in bars_by_session(view.live if other == session else view.seen, line, other):
+                        bar = in_terms_of(view, session, line, other, stored)
                         filled[bar["slot"]] = bar if view.look_back or other == session else bar | {"quality": 100.0}
                 line_of_slots += filled
             history, today = line_of_slots[: -slots[session]], line_of_slots[-slots[session] :]
@@ -160,6 +173,22 @@ def test_a_session_sees_only_so_many_sessions_back() -> None:
     for back, expected in ((0, [NAN, NAN, NAN, 4, 5]), (1, [NAN, 2, 3, 4, 5]), (2, [1, 2, 3, 4, 5])):
         np.testing.assert_array_equal(batch.rows(view_of(tape, 2, back), np.array([0]), 3, {}).bars.close, [expected])
         np.testing.assert_array_equal(batch.clock(view_of(tape, 2, back), np.array([0]), 3, {}).bars.close[0], [expected])
+
+
+def test_history_is_in_the_terms_of_the_rows_own_session() -> None:
+    """7:1 on the third day: the first day's 70 and 77 are 10 and 11 to it, and what they were to the second; volumes sevenfold."""
+    days = sessions([2, 2, 2, 2])
+    close = np.array([[70.0, 77, 84, 91, 14, 15, 16, 17]])
+    grid = grid_of(days, dict.fromkeys(OHLCV, close))
+    view = replace(view_of(tape_as(grid, "1m"), 1, 2), splits=splits_on(days, (2, 0, 7.0)))
+    expected = [[NAN, NAN, 70, 77, 84, 91], [10, 11, 12, 13, 14, 15], [12, 13, 14, 15, 16, 17]]
+    volumes = [[NAN, NAN, 70, 77, 84, 91], [490, 539, 588, 637, 14, 15], [588, 637, 14, 15, 16, 17]]
+    for bars in (batch.rows(view, np.array([0]), 4, {}).bars, batch.clock(view, np.array([0]), 4, {}).bars):
+        np.testing.assert_array_equal(bars.close.reshape(3, 6), expected)
+        np.testing.assert_array_equal(bars.open.reshape(3, 6), expected)
+        np.testing.assert_array_equal(bars.volume.reshape(3, 6), volumes)
+        assert bars.slot.reshape(3, 6)[1].tolist() == [0, 1, 0, 1, 0, 1]
+    assert view.live.close.tolist() == close[0].tolist()
 
 
 def test_a_symbol_without_a_bar_in_a_session_has_no_row_there_but_a_line_on_the_clock() -> None:

@@ -11,6 +11,7 @@ from backtester.market.grid import Grid, Strays, clock_of, tape_of
 from backtester.market.resample import DerivedSettings, buckets_of, derive
 from backtester.signals.bars import Bars
 from backtester.signals.batch import View, rows
+from backtester.splits import Splits
 
 ANY = DerivedSettings(min_completeness=1e-9)
 
@@ -53,6 +54,14 @@ def view_of(live: Tape, first: int, back: int | np.ndarray, seen: Tape | None = 
     buckets = buckets_of(live.sessions, live.interval, "1m")
     shape = (len(live.sessions) - first, len(live.symbols))
     return View(live, live if seen is None else seen, first, buckets.count, buckets.base_slot, np.broadcast_to(back, shape), look_back)
+
+
+def splits_on(days: Sessions, *rows: tuple[int, int, float]) -> Splits:
+    """Splits of (session on whose morning it acts, index of the symbol, new shares for one old); one past the last is after all."""
+    ordered = sorted(rows, key=lambda row: row[0])
+    labels = np.append(days.label, days.label[-1] + 1)
+    symbol, value = np.array([row[1] for row in ordered], np.int64), np.array([row[2] for row in ordered], np.float64)
+    return Splits(labels[[row[0] for row in ordered]], symbol, value)
 
 
 def bars_of(interval: str = "1m", lookback: int = 0, **columns: list[list[float]] | np.ndarray) -> Bars:
