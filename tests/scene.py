@@ -148,7 +148,10 @@ class Scene:
 
 @dataclass
 class Order:
-    """One order of role entry or exit; `limit` and `stop` are its levels, `value` and `fee` what an entry expects to cost."""
+    """One order of role entry or exit; `limit` and `stop` are its levels, `value` and `fee` what an entry expects to cost.
+
+    A leaving exit is one of the whole position, a joining entry one that adds to a position.
+    """
 
     order_id: int
     strategy: str
@@ -162,6 +165,9 @@ class Order:
     limit: float | None = None
     stop: float | None = None
     triggered: bool = False
+    filled: float = 0.0
+    leaving: bool = False
+    joining: bool = False
     value: int = 0
     fee: int = 0
     signal: Signal | None = None

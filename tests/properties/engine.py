@@ -26,6 +26,7 @@ from tests.scene import Result, Rules, Scene, Signal, Slot
 from tests.simulator import money
 
 DAY = 86_400_000_000
+FLAGS = ("stale_close", "synthetic_quote", "typical_price", "over_participation", "drilled")
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 
 
@@ -221,7 +222,7 @@ def order_row(order: Any) -> dict[str, Any]:
         "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": order.ts // DAY, "ts": order.ts,
         "side": order.side, "type": order.type, "quantity": order.quantity, "limit": order.limit, "stop": order.stop,
         "status": order.status, "reason": order.reason or None,
-        "price_seen": order.seen,
+        "price_seen": order.seen, "filled": order.filled,
     }  # fmt: skip
 
 
@@ -230,7 +231,8 @@ def fill_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": start // DAY, "ts": start,
         "side": order.side, "quantity": row["quantity"], "price": row["price"], "value": row["value"] / 1e6, "fee": row["fee"] / 1e6,
-        "slippage": row["slippage"] / 1e6, "type": order.type, "ambiguous": row["ambiguous"], "flags": ",".join(sorted(row["flags"])),
+        "slippage": row["slippage"] / 1e6, "type": order.type, "ambiguous": row["ambiguous"],
+        "flags": ",".join(flag for flag in FLAGS if flag in row["flags"]),
     }  # fmt: skip
 
 
@@ -242,6 +244,7 @@ def trade_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "quantity": row["quantity"], "pnl": row["pnl"] / 1e6, "return": row["return"], "fees": row["fees"] / 1e6,
         "borrow": row["borrow"] / 1e6, "dividends": row["dividends"] / 1e6,
         "bars": row["bars"], "mae": row["mae"], "mfe": row["mfe"], "exit_reason": row["exit_reason"] or None, "is_open": row["is_open"],
+        "order_id": row["order"].order_id if row["order"] else None,
     }  # fmt: skip
 
 

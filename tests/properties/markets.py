@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.properties.calls import at_sessions
 from tests.properties.charges import charged, with_means
 from tests.properties.digits import Digits, Source, codes
+from tests.properties.features import ON
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
@@ -115,6 +116,8 @@ def signal_of(code: int, slots: list[Slot], tick: float, t: int, strategy: str, 
     if rests:
         ticks = (-9, -3, -2, -1, -1, 0, 1, 1, 2, 3, 9)
         levels |= {name: digits.pick(*[None] * 6, *(max(tick, around + n * tick) for n in ticks)) for name in ("limit", "entry_stop")}
+    if action.startswith("exit") and "parts" not in ON:
+        levels["limit"] = None
     levels |= {"trailing_stop": digits.pick(*[None] * 7, 0.01), "trailing_amount": digits.pick(*[None] * 6, tick, 3 * tick)}
     levels = {name: level for name, level in levels.items() if level is not None}
     return Signal(t, strategy, symbol, action, price, quality, confidence, size, **levels, tag=f"tag{code % 3}")
@@ -133,7 +136,7 @@ def wishes(
             signal = signal_of(digits.code, slots, tick, k // 4, strategy, symbol, rests)
             signals.append(signal)
             if reverses and signal.action in OPPOSITE:
-                limit = signal.limit if code % 2 else None
+                limit = signal.limit if code % 2 and "parts" in ON else None
                 signals.append(Signal(k // 4, strategy, symbol, OPPOSITE[signal.action], signal.price, limit=limit))
     return signals
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.scene import Order, Result, Scene, Signal
 from tests.simulator.amounts import fee_of, money, value_of
 from tests.simulator.view import View
+
+MARKETS = ("market", "time", "margin_call", "market_on_open", "market_on_close")
 
 
 @dataclass
@@ -26,16 +28,28 @@ class Position:
     at: str  # "open", "inside" or "close" of its entry bar
     lowest: float
     highest: float
+    entered: float = 0.0  # all that was ever bought into it
+    entries: int = 0  # orders that have filled into it
+    mark: float | None = None  # the price that marks it until the closes of the slot are taken
     borrow: int = 0
     income: int = 0  # dividends and cash in lieu of shares
     stop: Order | None = None
-    target: Order | None = None
+    targets: list[Order] = field(default_factory=list)  # those that have not filled, the nearest first
     trail_by: float | None = None  # a fraction of the price
     trail_amount: float | None = None
 
     @property
     def exit_side(self) -> str:
         return "sell" if self.direction == 1 else "buy"
+
+    @property
+    def target(self) -> Order | None:
+        return self.targets[0] if self.targets else None
+
+    @property
+    def guards(self) -> list[Order]:
+        """The stop, then the targets."""
+        return [*([self.stop] if self.stop else []), *self.targets]
 
 
 class Account(View):
@@ -76,8 +90,15 @@ class Account(View):
 
     # What the account holds
 
-    def holds(self, order: Order) -> bool:
-        return (order.strategy, order.symbol) in self.positions
+    def position_of(self, item: Signal | Order) -> Position | None:
+        return self.positions.get((item.strategy, item.symbol))
+
+    def is_blocked(self, order: Order) -> bool:
+        """An entry waits while its position is held; one that joins it, while that position leaves."""
+        position = self.position_of(order)
+        if order.role == "exit" or position is None:
+            return False
+        return self.is_leaving(position) if order.joining else True
 
     def waiting_exit(self, position: Position) -> Order | None:
         key = (position.strategy, position.symbol)
@@ -86,20 +107,32 @@ class Account(View):
     def entries(self) -> list[Order]:
         return [order for order in self.waiting if order.role == "entry"]
 
-    def staying(self) -> list[Position]:
-        """Positions that no waiting exit will close."""
-        return [p for p in self.positions.values() if self.waiting_exit(p) is None]
+    def is_leaving(self, position: Position) -> bool:
+        """An exit of the whole position waits."""
+        order = self.waiting_exit(position)
+        return order is not None and order.leaving
 
-    def leaving(self) -> list[Position]:
-        return [p for p in self.positions.values() if self.waiting_exit(p) is not None]
+    def is_gone(self, position: Position) -> bool:
+        """It leaves at the market: no other exit can be better."""
+        order = self.waiting_exit(position)
+        return order is not None and order.leaving and order.type in MARKETS
+
+    def leaving_part(self, position: Position) -> float:
+        """How much of it the exit that waits will take."""
+        order = self.waiting_exit(position)
+        return 0.0 if order is None else min(order.quantity - order.filled, position.quantity)
+
+    def staying_value(self, position: Position) -> int:
+        """The mark of what no waiting exit will take."""
+        part = self.leaving_part(position)
+        return 0 if part >= position.quantity else value_of(self.mark_price(position), position.quantity - part)
+
+    def mark_price(self, position: Position) -> float:
+        return self.last_close[position.symbol] if position.mark is None else position.mark
 
     def gross_of(self, position: Position) -> int:
-        """The absolute mark; before the closes of its entry slot are taken: its entry value, or what the close that entered it says."""
-        if position.slot <= self.closes_taken:
-            return value_of(self.last_close[position.symbol], position.quantity)
-        if position.at == "close":
-            return value_of(self.slots[position.slot].bars[position.symbol].close, position.quantity)
-        return position.value
+        """The absolute mark."""
+        return value_of(self.mark_price(position), position.quantity)
 
     def gross(self) -> int:
         return sum(self.gross_of(p) for p in self.positions.values())
@@ -115,7 +148,10 @@ class Account(View):
         return backing if self.rules.leverage == 1.0 else round(self.rules.leverage * float(backing))
 
     def exit_fee(self, position: Position) -> int:
-        return self.fee(self.last_close[position.symbol], position.quantity)
+        """The fee of what the exit that waits will take, if one does."""
+        if self.waiting_exit(position) is None:
+            return 0
+        return self.fee(self.mark_price(position), self.leaving_part(position))
 
     def fee(self, price: float, quantity: float) -> int:
         """Commission of a fill at this moment."""
@@ -134,6 +170,8 @@ class Account(View):
         """The end of an order; its decision hears of it where the order expired, or where an entry was cancelled or cut."""
         if order is None:
             return
+        if status in ("cancelled", "expired") and order.filled > 0.0:
+            status = "partial"
         order.status, order.reason, order.resolved = status, reason, t
         if order.decision is not None and (reason == "expired" or (reason and order.role == "entry")):
             order.decision["reason"] = reason

@@ -50,19 +50,27 @@ class Holder(Decider):
         if whole > 0 and rest > 1e-9 * lot:
             self.receive(position, round(self.last_close[position.symbol] * rest * 1e6))
         position.quantity = whole if whole > 0 else exact
+        position.entered *= ratio
         position.price /= ratio
         position.lowest /= ratio
         position.highest /= ratio
         if position.trail_amount is not None:
             position.trail_amount /= ratio
-        for order in (position.stop, position.target, self.waiting_exit(position)):
-            if order is not None:
-                order.quantity = position.quantity
-                self.divide_levels(order, ratio)
+        waits = self.waiting_exit(position)
+        if waits is not None and not waits.leaving:
+            self.split_quantity(waits, ratio)
+        self.follow(position)
+        for order in [*position.guards, *([waits] if waits else [])]:
+            self.divide_levels(order, ratio)
+
+    def split_quantity(self, order: Order, ratio: float) -> None:
+        """At least a lot of what was ordered."""
+        lot = self.lot_of(order.symbol)
+        order.quantity = max(1, floor(order.quantity * ratio / lot + 1e-9)) * lot
 
     def split_entry(self, order: Order, ratio: float) -> None:
-        lot, signal = self.lot_of(order.symbol), order.signal
-        order.quantity = max(1, floor(order.quantity * ratio / lot + 1e-9)) * lot
+        signal = order.signal
+        self.split_quantity(order, ratio)
         self.divide_levels(order, ratio)
         prices = {name: getattr(signal, name) for name in ("price", "stop_price", "target_price", "trailing_amount")}
         order.signal = replace(signal, **{name: price and price / ratio for name, price in prices.items()})

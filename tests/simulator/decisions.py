@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any
 
 from tests.scene import Order, Signal
 from tests.simulator.amounts import money, most_lots, value_of
 from tests.simulator.fills import Desk
+from tests.simulator.sizes import direction_of
 
 
 def kind_of(signal: Signal, has_limit: bool, has_stop: bool) -> str:
@@ -22,10 +24,10 @@ class Decider(Desk):
     """A desk that hears signals."""
 
     def decide(self, t: int, signal: Signal) -> None:
-        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False}
+        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False, "leaving": False}
         self.result.decisions.append(row)
         enters = signal.action.startswith("enter")
-        row["reason"] = self.entry(t, signal, row) if enters else self.exit(signal, row)
+        row["reason"] = self.entry(t, signal, row) if enters else self.exit(t, signal, row)
         row["approved"] = row["reason"] in ("approved", "max_per_trade")
         if not row["approved"]:
             return
@@ -34,6 +36,7 @@ class Decider(Desk):
         role, side = ("entry" if enters else "exit"), ("buy" if signal.action in ("enter_long", "exit_short") else "sell")
         order = self.make(self.slots[t].end, signal, role, side, kind, row["quantity"], signal.price, limit=limit, stop=stop)
         order.signal, order.decision, row["order"] = signal, row, order
+        order.joining, order.leaving = enters and self.joins(signal), row["leaving"]
         if enters:
             order.value = value_of(signal.price, order.quantity)
             order.fee = self.fee(signal.price, order.quantity)
@@ -42,18 +45,19 @@ class Decider(Desk):
     def submit(self, t: int, order: Order) -> None:
         """The order waits, but for a market order of `same_close` whose bar can fill it now."""
         self.waiting.append(order)
-        blocked = order.role == "entry" and self.holds(order)
-        now = self.rules.fill == "same_close" and order.type in ("market", "time") and not blocked
-        if now and self.fillable(t, order.symbol):
+        now = self.rules.fill == "same_close" and order.type in ("market", "time")
+        if now and self.fillable(t, order.symbol) and not self.is_blocked(order):
             self.fill_market(t, order, "close")
 
     def stop_by_time(self, t: int) -> None:
         """Exits of positions held long enough that do not wait to leave already."""
         for position in self.held():
-            if self.waiting_exit(position) is None and self.held_too_long(t, position):
-                seen = self.last_close[position.symbol]
-                end = self.slots[t].end
-                self.submit(t, self.make(end, position, "exit", position.exit_side, "time", position.quantity, seen))
+            if not self.is_gone(position) and self.held_too_long(t, position):
+                self.resolve(t, self.waiting_exit(position), "cancelled", "replaced")
+                seen, end = self.last_close[position.symbol], self.slots[t].end
+                order = self.make(end, position, "exit", position.exit_side, "time", position.quantity, seen)
+                order.leaving = True
+                self.submit(t, order)
 
     def held_too_long(self, t: int, position: Any) -> bool:
         rules, entered = self.rules, self.slots[position.slot]
@@ -62,12 +66,21 @@ class Decider(Desk):
             return True
         return rules.max_hold_minutes is not None and self.slots[t].end - start >= round(rules.max_hold_minutes * 60e6)
 
-    def exit(self, signal: Signal, row: dict[str, Any]) -> str:
-        position = self.positions.get((signal.strategy, signal.symbol))
+    def exit(self, t: int, signal: Signal, row: dict[str, Any]) -> str:
+        position, lot = self.position_of(signal), self.lot_of(signal.symbol)
         wanted = 1 if signal.action == "exit_long" else -1
-        if position is None or position.direction != wanted or self.waiting_exit(position):
+        if position is None or position.direction != wanted or self.is_gone(position):
             return "no_position"
-        row["quantity"] = position.quantity
+        quantity = position.quantity
+        if signal.exit_fraction is not None:
+            quantity = floor(signal.exit_fraction * position.quantity / lot + 1e-9) * lot
+        if quantity == 0.0:
+            return "below_lot"
+        row["leaving"] = quantity >= position.quantity
+        row["quantity"] = position.quantity if row["leaving"] else quantity
+        self.resolve(t, self.waiting_exit(position), "cancelled", "replaced")
+        if row["leaving"]:
+            self.end_joining(t, position)
         return "approved"
 
     def entry(self, t: int, signal: Signal, row: dict[str, Any]) -> str:
@@ -88,7 +101,7 @@ class Decider(Desk):
             return "already_in_position"
         if self.is_cooling(t, signal):
             return "cooldown"
-        if rules.max_open_positions is not None and len(self.staying()) + len(self.entries()) >= rules.max_open_positions:
+        if rules.max_open_positions is not None and not self.joins(signal) and self.places() >= rules.max_open_positions:
             return "max_open_positions"
         return self.sized(signal, signal.price, row)
 
@@ -104,9 +117,25 @@ class Decider(Desk):
             return self.rules.flat_at_close
         return self.rules.flat_at_close or self.rules.time_in_force == "day"
 
+    def joins(self, signal: Signal) -> bool:
+        """An entry approved now would add to the position that stays."""
+        position = self.position_of(signal)
+        return position is not None and position.direction == direction_of(signal) and not self.is_leaving(position)
+
     def is_taken(self, signal: Signal) -> bool:
-        """An entry waits, or a position stays, for the signal's strategy and symbol."""
-        return any((x.strategy, x.symbol) == (signal.strategy, signal.symbol) for x in [*self.entries(), *self.staying()])
+        """An entry waits for the signal's strategy and symbol, or a position stays that it cannot add to."""
+        if any((order.strategy, order.symbol) == (signal.strategy, signal.symbol) for order in self.entries()):
+            return True
+        position = self.position_of(signal)
+        if position is None or self.is_leaving(position):
+            return False
+        return not self.joins(signal) or position.entries >= self.rules.max_entries
+
+    def places(self) -> int:
+        """Positions that there would be if all that waits were done."""
+        leaving = [position for position in self.positions.values() if self.is_leaving(position)]
+        opening = [order for order in self.entries() if not order.joining]
+        return len(self.positions) + len(opening) - len(leaving)
 
     def is_cooling(self, t: int, signal: Signal) -> bool:
         slot = self.closed_in.get((signal.strategy, signal.symbol))
@@ -123,13 +152,13 @@ class Decider(Desk):
             return "below_lot"
         quantity = row["quantity"] = lots * lot
         value, fee = value_of(price, quantity), self.fee(price, quantity)
-        committed = [(p.symbol, self.gross_of(p)) for p in self.staying()] + [(o.symbol, o.value) for o in self.entries()]
+        committed = [(p.symbol, self.staying_value(p)) for p in self.held()] + [(o.symbol, o.value) for o in self.entries()]
         in_symbol, in_all = sum(v for name, v in committed if name == signal.symbol), sum(v for _, v in committed)
         if rules.max_per_symbol is not None and value + in_symbol > money(rules.max_per_symbol):
             return "max_per_symbol"
         if rules.max_buying_power is not None and value + in_all > money(rules.max_buying_power):
             return "max_buying_power"
-        fees = fee + sum(o.fee for o in self.entries()) + sum(self.exit_fee(p) for p in self.leaving())
+        fees = fee + sum(o.fee for o in self.entries()) + sum(self.exit_fee(p) for p in self.held())
         if value + in_all > self.power(self.equity() - fees):
             return "insufficient_cash"
         return "max_per_trade" if row["cut"] else "approved"

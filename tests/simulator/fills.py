@@ -1,4 +1,4 @@
-"""Orders become positions, positions become trades: one fill at a time."""
+"""Orders become positions, or add to them, with their stops and targets: one fill at a time."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 from tests.scene import Order, Signal
 from tests.simulator.account import Position
 from tests.simulator.amounts import money, most_lots, value_of
-from tests.simulator.sizes import Sizer, trail_of
+from tests.simulator.exits import Leaver
+from tests.simulator.sizes import trail_of
 from tests.simulator.view import Stopped
 
-UNSLIPPED = ("target", "limit", "stop_limit")
-EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
 
-
-class Desk(Sizer):
+class Desk(Leaver):
     """An account that fills orders."""
 
     def fill_market(self, t: int, order: Order, at: str) -> None:
@@ -25,40 +23,22 @@ class Desk(Sizer):
             price, flags = self.price_at(t, order.symbol, order.side, at)
         self.fill_order(t, order, at, price, flags)
 
-    def fill_order(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
-        """Fill at the price seen (before slippage); the position that an entry opened, or None."""
+    def fill_order(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> None:
+        """Fill at the price seen (before slippage)."""
         if order.role == "entry":
-            return self.open_position(t, order, at, seen, flags)
-        self.close_position(t, self.positions[order.strategy, order.symbol], order, at, seen, flags)
-        return None
-
-    def fill(self, t: int, order: Order, quantity: float, seen: float, price: float, flags: list[str]) -> dict[str, Any]:
-        if price <= 0.0:
-            raise Stopped(f"order {order.order_id} in slot {t}")
-        row = {
-            "order": order, "t": t, "quantity": quantity, "price": price, "value": value_of(price, quantity),
-            "fee": self.fee(price, quantity), "slippage": value_of(abs(price - seen), quantity),
-            "ambiguous": "ambiguous" in flags, "flags": [f for f in flags if f != "ambiguous"],
-        }  # fmt: skip
-        self.result.fills.append(row)
-        self.moved += quantity
-        self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
-        return row
-
-    def price_of(self, t: int, order: Order, at: str, seen: float, quantity: float) -> tuple[float, list[str]]:
-        """What so much of an order fills at where its price is seen, and the flags it brings."""
-        return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
+            self.enter(t, order, at, seen, flags)
+        else:
+            self.leave(t, self.positions[order.strategy, order.symbol], order, at, seen, flags)
 
     # Entries
 
-    def open_position(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> Position | None:
-        rules, lot = self.rules, self.lot_of(order.symbol)
-        if rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
-            self.resolve(t, order, "cancelled", "max_open_positions")
-            return None
+    def enter(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> None:
+        """An entry fills, as far as the account allows: it opens a position or adds to the one it joins."""
+        rules, lot, position = self.rules, self.lot_of(order.symbol), self.position_of(order)
+        if position is None and rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
+            return self.resolve(t, order, "cancelled", "max_open_positions")
         if not self.resize(t, order, at, seen):
-            self.resolve(t, order, "cancelled", "below_lot")
-            return None
+            return self.resolve(t, order, "cancelled", "below_lot")
         quantity = order.quantity
         price, more = self.price_of(t, order, at, seen, quantity)
         if self.affordable(price, quantity):
@@ -69,13 +49,25 @@ class Desk(Sizer):
             if not quantity:
                 return None
         row = self.fill(t, order, quantity, seen, price, flags + more)
+        if position is None:
+            position = self.open_position(t, order, row, at)
+            self.protect(t, position, order.signal)
+        else:
+            self.add(position, row)
+            self.move_levels(t, position, order.signal, at)
+        position.entries += 1
+        if self.closes_taken < t:
+            position.mark = self.slots[t].bars[order.symbol].close if at == "close" else price
+        return None
+
+    def open_position(self, t: int, order: Order, row: dict[str, Any], at: str) -> Position:
         self.round_trips += 1
+        direction, price, quantity = 1 if order.side == "buy" else -1, row["price"], row["quantity"]
         position = Position(
-            order.strategy, order.symbol, 1 if order.side == "buy" else -1, self.round_trips, quantity, price, row["value"], row["fee"],
-            t, at, price, price,
+            order.strategy, order.symbol, direction, self.round_trips, quantity, price, row["value"], row["fee"], t, at, price, price,
+            entered=quantity,
         )  # fmt: skip
         self.positions[order.strategy, order.symbol] = position
-        self.protect(t, position, order.signal)
         return position
 
     def resize(self, t: int, order: Order, at: str, seen: float) -> bool:
@@ -92,6 +84,17 @@ class Desk(Sizer):
         if lots >= 1:
             order.quantity = order.decision["quantity"] = lots * lot
         return lots >= 1
+
+    def add(self, position: Position, row: dict[str, Any]) -> None:
+        """What a fill adds to a position that is held: the average price, and sums."""
+        held, more, price = position.quantity, row["quantity"], row["price"]
+        position.price = (position.price * held + price * more) / (held + more)
+        position.quantity = self.in_lots(position.symbol, held + more)
+        position.entered = self.in_lots(position.symbol, position.entered + more)
+        position.value += row["value"]
+        position.fee += row["fee"]
+        position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
+        self.follow(position)
 
     def affordable(self, price: float, quantity: float) -> bool:
         """All positions and this one are within the power of the equity after the fee."""
@@ -111,12 +114,32 @@ class Desk(Sizer):
         position.trail_amount, position.trail_by = trail_of(rules, signal)
         if position.trail_by is not None or position.trail_amount is not None:
             stop, kind = self.tighter(position, self.trailed(position, position.price), stop), "trailing"
-        ts = self.slots[t].end if position.at == "close" else self.slots[t].start
-        side, quantity, seen = position.exit_side, position.quantity, signal.price
         if stop is not None:
-            position.stop = self.make(ts, position, "exit", side, kind, quantity, seen, stop=stop)
+            position.stop = self.guard(t, position, kind, position.at, signal, stop=stop)
         if target is not None:
-            position.target = self.make(ts, position, "exit", side, "target", quantity, seen, limit=target)
+            position.targets = [self.guard(t, position, "target", position.at, signal, limit=target)]
+
+    def guard(self, t: int, position: Position, kind: str, at: str, signal: Signal, **level: float) -> Order:
+        """A stop or target of the whole position, made at the fill of an entry."""
+        ts = self.slots[t].end if at == "close" else self.slots[t].start
+        return self.make(ts, position, "exit", position.exit_side, kind, position.quantity, signal.price, **level)
+
+    def move_levels(self, t: int, position: Position, signal: Signal, at: str) -> None:
+        """The levels that an adding entry's signal gives itself become the position's."""
+        d, stop, target = position.direction, signal.stop_price, signal.target_price
+        if stop is None and signal.stop_loss is not None:
+            stop = position.price * (1.0 - d * signal.stop_loss)
+        if target is None and signal.take_profit is not None:
+            target = position.price * (1.0 + d * signal.take_profit)
+        if stop is not None and position.stop is None:
+            position.stop = self.guard(t, position, "stop", at, signal, stop=stop)
+        elif stop is not None:
+            trails = position.stop.type == "trailing"
+            position.stop.stop = self.tighter(position, stop, position.stop.stop) if trails else stop
+        if target is not None and position.target is None:
+            position.targets = [self.guard(t, position, "target", at, signal, limit=target)]
+        elif target is not None:
+            position.target.limit = target
 
     def trailed(self, position: Position, price: float) -> float:
         """The level of a trailing stop behind a price; the amount wins."""
@@ -128,40 +151,3 @@ class Desk(Sizer):
         if other is None:
             return level
         return max(level, other) if position.direction == 1 else min(level, other)
-
-    # Exits
-
-    def close_position(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
-        (price, more), guards = self.price_of(t, order, at, seen, position.quantity), (position.stop, position.target)
-        is_guard = any(order is guard for guard in guards)
-        self.resolve(t, order, "filled")
-        for guard in guards:
-            if guard is not order:
-                self.resolve(t, guard, "cancelled", "oco" if is_guard else "position_closed")
-        self.resolve(t, self.waiting_exit(position), "cancelled", "flat_at_close" if order.type == "close" else "position_closed")
-        row = self.fill(t, order, position.quantity, seen, price, flags + more)
-        del self.positions[position.strategy, position.symbol]
-        self.closed_in[position.strategy, position.symbol] = t
-        position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
-        if at == "close":
-            self.see_range(t, position)
-        self.trade(position, row["value"], row["fee"], t, price, EXIT_REASONS.get(order.type, "signal"))
-
-    def see_range(self, t: int, position: Position) -> None:
-        """The bar's whole range belongs to the position unless it was entered at this bar's close."""
-        bar = self.slots[t].bars.get(position.symbol)
-        if bar and (position.slot < t or position.at != "close"):
-            position.lowest, position.highest = min(position.lowest, bar.low), max(position.highest, bar.high)
-
-    def trade(self, position: Position, exit_value: int, exit_fee: int, t: int, price: float, why: str) -> None:
-        costs = position.fee + exit_fee + position.borrow
-        pnl = position.direction * (exit_value - position.value) - costs + position.income
-        moves = [position.direction * (extreme / position.price - 1.0) + 0.0 for extreme in (position.lowest, position.highest)]
-        self.result.trades.append({
-            "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol,
-            "direction": "long" if position.direction == 1 else "short", "quantity": position.quantity,
-            "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
-            "pnl": pnl, "return": pnl / position.value, "fees": costs, "borrow": position.borrow,
-            "dividends": position.income, "bars": t - position.slot,
-            "mae": min(moves), "mfe": max(moves), "exit_reason": why, "is_open": not why,
-        })  # fmt: skip

@@ -14,6 +14,11 @@ def trail_of(rules: Rules, signal: Signal) -> tuple[float | None, float | None]:
     return rules.trailing_amount, rules.trailing_stop
 
 
+def direction_of(signal: Signal) -> int:
+    """1 of a long's signal, -1 of a short's."""
+    return -1 if signal.action.endswith("short") else 1
+
+
 class Sizer(Account):
     """An account that knows how much it would buy."""
 
@@ -36,7 +41,7 @@ class Sizer(Account):
 
     def risk_of(self, signal: Signal, price: float) -> float | None:
         """How far the first stop of an entry would lie from the price seen; None where there is none or no distance."""
-        rules, d = self.rules, -1 if signal.action.endswith("short") else 1
+        rules, d = self.rules, direction_of(signal)
         loss = signal.stop_loss if signal.stop_loss is not None else rules.stop_loss
         amount, part = trail_of(rules, signal)
         levels = []

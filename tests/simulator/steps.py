@@ -59,8 +59,7 @@ class Simulator(Holder):
 
     def fill_waiting(self, t: int, at: str) -> None:
         for order in self.in_turn([order for order in self.waiting if self.is_due(t, order, at)]):
-            blocked = order.role == "entry" and self.holds(order)
-            if self.fillable(t, order.symbol) and not blocked:
+            if order.status == "open" and self.fillable(t, order.symbol) and not self.is_blocked(order):
                 self.fill_market(t, order, at)
 
     def is_due(self, t: int, order: Order, at: str) -> bool:
@@ -82,7 +81,7 @@ class Simulator(Holder):
         looked = []
         for order in self.in_turn([order for order in self.waiting if order.type in RESTING]):
             bar = self.fillable(t, order.symbol)
-            if bar is None or (order.role == "entry" and self.holds(order)):
+            if bar is None or order.status != "open" or self.is_blocked(order):
                 continue
             looked.append(order)
             if order.stop is not None and triggers(bar.open, order.stop, order.side):
@@ -95,7 +94,7 @@ class Simulator(Holder):
     def look_on(self, t: int, looked: list[Order]) -> None:
         """Resting orders that looked at the open without filling look at the rest of the bar."""
         for order in looked:
-            if order.status != "open":
+            if order.status != "open" or self.is_blocked(order):
                 continue
             bar = self.slots[t].bars[order.symbol]
             if self.acts_as_limit(order):
@@ -111,14 +110,16 @@ class Simulator(Holder):
 
     def fill_inside(self, t: int, order: Order, level: float, bar: Bar) -> None:
         """Fill at a level; a new position's stop looks at the rest of the bar at once, whatever came before the entry."""
-        position = self.fill_order(t, order, "inside", level, [])
-        if position is None or position.stop is None or self.rules.intrabar == "optimistic":
+        held = self.position_of(order)
+        self.fill_order(t, order, "inside", level, [])
+        position = self.position_of(order)
+        if held is not None or position is None or position.stop is None or self.rules.intrabar == "optimistic":
             return
         stop, side = position.stop, position.exit_side
         if triggers(worst(bar, side), stop.stop, side):
             seen = min(stop.stop, level) if position.direction == 1 else max(stop.stop, level)
             unsure = order.type != "limit" or self.meets_target(position, bar)
-            self.close_position(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [])
+            self.leave(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [])
 
     # Stops and targets
 
@@ -137,16 +138,16 @@ class Simulator(Holder):
         stop, target, side = position.stop, position.target, position.exit_side
         enough = self.touch or position.slot < t  # a target at the open itself is reached, but not by the open that entered
         if stop is not None and triggers(bar.open, stop.stop, side):
-            return self.close_position(t, position, stop, "inside", bar.open, [])
+            return self.leave(t, position, stop, "inside", bar.open, [])
         if target is not None and reaches(bar.open, target.limit, side, enough):
-            return self.close_position(t, position, target, "inside", bar.open, [])
+            return self.leave(t, position, target, "inside", bar.open, [])
         by_stop = stop is not None and triggers(worst(bar, side), stop.stop, side)
         by_target = self.meets_target(position, bar)
         both = ["ambiguous"] if by_stop and by_target else []
         if by_stop and (not by_target or self.stop_first(position, bar)):
-            self.close_position(t, position, stop, "inside", stop.stop, both)
+            self.leave(t, position, stop, "inside", stop.stop, both)
         elif by_target:
-            self.close_position(t, position, target, "inside", target.limit, both)
+            self.leave(t, position, target, "inside", target.limit, both)
         return None
 
     def stop_first(self, position: Position, bar: Bar) -> bool:
@@ -164,11 +165,13 @@ class Simulator(Holder):
                 order = self.make(self.slots[t].end, position, "exit", side, "close", position.quantity, last)
                 price, flags = self.price_at(t, position.symbol, side, "close")
                 stale = [] if self.is_session_end(t) else [STALE_CLOSE]
-                self.close_position(t, position, order, "close", price, flags + stale)
+                self.leave(t, position, order, "close", price, flags + stale)
 
     def take_closes(self, t: int) -> None:
         for symbol, bar in self.slots[t].bars.items():
             self.last_close[symbol] = bar.close
+        for position in self.positions.values():
+            position.mark = None
         self.closes_taken = t
 
     def mark(self, t: int) -> None:
@@ -200,7 +203,7 @@ class Simulator(Holder):
             if order.decision is not None:
                 order.decision["reason"] = "no_bar_to_fill"
         for position in sorted(self.positions.values(), key=lambda p: p.trade_id):
-            self.trade(position, self.gross_of(position), 0, len(self.slots) - 1, self.last_close[position.symbol], "")
+            self.trade(position, None, self.gross_of(position), 0, len(self.slots) - 1, self.last_close[position.symbol])
         self.result.cash = self.cash
 
 

@@ -49,6 +49,12 @@ class View:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[0]
         return self.rules.lot if own is None else own
 
+    def in_lots(self, symbol: str, quantity: float) -> float:
+        """A sum or a difference of quantities as `lots * lot` again, but for what holds a fraction of a lot."""
+        lot = self.lot_of(symbol)
+        whole = round(quantity / lot) * lot
+        return whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+
     def tick_of(self, symbol: str) -> float:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[1]
         return self.rules.tick if own is None else own

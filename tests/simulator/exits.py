@@ -1,0 +1,118 @@
+"""Fills, and what leaves a position: the whole of it, or a part that becomes a trade of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.scene import Order
+from tests.simulator.account import Position
+from tests.simulator.amounts import value_of
+from tests.simulator.sizes import Sizer
+from tests.simulator.view import Stopped
+
+UNSLIPPED = ("target", "limit", "stop_limit")
+EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
+
+
+class Leaver(Sizer):
+    """An account whose positions can be left."""
+
+    def fill(self, t: int, order: Order, quantity: float, seen: float, price: float, flags: list[str]) -> dict[str, Any]:
+        if price <= 0.0:
+            raise Stopped(f"order {order.order_id} in slot {t}")
+        row = {
+            "order": order, "t": t, "quantity": quantity, "price": price, "value": value_of(price, quantity),
+            "fee": self.fee(price, quantity), "slippage": value_of(abs(price - seen), quantity),
+            "ambiguous": "ambiguous" in flags, "flags": [f for f in flags if f != "ambiguous"],
+        }  # fmt: skip
+        self.result.fills.append(row)
+        self.moved += quantity
+        self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
+        order.filled = self.in_lots(order.symbol, order.filled + quantity)
+        return row
+
+    def price_of(self, t: int, order: Order, at: str, seen: float, quantity: float) -> tuple[float, list[str]]:
+        """What so much of an order fills at where its price is seen, and the flags it brings."""
+        return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
+
+    def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
+        """An exit fills: what it was made for, at most the position."""
+        quantity = min(order.quantity - order.filled, position.quantity)
+        price, more = self.price_of(t, order, at, seen, quantity)
+        row = self.fill(t, order, quantity, seen, price, flags + more)
+        if quantity < position.quantity:
+            self.leave_part(t, position, row, at)
+            self.resolve(t, order, "filled")
+            position.targets = [target for target in position.targets if target is not order]
+            self.follow(position)
+        else:
+            self.end_orders(t, position, order)
+            del self.positions[position.strategy, position.symbol]
+            self.closed_in[position.strategy, position.symbol] = t
+            self.trade(self.with_last_prices(t, position, price, at), order, row["value"], row["fee"], t, price)
+
+    def leave_part(self, t: int, position: Position, row: dict[str, Any], at: str) -> None:
+        """A part is a trade with its share of all amounts; what is left goes on under a number of its own."""
+        quantity, price = row["quantity"], row["price"]
+        names = ("value", "fee", "borrow", "income")
+        shares = {name: round(float(getattr(position, name)) * quantity / position.quantity) for name in names}
+        part = self.with_last_prices(t, replace(position, quantity=quantity, **shares), price, at)
+        self.trade(part, row["order"], row["value"], row["fee"], t, price)
+        for name, share in shares.items():
+            setattr(position, name, getattr(position, name) - share)
+        position.quantity = self.in_lots(position.symbol, position.quantity - quantity)
+        self.round_trips += 1
+        position.trade_id = self.round_trips
+
+    def follow(self, position: Position) -> None:
+        """Orders of the whole position take its quantity."""
+        waits = self.waiting_exit(position)
+        for order in [*position.guards, *([waits] if waits and waits.leaving else [])]:
+            order.quantity = self.in_lots(position.symbol, order.filled + position.quantity)
+
+    def end_orders(self, t: int, position: Position, order: Order) -> None:
+        """The order that closed the position is filled; its guards, its exit that waits and an entry that joins it are cancelled."""
+        is_guard = any(order is guard for guard in position.guards)
+        self.resolve(t, order, "filled")
+        for guard in position.guards:
+            if guard is not order:
+                self.resolve(t, guard, "cancelled", "oco" if is_guard else "position_closed")
+        self.resolve(t, self.waiting_exit(position), "cancelled", "flat_at_close" if order.type == "close" else "position_closed")
+        self.end_joining(t, position)
+
+    def end_joining(self, t: int, position: Position) -> None:
+        """An entry that was to join the position has nothing to join."""
+        for entry in self.entries():
+            if entry.joining and self.position_of(entry) is position:
+                self.resolve(t, entry, "cancelled", "position_closed")
+
+    # Trades
+
+    def with_last_prices(self, t: int, position: Position, price: float, at: str) -> Position:
+        """The position with the exit's price seen, and with the whole bar where it left at the close."""
+        seen = replace(position, lowest=min(position.lowest, price), highest=max(position.highest, price))
+        if at == "close":
+            self.see_range(t, seen)
+        return seen
+
+    def see_range(self, t: int, position: Position) -> None:
+        """The bar's whole range belongs to the position unless it was entered at this bar's close."""
+        bar = self.slots[t].bars.get(position.symbol)
+        if bar and (position.slot < t or position.at != "close"):
+            position.lowest, position.highest = min(position.lowest, bar.low), max(position.highest, bar.high)
+
+    def trade(self, position: Position, order: Order | None, exit_value: int, exit_fee: int, t: int, price: float) -> None:
+        """A row of the trades; without an order the position is still open."""
+        costs = position.fee + exit_fee + position.borrow
+        pnl = position.direction * (exit_value - position.value) - costs + position.income
+        moves = [position.direction * (extreme / position.price - 1.0) for extreme in (position.lowest, position.highest)]
+        why = "" if order is None else EXIT_REASONS.get(order.type, "signal")
+        self.result.trades.append({
+            "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol,
+            "direction": "long" if position.direction == 1 else "short", "quantity": position.quantity,
+            "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
+            "pnl": pnl, "return": pnl / position.value, "fees": costs, "borrow": position.borrow,
+            "dividends": position.income, "bars": t - position.slot,
+            "mae": min(0.0, *moves), "mfe": max(0.0, *moves), "exit_reason": why, "is_open": order is None, "order": order,
+        })  # fmt: skip
