@@ -168,6 +168,8 @@ class Order:
     filled: float = 0.0
     leaving: bool = False
     joining: bool = False
+    rung: float | None = None  # a target's part of what was entered
+    takes_rest: bool = False  # the last rung, where the rungs sell everything
     value: int = 0
     fee: int = 0
     signal: Signal | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import floor
 from typing import Any
 
 from tests.scene import Order
@@ -66,10 +67,12 @@ class Leaver(Sizer):
         position.trade_id = self.round_trips
 
     def follow(self, position: Position) -> None:
-        """Orders of the whole position take its quantity."""
-        waits = self.waiting_exit(position)
+        """Orders of the whole position take its quantity, rungs their part of what was entered."""
+        waits, lot = self.waiting_exit(position), self.lot_of(position.symbol)
         for order in [*position.guards, *([waits] if waits and waits.leaving else [])]:
             order.quantity = self.in_lots(position.symbol, order.filled + position.quantity)
+            if order.rung is not None and not order.takes_rest:
+                order.quantity = min(max(1, floor(order.rung * position.entered / lot + 1e-9)) * lot, order.quantity)
 
     def end_orders(self, t: int, position: Position, order: Order) -> None:
         """The order that closed the position is filled; its guards, its exit that waits and an entry that joins it are cancelled."""

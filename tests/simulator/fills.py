@@ -116,8 +116,20 @@ class Desk(Leaver):
             stop, kind = self.tighter(position, self.trailed(position, position.price), stop), "trailing"
         if stop is not None:
             position.stop = self.guard(t, position, kind, position.at, signal, stop=stop)
-        if target is not None:
+        if rules.scale_out and signal.target_price is None and signal.take_profit is None:
+            self.make_rungs(t, position, signal)
+        elif target is not None:
             position.targets = [self.guard(t, position, "target", position.at, signal, limit=target)]
+
+    def make_rungs(self, t: int, position: Position, signal: Signal) -> None:
+        """A target for each rung of scaling out, the nearest first."""
+        rungs = self.rules.scale_out
+        for profit, fraction in rungs:
+            order = self.guard(t, position, "target", position.at, signal, limit=position.price * (1.0 + position.direction * profit))
+            order.rung = fraction
+            position.targets.append(order)
+        position.targets[-1].takes_rest = abs(sum(fraction for _, fraction in rungs) - 1.0) <= 1e-9
+        self.follow(position)
 
     def guard(self, t: int, position: Position, kind: str, at: str, signal: Signal, **level: float) -> Order:
         """A stop or target of the whole position, made at the fill of an entry."""
@@ -138,7 +150,7 @@ class Desk(Leaver):
             position.stop.stop = self.tighter(position, stop, position.stop.stop) if trails else stop
         if target is not None and position.target is None:
             position.targets = [self.guard(t, position, "target", at, signal, limit=target)]
-        elif target is not None:
+        elif target is not None and position.target.rung is None:
             position.target.limit = target
 
     def trailed(self, position: Position, price: float) -> float:

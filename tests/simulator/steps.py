@@ -134,7 +134,15 @@ class Simulator(Holder):
                 self.look(t, position, bar)
 
     def look(self, t: int, position: Position, bar: Bar) -> None:
-        """A position's stop and target look at a bar: first at its open, then inside."""
+        """A position's stop and target look at a bar; where a rung has filled, the next one and the stop look again."""
+        target = position.target
+        self.look_once(t, position, bar)
+        is_held = self.positions.get((position.strategy, position.symbol)) is position
+        if is_held and target is not None and target.status == "filled":
+            self.look(t, position, bar)
+
+    def look_once(self, t: int, position: Position, bar: Bar) -> None:
+        """First at its open, then inside."""
         stop, target, side = position.stop, position.target, position.exit_side
         enough = self.touch or position.slot < t  # a target at the open itself is reached, but not by the open that entered
         if stop is not None and triggers(bar.open, stop.stop, side):
