@@ -126,7 +126,7 @@ def trade_days(made: Setup, prepared: Prepared, at: int, state: State, call: cal
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
     config, actions = made.config, made.acting
-    market = _market(made, prepared)
+    market = market_of(made, prepared)
     outcomes, carry = trade_through(market, events, state.carry, config.execution, config.trading_config, config.account, actions)
     tables = joined([ledger.tables(outcome) for outcome in outcomes])
     return tables, events, State(carry, tuple(stopped))
@@ -142,7 +142,7 @@ def _days(
     record = recording.Record(made, folder, score, tally, cash)
     ladder = _ladder(made)
     with Behind() as behind, calls(made) as call:
-        for ready in load.ahead(_preparer(made), load.ahead(_reader(made), made.parts)):
+        for ready in load.ahead(_preparer(made), load.ahead(reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
             if not ready.part.trade:
                 tally.add_daily(ready.prepared)
@@ -150,7 +150,7 @@ def _days(
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state, call)
             if ladder is not None:
-                ladder.add(_market(made, ready.prepared), events)
+                ladder.add(market_of(made, ready.prepared), events)
             behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
             done += len(ready.part.sessions)
             if progress is not None:
@@ -188,7 +188,7 @@ def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
     return ready
 
 
-def _reader(made: Setup) -> Callable[[Part], Loaded]:
+def reader(made: Setup) -> Callable[[Part], Loaded]:
     """Reads one part: bars, quotes where fills ask for them, the lake's daily bars where history does."""
     data, resources = made.config.session_data_config, made.config.resources
     threads = resources.threads or os.cpu_count() or 1
@@ -210,7 +210,7 @@ def _reader(made: Setup) -> Callable[[Part], Loaded]:
     return read
 
 
-def _market(made: Setup, prepared: Prepared) -> Market:
+def market_of(made: Setup, prepared: Prepared) -> Market:
     """The grid as the kernel reads it."""
     grid, clock, days = prepared.grid, prepared.grid.clock, prepared.sessions
     quotes = prepared.quotes or dict.fromkeys(("bid_open", "bid_close", "ask_open", "ask_close"))

@@ -26,7 +26,7 @@ from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements, wanted_of
 from backtester.market.resample import buckets_of
 from backtester.market.shelves import Shelves
-from backtester.reach import Trader, back_of, day_of, extended, historical_of, indicator_columns, needs_of
+from backtester.reach import Trader, back_of, bars_of, day_of, extended, historical_of, indicator_columns, needs_of
 from backtester.signals import indicators
 from backtester.signals.strategy import declared
 from backtester.splits import Splits
@@ -134,9 +134,10 @@ def setup(config: Config) -> Setup:
     derived = _with_daily(required)
     asked = _lookbacks(config, traders)
     span, start = extended(config, name, lake, days, asked)
+    bars = {interval: bars_of(interval, required.base, span) for interval in (required.base, *derived)}
     back = {
-        (interval, lookback): back_of(config, interval, lookback, required.base, span, start, len(days), symbols)
-        for interval in (required.base, *derived)
+        (interval, lookback): back_of(config, interval, lookback, bars[interval], start, len(days), symbols)
+        for interval in bars
         for lookback in sorted(asked.get(interval, {0}))
     }
     actions = Actions.of(lake, config.session_data_config.verify).between(span.label[0], span.label[-1], symbols)

@@ -92,14 +92,21 @@ def _most_sessions(interval: str, lookback: int) -> int:
     return (lookback + 2) * (1 if interval == "1d" else SESSIONS_A_WEEK)
 
 
-def back_of(
-    config: Config, interval: str, lookback: int, base: str, extended: Sessions, start: int, count: int, symbols: Sequence[str]
-) -> Ints:
-    """Sessions that each session of the run may look into for `lookback` bars of an interval; shape (sessions, symbols)."""
+def bars_of(interval: str, base: str, extended: Sessions) -> Ints:
+    """Bars that each session can hold of an interval; shape (sessions,)."""
+    if interval == "1d" or interval in LONG:
+        return np.ones(len(extended), np.int64)
+    return buckets_of(extended, interval, base).count
+
+
+def back_of(config: Config, interval: str, lookback: int, expected: Ints, start: int, count: int, symbols: Sequence[str]) -> Ints:
+    """Sessions that each session of the run may look into for `lookback` bars of an interval; shape (sessions, symbols).
+
+    expected: `bars_of` the interval.
+    """
     if interval in LONG:
         back = np.full(count, (lookback + 1) * SESSIONS_A_WEEK if lookback else 0)
     else:
-        expected = np.ones(len(extended), np.int64) if interval == "1d" else buckets_of(extended, interval, base).count
         back = history.sessions_back(expected, lookback)[start : start + count]
     trailing = np.zeros(len(symbols), np.int64)
     for entry in config.session_data_config.historical.data:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -81,6 +82,28 @@ def signals(
             out[place] = Stopped(place, prepared.sessions.label[session], cause)
             LOG.error("\n".join(filter(None, (str(cause), calling.said(cause, caller)))))
     return _events(setup, prepared, found), list(out.values())
+
+
+class Signaller:
+    """Signals of some of the strategies over one chunk, asked for again and again; what calls share is kept; not for two threads."""
+
+    def __init__(self, setup: Setup, prepared: Prepared, at: int) -> None:
+        self._setup, self._prepared, self._at = setup, prepared, at
+        view = partial(view_of, setup, prepared)
+        self._given = Given(prepared.sessions.label, lambda interval, lookback: view(interval, at, lookback), prepared.historical, {})
+        self._last: tuple[tuple[int, ...], Events] | None = None
+
+    def fork(self) -> Signaller:
+        """The same for another thread."""
+        return Signaller(self._setup, self._prepared, self._at)
+
+    def events(self, places: tuple[int, ...]) -> Events:
+        """Signals of the strategies at these places, in the order of decision. Raises StrategyError."""
+        if self._last is None or self._last[0] != places:
+            callers = [_caller(self._setup, self._setup.traders[place]) for place in places]
+            found = [(own, calling.call(caller, self._given)) for own, caller in enumerate(callers)]
+            self._last = places, _events(self._setup, self._prepared, found)
+        return self._last[1]
 
 
 def _until_error(call: Call, caller: Caller, given: Given, error: StrategyError) -> tuple[list[Found], int | None, StrategyError]:

@@ -48,6 +48,7 @@ from backtester.columns import Floats
 from backtester.errors import InternalError
 from backtester.outcome import distribution, ratios
 from backtester.outcome.against import against
+from backtester.outcome.growth import growth, turnover
 from backtester.outcome.money import exact_sum, micro, money
 from backtester.outcome.per_group import Trips
 from backtester.outcome.rolling import rolling
@@ -96,11 +97,11 @@ class Score:
         return {
             "final_equity": final,
             "net_profit": money(profit),
-            **_growth(returns, final / self._cash - 1.0, equity, self._cash, self._per_year),
+            **growth(returns, final / self._cash - 1.0, equity, self._cash, self._per_year),
             "max_drawdown_intraday": self._deepest if self._rows else None,
             **_spread(returns),
             **self._exposure(),
-            "turnover": _turnover(self._value, equity),
+            "turnover": turnover(self._value, equity),
             **trips,
             **self._costs(profit, trips["gross_profit"]),
             "ambiguous_fills": self._ambiguous,
@@ -212,26 +213,6 @@ def _with_others(fills: pl.DataFrame, orders: pl.DataFrame | None) -> pl.DataFra
     return fills.join(pl.concat(levels), on=["strategy", "symbol", "order_id", "target"], how="left", maintain_order="left")
 
 
-def _growth(returns: Floats | None, total: float, equity: Floats, start: float, per_year: float) -> dict[str, Any]:
-    """Figures of equity at the ends of sessions."""
-    count = len(equity)
-    depth, length = ratios.drawdown(equity, start)
-    annual = ratios.annual_return(total, count, per_year)
-    return {
-        "total_return": total if count else None,
-        "annual_return": annual,
-        "volatility": None if returns is None else ratios.volatility(returns, per_year),
-        "sharpe": None if returns is None else ratios.sharpe(returns, per_year),
-        "sortino": None if returns is None else ratios.sortino(returns, per_year),
-        "omega": None if returns is None else ratios.omega(returns),
-        "calmar": ratios.calmar(annual, depth),
-        "max_drawdown": depth if count else None,
-        "max_drawdown_sessions": length if count else None,
-        "recovery_sessions": ratios.recovery(equity, start),
-        "ulcer_index": ratios.ulcer_index(equity, start),
-    }
-
-
 def _spread(returns: Floats | None) -> dict[str, Any]:
     """Figures of the distribution of returns a session; all None where there is no return."""
     values = np.empty(0) if returns is None else returns
@@ -246,12 +227,6 @@ def _spread(returns: Floats | None) -> dict[str, Any]:
         "skew": distribution.skew(values),
         "kurtosis": distribution.kurtosis(values),
     }
-
-
-def _turnover(value: int, equity: Floats) -> float | None:
-    """Sum of fill values / mean equity at the ends of sessions; None where equity was not above 0 on average."""
-    mean = exact_sum(micro(pl.Series(equity))) / len(equity) if len(equity) else 0.0
-    return value / mean if mean > 0 else None
 
 
 def _benchmark(market: Floats | None, returns: Floats | None, per_year: float) -> dict[str, Any] | None:

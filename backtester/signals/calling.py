@@ -59,12 +59,14 @@ class Given:
     """What may be seen of the sessions that are worked on together.
 
     days: their labels. view: (interval, bars of history) -> the tapes, with how far each session may look back. historical: name ->
-    values of shape (sessions, symbols) or (sessions, symbols, slots).
+    values of shape (sessions, symbols) or (sessions, symbols, slots). cuts: columns and indicators of calls before, to be used again
+    by the next; None where they are not worth their memory. Not for two threads.
     """
 
     days: NDArray[np.datetime64]
     view: Callable[[str, int], View]
     historical: Mapping[str, Floats]
+    cuts: dict[tuple[object, ...], Batch] | None = None
 
 
 Call = Callable[[Caller, Given, int | None], Found]
@@ -94,7 +96,7 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         raise StrategyError("a strategy raised an error", where=_where(caller, first, error), value=value, action=caller.advice) from error
     finally:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
-            made.bars.bound({}, {}, {})
+            made.bars.bound({}, {}, {} if given.cuts is None else made.bars.historical_columns)
     return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
 
 
@@ -165,6 +167,15 @@ def file_of(caller: Caller) -> str:
 def _cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch | None = None, more: int = 0) -> Batch:
     """One input of a strategy, with `more` bars of history than it asks for; those beside the first have the rows of the first."""
     lookback = caller.lookback[name] + more
+    if given.cuts is None or only is not None:
+        return _made_cut(caller, given, name, only, like, lookback, more)
+    key = (caller.strategy.inputs[name], lookback, caller.symbols.tobytes(), caller.strategy.layout, more, name if like else None, id(like))
+    if key not in given.cuts:
+        given.cuts[key] = _made_cut(caller, given, name, only, like, lookback, more)
+    return given.cuts[key]
+
+
+def _made_cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch | None, lookback: int, more: int) -> Batch:
     view = given.view(caller.strategy.inputs[name], lookback)
     historical = given.historical if not more else {}
     if only is not None:

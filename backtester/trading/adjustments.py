@@ -8,7 +8,7 @@ never changes a bar.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -79,7 +79,10 @@ def trade_through(
         for act in acts:
             if act.session == first:
                 carry = adjusted(carry, act, execution.lot_of(market.symbols[act.symbol]))
-        piece, signals = (market, events) if (first, stop) == (0, len(market.labels)) else _piece(market, events, first, stop)
+        piece, signals = market, events
+        if (first, stop) != (0, len(market.labels)):
+            piece, begin, end = piece_of(market, first, stop)
+            signals = events.between(begin, end)
         outcome, carry = trade(piece, signals, carry, execution, risk, account)
         outcomes.append(outcome)
     return outcomes, carry
@@ -135,8 +138,8 @@ def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio
     orders["quantity"][leaving] = pairs["quantity"][orders["pair"][leaving]]
 
 
-def _piece(market: Market, events: Events, first: int, stop: int) -> tuple[Market, Events]:
-    """The sessions first <= session < stop of a chunk, and their signals."""
+def piece_of(market: Market, first: int, stop: int) -> tuple[Market, int, int]:
+    """The sessions first <= session < stop of a chunk, and their slots in it: from, and up to."""
     begin, end = np.searchsorted(market.session, [first, stop]).tolist()
     rows = slice(begin, end)
     given = {name: getattr(market, name) for name in PRICES}
@@ -145,9 +148,7 @@ def _piece(market: Market, events: Events, first: int, stop: int) -> tuple[Marke
         market, ts=market.ts[rows], end=market.end[rows], session=market.session[rows] - np.int32(first), labels=market.labels[first:stop],
         session_open=market.session_open[first:stop], session_close=market.session_close[first:stop], **grids,
     )  # fmt: skip
-    here = (events.t >= begin) & (events.t < end)
-    columns = {field.name: getattr(events, field.name)[here] for field in fields(events) if field.name != "tags"}
-    return piece, Events(**columns | {"t": columns["t"] - begin}, tags=events.tags)
+    return piece, begin, end
 
 
 def joined(frames: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:

@@ -92,6 +92,12 @@ class Events:
         numbers: dict[str, Any] = dict.fromkeys(("price", "quality", "confidence", *inputs.GIVEN), empty)
         return cls(t=whole, strategy=small, symbol=small, action=np.zeros(0, np.int8), tag=small, **numbers)
 
+    def between(self, first: int, stop: int) -> Events:
+        """The signals of the slots first <= t < stop, counted from the first."""
+        here = (self.t >= first) & (self.t < stop)
+        columns = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "tags"}
+        return Events(**columns | {"t": columns["t"] - first}, tags=self.tags)
+
     def sorted(self) -> Events:
         """In the order of decision: by slot, exits first, by strategy, symbol, long before short, then as given."""
         entry = (self.action != records.EXIT_LONG) & (self.action != records.EXIT_SHORT)
@@ -164,11 +170,11 @@ def trade(
     slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
     ended = book.account[0]
     if ended["error"] != records.NO_ERROR:
-        raise _stopped(market, int(ended["error"]), int(ended["pair"]), slot)
+        raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
     fills, trades, moments = book.fills[: ended["fills"]], book.trades[: ended["trades"]], book.moments[: ended["equity"]]
     made, tags = book.orders[: ended["orders"]], carry.tags + events.tags
     decisions = _decisions(market, events, carry, book.verdicts)
-    after, ready = _after(market, carry, book, decisions, tags)
+    after, ready = after_chunk(market, carry, book, decisions, tags)
     accounting.check_chunk(market, carry, after, fills, trades, moments, execution.borrow_bps)
     outcome = Outcome(
         market.symbols,
@@ -245,7 +251,7 @@ def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) 
     return columns
 
 
-def _after(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...]) -> tuple[Carry, int]:
+def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...]) -> tuple[Carry, int]:
     """What passes to the next chunk, and how many decisions need not wait any more."""
     account = book.account[0]
     made, moments, pairs = book.orders[: account["orders"]], book.moments[: account["equity"]], book.pairs
@@ -301,7 +307,7 @@ def _equity(market: Market, carry: Carry, moments: Records) -> Columns:
     return rows.equity(moments, market.ts[place], session, carry.peak)
 
 
-def _stopped(market: Market, error: int, pair: int, slot: int) -> DataError:
+def stopped(market: Market, error: int, pair: int, slot: int) -> DataError:
     """What made the run impossible, for its user."""
     strategy, symbol = divmod(pair, len(market.symbols))
     ts = np.datetime64(int(market.ts[slot]), "us")

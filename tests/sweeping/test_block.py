@@ -1,0 +1,91 @@
+"""A block of trials gives each of them what a run of its own gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import backtester as bt
+from backtester.config_document import read
+from backtester.sweeping.block import Block, run_block
+from backtester.sweeping.figures import FIGURES
+from backtester.sweeping.space import Space, space_of
+from backtester.sweeping.variants import Base, numbered
+from tests.configs import config, strategy
+
+FAST, SLOW = "strategies.0.params.fast", "strategies.0.params.slow"
+MARKET: dict[str, Any] = {
+    "strategies": strategy("sma_crossover"),
+    "session_data_config.symbols": ["AAA", "BBB"],
+    "backtest_config": {"start_date": "2024-11-04", "end_date": "2024-12-06", "prefetch_days": 7},
+    "trading_config": {"min_quality": 50},
+    "execution": {"sizing": {"type": "equity_fraction", "value": 0.4}, "commission": {"preset": "ibkr_fixed"}, "slippage": {"bps": 1}},
+}
+TWO = [{"name": "cross", "use": "sma_crossover"}, {"name": "back", "use": "rsi_reversion", "symbols": ["BBB"]}]
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "settings of a strategy": ({FAST: [3, 8], SLOW: [20, 45]}, {}),
+    "its interval": ({"strategies.0.params.interval": ["1m", "5m"]}, {}),
+    "stops, targets and costs": (
+        {"execution.stop_loss": [None, 0.002], "execution.take_profit": [None, 0.004], "execution.commission": [{}, {"bps": 3}]},
+        {"execution.intrabar": "optimistic"},
+    ),
+    "limits and thresholds": ({"trading_config.min_quality": [50, 99.5], "trading_config.max_open_positions": [1, None]}, {}),
+    "short positions, days ended flat": (
+        {"execution.borrow_bps": [0, 500], "execution.flat_at_close": [False, True]},
+        {"strategies": strategy("opening_range_breakout"), "account.allow_short": True},
+    ),
+    "two strategies in one account": ({"strategies.1.params.period": [9, 14], FAST: [4, 6]}, {"strategies": TWO}),
+    "symbols": ({"session_data_config.symbols": [["AAA"], ["AAA", "BBB"]]}, {}),
+}
+
+
+def block_of(lake: Path, parameters: dict[str, Any], changes: dict[str, Any], threads: int = 1) -> tuple[Space, Block]:
+    space = space_of(parameters)
+    base = Base(read(config(lake, MARKET | changes)), Path.cwd())
+    return space, run_block(base, space, list(numbered(space, space.grid())), threads)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_figure_of_a_trial_is_that_of_a_run_of_its_own(case: str, simulated: Path, tmp_path: Path) -> None:
+    parameters, changes = CASES[case]
+    space, block = block_of(simulated, parameters, changes)
+    traded = 0
+    for outcome in block.outcomes:
+        assert outcome.error is None
+        values = dict(zip((parameter.path for parameter in space.parameters), outcome.trial.values, strict=True))
+        alone = bt.run(config(simulated, MARKET | changes | values), out=tmp_path / str(outcome.trial.number))
+        assert outcome.figures == {name: alone.metrics[name] for name in FIGURES}
+        sessions = alone.table("sessions")
+        assert outcome.equity.tolist() == sessions["equity"].to_list()
+        assert block.sessions[outcome.trial.number].tolist() == sessions["session"].to_list()
+        traded += outcome.figures["trades"]
+    assert traded > 0
+
+
+def test_threads_and_company_never_change_a_trial(simulated: Path) -> None:
+    parameters = {FAST: [2, 3, 5], SLOW: [20, 30], "execution.slippage.bps": [0, 2]}
+    _, one = block_of(simulated, parameters, {}, threads=1)
+    _, many = block_of(simulated, parameters, {}, threads=4)
+    _, alone = block_of(simulated, {FAST: [5], SLOW: [30], "execution.slippage.bps": [2]}, {})
+    assert [outcome.figures for outcome in one.outcomes] == [outcome.figures for outcome in many.outcomes]
+    assert one.outcomes[-1].figures == alone.outcomes[0].figures
+    assert np.array_equal(one.outcomes[-1].equity, alone.outcomes[0].equity)
+
+
+def test_a_trial_that_raises_fails_alone(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "picky.py").write_text(
+        "from backtester import Bars, Signals, Strategy\n"
+        "class Picky(Strategy):\n"
+        "    limit: int = 3\n"
+        "    def signals(self, bars: Bars) -> Signals:\n"
+        "        assert self.limit < 5, 'too much'\n"
+        "        return Signals(enter_long=bars.close > self.limit)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    _, block = block_of(simulated, {"strategies.0.params.limit": [3, 7, 4, 0.5]}, {"strategies": strategy("picky.py:Picky")})
+    assert [outcome.error is None for outcome in block.outcomes] == [True, False, True, False]
+    assert "too much" in str(block.outcomes[1].error)
+    assert "/strategies/0/params/limit" in str(block.outcomes[3].error)
