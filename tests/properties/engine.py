@@ -27,7 +27,7 @@ from tests.simulator import money
 
 DAY = 86_400_000_000
 FLAGS = ("stale_close", "synthetic_quote", "typical_price", "over_participation", "drilled")
-ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
 
 
 PLAIN = Rules()

@@ -83,10 +83,11 @@ class Account(View):
         """All positions, ranked."""
         return sorted(self.positions.values(), key=self.rank)
 
-    def signals_at(self, t: int) -> list[Signal]:
-        """Exits, then entries; long before short; as given."""
-        mine = [signal for signal in self.signals if signal.t == t]
-        return sorted(mine, key=lambda s: (s.action.startswith("enter"), self.rank(s), s.action.endswith("short")))
+    def signals_at(self, t: int, role: str) -> list[Signal]:
+        """Those that may enter, or exit: targets, then long before short; as given."""
+        word = {"entry": "enter", "exit": "exit"}[role]
+        mine = [signal for signal in self.signals if signal.t == t and (signal.action.startswith(word) or signal.action == "target")]
+        return sorted(mine, key=lambda s: (self.rank(s), s.action != "target", s.action.endswith("short")))
 
     # What the account holds
 

@@ -7,11 +7,11 @@ from math import floor
 
 from tests.scene import Action, Order
 from tests.simulator.account import Position
-from tests.simulator.decisions import Decider
 from tests.simulator.view import DAY
+from tests.simulator.weights import Weigher
 
 
-class Holder(Decider):
+class Holder(Weigher):
     """A decider that lives through corporate actions."""
 
     def meet_actions(self, t: int) -> None:

@@ -6,6 +6,7 @@ from math import floor
 from typing import Any
 
 from tests.scene import Order, Signal
+from tests.simulator.account import Position
 from tests.simulator.amounts import money, most_lots, value_of
 from tests.simulator.fills import Desk
 from tests.simulator.sizes import direction_of
@@ -24,13 +25,20 @@ class Decider(Desk):
     """A desk that hears signals."""
 
     def decide(self, t: int, signal: Signal) -> None:
-        row: dict[str, Any] = {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False, "leaving": False}
+        row = self.row_of(signal)
+        self.conclude(t, row, self.entry(t, signal, row) if signal.action.startswith("enter") else self.exit(t, signal, row))
+
+    def row_of(self, signal: Signal) -> dict[str, Any]:
+        return {"signal": signal, "quantity": 0.0, "reason": "", "order": None, "cut": False, "leaving": False}
+
+    def conclude(self, t: int, row: dict[str, Any], reason: str) -> None:
+        """Write the decision, and make the order of one that is approved."""
         self.result.decisions.append(row)
-        enters = signal.action.startswith("enter")
-        row["reason"] = self.entry(t, signal, row) if enters else self.exit(t, signal, row)
-        row["approved"] = row["reason"] in ("approved", "max_per_trade")
+        row["reason"], row["approved"] = reason, reason in ("approved", "max_per_trade")
         if not row["approved"]:
             return
+        signal: Signal = row["signal"]
+        enters = signal.action.startswith("enter")
         limit, stop = signal.limit, signal.entry_stop if enters else None
         kind = kind_of(signal, limit is not None, stop is not None)
         role, side = ("entry" if enters else "exit"), ("buy" if signal.action in ("enter_long", "exit_short") else "sell")
@@ -74,6 +82,10 @@ class Decider(Desk):
         quantity = position.quantity
         if signal.exit_fraction is not None:
             quantity = floor(signal.exit_fraction * position.quantity / lot + 1e-9) * lot
+        return self.let_go(t, position, quantity, row)
+
+    def let_go(self, t: int, position: Position, quantity: float, row: dict[str, Any]) -> str:
+        """An exit of so much is approved if it is a lot: one that waits makes place for it."""
         if quantity == 0.0:
             return "below_lot"
         row["leaving"] = quantity >= position.quantity
@@ -84,6 +96,10 @@ class Decider(Desk):
         return "approved"
 
     def entry(self, t: int, signal: Signal, row: dict[str, Any]) -> str:
+        return self.refusal(t, signal, self.rules.max_entries) or self.sized(signal, signal.price, row)
+
+    def refusal(self, t: int, signal: Signal, most_entries: float) -> str:
+        """The first check before the size that fails, or nothing."""
         rules, slot = self.rules, self.slots[t]
         if signal.action == "enter_short" and not rules.allow_short:
             return "short_not_allowed"
@@ -97,13 +113,13 @@ class Decider(Desk):
             return "session_closed"
         if not signal.on_open and rules.flat_at_close and slot.end > slot.session_close - round(rules.no_entry_minutes * 60e6):
             return "after_last_entry"
-        if self.is_taken(signal):
+        if self.is_taken(signal, most_entries):
             return "already_in_position"
         if self.is_cooling(t, signal):
             return "cooldown"
         if rules.max_open_positions is not None and not self.joins(signal) and self.places() >= rules.max_open_positions:
             return "max_open_positions"
-        return self.sized(signal, signal.price, row)
+        return ""
 
     def is_closed(self, t: int, signal: Signal) -> bool:
         """The session leaves an entry made now no bar to fill it, or none to hold it."""
@@ -122,14 +138,14 @@ class Decider(Desk):
         position = self.position_of(signal)
         return position is not None and position.direction == direction_of(signal) and not self.is_leaving(position)
 
-    def is_taken(self, signal: Signal) -> bool:
+    def is_taken(self, signal: Signal, most_entries: float) -> bool:
         """An entry waits for the signal's strategy and symbol, or a position stays that it cannot add to."""
         if any((order.strategy, order.symbol) == (signal.strategy, signal.symbol) for order in self.entries()):
             return True
         position = self.position_of(signal)
         if position is None or self.is_leaving(position):
             return False
-        return not self.joins(signal) or position.entries >= self.rules.max_entries
+        return not self.joins(signal) or position.entries >= most_entries
 
     def places(self) -> int:
         """Positions that there would be if all that waits were done."""

@@ -15,7 +15,9 @@ def trail_of(rules: Rules, signal: Signal) -> tuple[float | None, float | None]:
 
 
 def direction_of(signal: Signal) -> int:
-    """1 of a long's signal, -1 of a short's."""
+    """1 of a long's signal, -1 of a short's; of a weight its sign."""
+    if signal.action == "target":
+        return (signal.target > 0.0) - (signal.target < 0.0)
     return -1 if signal.action.endswith("short") else 1
 
 

@@ -29,8 +29,7 @@ class Simulator(Holder):
                 self.flatten(t)
             self.take_closes(t)
             self.stop_by_time(t)
-            for signal in self.signals_at(t):
-                self.decide(t, signal)
+            self.hear(t)
             if self.rules.flat_at_close:
                 self.flatten(t)
             self.mark(t)
