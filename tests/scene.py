@@ -166,6 +166,7 @@ class Order:
     stop: float | None = None
     triggered: bool = False
     filled: float = 0.0
+    at_market: bool = False  # a stop that has become a market order
     leaving: bool = False
     joining: bool = False
     rung: float | None = None  # a target's part of what was entered

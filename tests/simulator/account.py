@@ -9,8 +9,6 @@ from tests.scene import Order, Result, Scene, Signal
 from tests.simulator.amounts import fee_of, money, value_of
 from tests.simulator.view import View
 
-MARKETS = ("market", "time", "margin_call", "market_on_open", "market_on_close")
-
 
 @dataclass
 class Position:
@@ -66,6 +64,7 @@ class Account(View):
         self.closes_taken = -1  # the last slot whose closes are known
         self.closed_in: dict[tuple[str, str], int] = {}
         self.round_trips = 0
+        self.used: dict[str, int] = {}  # lots of each symbol's bar of the slot that fills have taken
         self.moved = 0.0  # shares that the fills of this month have moved
         self.result = Result()
 
@@ -116,12 +115,20 @@ class Account(View):
     def is_gone(self, position: Position) -> bool:
         """It leaves at the market: no other exit can be better."""
         order = self.waiting_exit(position)
-        return order is not None and order.leaving and order.type in MARKETS
+        return order is not None and order.leaving and order.type != "limit"
 
     def leaving_part(self, position: Position) -> float:
         """How much of it the exit that waits will take."""
         order = self.waiting_exit(position)
-        return 0.0 if order is None else min(order.quantity - order.filled, position.quantity)
+        return 0.0 if order is None else self.to_sell(position, order)
+
+    def to_sell(self, position: Position, order: Order) -> float:
+        """What an exit still has to take of its position."""
+        whole = order.leaving or order.takes_rest or (order.rung is None and any(order is guard for guard in position.guards))
+        return position.quantity if whole else min(self.to_fill(order), position.quantity)
+
+    def to_fill(self, order: Order) -> float:
+        return self.in_lots(order.symbol, order.quantity - order.filled)
 
     def staying_value(self, position: Position) -> int:
         """The mark of what no waiting exit will take."""

@@ -57,16 +57,17 @@ class Holder(Weigher):
         if position.trail_amount is not None:
             position.trail_amount /= ratio
         waits = self.waiting_exit(position)
-        if waits is not None and not waits.leaving:
-            self.split_quantity(waits, ratio)
-        self.follow(position)
         for order in [*position.guards, *([waits] if waits else [])]:
+            self.split_quantity(order, ratio)
             self.divide_levels(order, ratio)
+        self.follow(position)
 
     def split_quantity(self, order: Order, ratio: float) -> None:
-        """At least a lot of what was ordered."""
-        lot = self.lot_of(order.symbol)
-        order.quantity = max(1, floor(order.quantity * ratio / lot + 1e-9)) * lot
+        """At least a lot of what has filled, if anything has, and of what is left."""
+        lot, left = self.lot_of(order.symbol), self.to_fill(order)
+        if order.filled > 0.0:
+            order.filled = max(1, floor(order.filled * ratio / lot + 1e-9)) * lot
+        order.quantity = self.in_lots(order.symbol, order.filled + max(1, floor(left * ratio / lot + 1e-9)) * lot)
 
     def split_entry(self, order: Order, ratio: float) -> None:
         signal = order.signal

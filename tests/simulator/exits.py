@@ -10,7 +10,7 @@ from tests.scene import Order
 from tests.simulator.account import Position
 from tests.simulator.amounts import value_of
 from tests.simulator.sizes import Sizer
-from tests.simulator.view import Stopped
+from tests.simulator.view import OVER_PARTICIPATION, Stopped
 
 UNSLIPPED = ("target", "limit", "stop_limit")
 EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
@@ -29,6 +29,8 @@ class Leaver(Sizer):
         }  # fmt: skip
         self.result.fills.append(row)
         self.moved += quantity
+        if order.type != "close":
+            self.used[order.symbol] = self.used.get(order.symbol, 0) + self.lots_of(order.symbol, quantity)
         self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
         order.filled = self.in_lots(order.symbol, order.filled + quantity)
         return row
@@ -38,20 +40,64 @@ class Leaver(Sizer):
         return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
 
     def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
-        """An exit fills: what it was made for, at most the position."""
-        quantity = min(order.quantity - order.filled, position.quantity)
+        """An exit fills: what it was made for, at most the position, and what the bar can fill."""
+        wanted = position.quantity if order.type == "close" else self.to_sell(position, order)
+        quantity, over = self.allowed(t, order, wanted)
+        flags = flags + over
+        if quantity == 0.0:
+            return self.find_nothing(t, order)
         price, more = self.price_of(t, order, at, seen, quantity)
         row = self.fill(t, order, quantity, seen, price, flags + more)
         if quantity < position.quantity:
             self.leave_part(t, position, row, at)
-            self.resolve(t, order, "filled")
-            position.targets = [target for target in position.targets if target is not order]
+            if quantity == wanted:
+                self.resolve(t, order, "filled")
+                position.targets = [target for target in position.targets if target is not order]
+            else:
+                self.work_on(t, position, order)
             self.follow(position)
         else:
             self.end_orders(t, position, order)
             del self.positions[position.strategy, position.symbol]
             self.closed_in[position.strategy, position.symbol] = t
             self.trade(self.with_last_prices(t, position, price, at), order, row["value"], row["fee"], t, price)
+        return None
+
+    # What a bar can fill
+
+    def lots_of(self, symbol: str, quantity: float) -> int:
+        """Whole lots; what is less than one counts as one."""
+        return max(1, floor(quantity / self.lot_of(symbol) + 1e-9))
+
+    def allowed(self, t: int, order: Order, quantity: float) -> tuple[float, list[str]]:
+        """How much of a quantity the bar can still fill, and the flag of a fill that goes beyond it."""
+        if self.rules.max_participation is None:
+            return quantity, []
+        lot, lots = self.lot_of(order.symbol), self.lots_of(order.symbol, quantity)
+        most = floor(self.rules.max_participation * self.slots[t].bars[order.symbol].volume / lot + 1e-9)
+        left = most - self.used.get(order.symbol, 0)
+        if order.type == "close":
+            return quantity, [OVER_PARTICIPATION] if lots > left else []
+        return (quantity, []) if lots <= left else (left * lot, [])
+
+    def find_nothing(self, t: int, order: Order) -> None:
+        """An order that would fill in a bar of which nothing is left."""
+        if order.type in ("market_on_open", "market_on_close"):
+            self.resolve(t, order, "cancelled", "participation")
+        elif order.type == "stop" and order.role == "entry":
+            order.triggered = order.at_market = True
+
+    def work_on(self, t: int, position: Position, order: Order) -> None:
+        """What the bar has left of an exit: of a stop it waits and leaves at the market, and nothing else guards the position."""
+        if order.type in ("market_on_open", "market_on_close"):
+            self.resolve(t, order, "cancelled", "participation")
+        elif order is position.stop:
+            for target in position.targets:
+                self.resolve(t, target, "cancelled", "oco")
+            self.resolve(t, self.waiting_exit(position), "cancelled", "position_closed")
+            position.stop, position.targets = None, []
+            order.leaving = order.at_market = True
+            self.waiting.append(order)
 
     def leave_part(self, t: int, position: Position, row: dict[str, Any], at: str) -> None:
         """A part is a trade with its share of all amounts; what is left goes on under a number of its own."""

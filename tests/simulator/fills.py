@@ -35,30 +35,44 @@ class Desk(Leaver):
     def enter(self, t: int, order: Order, at: str, seen: float, flags: list[str]) -> None:
         """An entry fills, as far as the account allows: it opens a position or adds to the one it joins."""
         rules, lot, position = self.rules, self.lot_of(order.symbol), self.position_of(order)
+        if self.allowed(t, order, self.to_fill(order))[0] == 0.0:
+            return self.find_nothing(t, order)
         if position is None and rules.max_open_positions is not None and len(self.positions) >= rules.max_open_positions:
             return self.resolve(t, order, "cancelled", "max_open_positions")
         if not self.resize(t, order, at, seen):
             return self.resolve(t, order, "cancelled", "below_lot")
-        quantity = order.quantity
+        is_first, wanted = order.filled == 0.0, self.to_fill(order)
+        quantity, _ = self.allowed(t, order, wanted)
         price, more = self.price_of(t, order, at, seen, quantity)
-        if self.affordable(price, quantity):
-            self.resolve(t, order, "filled")
-        else:
+        status, reason = ("filled", "") if quantity == wanted else ("open", "")
+        if not self.affordable(price, quantity):
             quantity = lot * most_lots(lot, lambda q: self.affordable(price, q))
-            self.resolve(t, order, "partial" if quantity else "cancelled", "insufficient_cash")
-            if not quantity:
-                return None
+            status, reason = "partial" if quantity else "cancelled", "insufficient_cash"
+        elif status == "open" and order.type in ("market_on_open", "market_on_close"):
+            status, reason = "partial", "participation"
+        if status != "open":
+            self.resolve(t, order, status, reason)
+        if not quantity:
+            return None
         row = self.fill(t, order, quantity, seen, price, flags + more)
         if position is None:
             position = self.open_position(t, order, row, at)
             self.protect(t, position, order.signal)
         else:
             self.add(position, row)
-            self.move_levels(t, position, order.signal, at)
-        position.entries += 1
+            if is_first:
+                self.move_levels(t, position, order.signal, at)
+        position.entries += is_first
+        if status == "open":
+            self.join(order)
         if self.closes_taken < t:
             position.mark = self.slots[t].bars[order.symbol].close if at == "close" else price
         return None
+
+    def join(self, order: Order) -> None:
+        """What the bar has left of an entry waits to join the position."""
+        order.joining, order.at_market = True, order.type == "stop"
+        order.value, order.fee = value_of(order.seen, self.to_fill(order)), self.fee(order.seen, self.to_fill(order))
 
     def open_position(self, t: int, order: Order, row: dict[str, Any], at: str) -> Position:
         self.round_trips += 1
@@ -73,7 +87,7 @@ class Desk(Leaver):
     def resize(self, t: int, order: Order, at: str, seen: float) -> bool:
         """Work out the size of an entry anew where that is done at the fill: at the fill's price without impact; False: no lot."""
         rules, signal, lot = self.rules, order.signal, self.lot_of(order.symbol)
-        if rules.size_at != "fill" or signal.size is not None or rules.sizing not in ("notional", "equity_fraction"):
+        if order.filled > 0.0 or rules.size_at != "fill" or signal.size is not None or rules.sizing not in ("notional", "equity_fraction"):
             return True
         price, _ = self.price_of(t, order, at, seen, 0.0)
         if price <= 0.0:

@@ -18,6 +18,7 @@ class Simulator(Holder):
     def run(self) -> Result:
         for t in range(len(self.slots)):
             self.start_month(t)
+            self.used = {}
             self.meet_actions(t)
             self.charge_borrow(t)
             self.fill_waiting(t, "open")
@@ -67,7 +68,7 @@ class Simulator(Holder):
             return at == "open" and self.is_first_fillable(t, order.symbol) and not self.made_in_session(t, order)
         if order.type == "market_on_close":
             return at == "close" and self.is_last_fillable(t, order.symbol)
-        return order.type in AT_MARKET and at == ("open" if self.rules.fill == "next_open" else "close")
+        return (order.type in AT_MARKET or order.at_market) and at == ("open" if self.rules.fill == "next_open" else "close")
 
     def made_in_session(self, t: int, order: Order) -> bool:
         """The order was made in the session of slot `t`, which began before it."""
@@ -78,7 +79,7 @@ class Simulator(Holder):
     def look_at_open(self, t: int) -> list[Order]:
         """Resting orders look at the bar's open; those that looked may look on inside the bar."""
         looked = []
-        for order in self.in_turn([order for order in self.waiting if order.type in RESTING]):
+        for order in self.in_turn([order for order in self.waiting if order.type in RESTING and not order.at_market]):
             bar = self.fillable(t, order.symbol)
             if bar is None or order.status != "open" or self.is_blocked(order):
                 continue
@@ -201,6 +202,8 @@ class Simulator(Holder):
         for order in list(self.waiting):
             if order.type == "market_on_open" and self.made_in_session(t, order):
                 continue
+            if order.role == "exit" and order.at_market:
+                continue  # a stop is good till cancelled
             if self.rules.time_in_force == "day" or (self.rules.flat_at_close and order.role == "entry"):
                 self.resolve(t, order, "expired", "expired")
 
