@@ -57,7 +57,7 @@ def skew(values: Floats) -> float | None:
     """
     if len(values) < MIN_SESSIONS or still(values):
         return None
-    count, second, third = len(values), _moment(values, 2), _moment(values, 3)
+    count, second, third = len(values), moment(values, 2), moment(values, 3)
     return math.sqrt(count * (count - 1)) / (count - 2) * third / (second * math.sqrt(second))
 
 
@@ -68,7 +68,7 @@ def kurtosis(values: Floats) -> float | None:
     """
     if len(values) < MIN_SESSIONS or still(values):
         return None
-    count, excess = len(values), _moment(values, 4) / _moment(values, 2) ** 2 - 3.0
+    count, excess = len(values), moment(values, 4) / moment(values, 2) ** 2 - 3.0
     return (count - 1) / ((count - 2) * (count - 3)) * ((count + 1) * excess + 6.0)
 
 
@@ -91,7 +91,7 @@ def _quantile(values: Floats, share: float) -> float:
     return float(ordered[low] + (ordered[high] - ordered[low]) * (place - low))
 
 
-def _moment(values: Floats, power: int) -> float:
+def moment(values: Floats, power: int) -> float:
     """The mean of (r - mean)**power."""
     centre = mean(values)
     return math.fsum((value - centre) ** power for value in values.tolist()) / len(values)
