@@ -57,7 +57,8 @@ class Account(View):
         super().__init__(scene)
         self.strategies, self.signals = scene.strategies, scene.signals
         self.actions = scene.actions
-        self.cash = money(self.rules.cash)
+        capital = self.rules.capital or {"": self.rules.cash}
+        self.purses = {name: money(cash) for name, cash in capital.items()}
         self.positions: dict[tuple[str, str], Position] = {}
         self.waiting: list[Order] = []
         self.last_close: dict[str, float] = {}
@@ -142,14 +143,35 @@ class Account(View):
         """The absolute mark."""
         return value_of(self.mark_price(position), position.quantity)
 
-    def gross(self) -> int:
-        return sum(self.gross_of(p) for p in self.positions.values())
+    # Purses: one of all strategies, or one of each
 
-    def net(self) -> int:
-        return sum(p.direction * self.gross_of(p) for p in self.positions.values())
+    def purse_of(self, strategy: str) -> str:
+        return strategy if self.rules.capital else ""
 
-    def equity(self) -> int:
-        return self.cash + self.net()
+    def is_in(self, purse: str | None, item: Order | Position) -> bool:
+        return purse is None or self.purse_of(item.strategy) == purse
+
+    @property
+    def cash(self) -> int:
+        return sum(self.purses.values())
+
+    def take(self, strategy: str, amount: int) -> None:
+        """Money comes into a strategy's purse, or goes."""
+        self.purses[self.purse_of(strategy)] += amount
+
+    def gross(self, purse: str | None = None) -> int:
+        """The sum of all absolute marks, of one purse or of all."""
+        return sum(self.gross_of(p) for p in self.positions.values() if self.is_in(purse, p))
+
+    def net(self, purse: str | None = None) -> int:
+        return sum(p.direction * self.gross_of(p) for p in self.positions.values() if self.is_in(purse, p))
+
+    def equity(self, purse: str | None = None) -> int:
+        return (self.cash if purse is None else self.purses[purse]) + self.net(purse)
+
+    def equity_of(self, strategy: str) -> int:
+        """The equity of the purse that a strategy trades with."""
+        return self.equity(self.purse_of(strategy))
 
     def power(self, backing: int) -> int:
         """What may be held on so much equity."""

@@ -85,5 +85,5 @@ class Holder(Weigher):
         return [position for position in self.held() if position.symbol == symbol]
 
     def receive(self, position: Position, amount: int) -> None:
-        self.cash += position.direction * amount
+        self.take(position.strategy, position.direction * amount)
         position.income += position.direction * amount

@@ -168,13 +168,16 @@ class Decider(Desk):
             return "below_lot"
         quantity = row["quantity"] = lots * lot
         value, fee = value_of(price, quantity), self.fee(price, quantity)
-        committed = [(p.symbol, self.staying_value(p)) for p in self.held()] + [(o.symbol, o.value) for o in self.entries()]
-        in_symbol, in_all = sum(v for name, v in committed if name == signal.symbol), sum(v for _, v in committed)
+        committed = [(p, self.staying_value(p)) for p in self.held()] + [(o, o.value) for o in self.entries()]
+        in_symbol, in_all = sum(v for owner, v in committed if owner.symbol == signal.symbol), sum(v for _, v in committed)
         if rules.max_per_symbol is not None and value + in_symbol > money(rules.max_per_symbol):
             return "max_per_symbol"
         if rules.max_buying_power is not None and value + in_all > money(rules.max_buying_power):
             return "max_buying_power"
-        fees = fee + sum(o.fee for o in self.entries()) + sum(self.exit_fee(p) for p in self.held())
-        if value + in_all > self.power(self.equity() - fees):
+        purse = self.purse_of(signal.strategy)
+        fees = fee + sum(o.fee for o in self.entries() if self.is_in(purse, o))
+        fees += sum(self.exit_fee(p) for p in self.held() if self.is_in(purse, p))
+        in_purse = sum(v for owner, v in committed if self.is_in(purse, owner))
+        if value + in_purse > self.power(self.equity(purse) - fees):
             return "insufficient_cash"
         return "max_per_trade" if row["cut"] else "approved"

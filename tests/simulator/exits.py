@@ -13,7 +13,9 @@ from tests.simulator.sizes import Sizer
 from tests.simulator.view import OVER_PARTICIPATION, Stopped
 
 UNSLIPPED = ("target", "limit", "stop_limit")
-EXIT_REASONS = {"stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop"}
+EXIT_REASONS = {
+    "stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop", "margin_call": "margin_call",
+}  # fmt: skip
 
 
 class Leaver(Sizer):
@@ -31,7 +33,7 @@ class Leaver(Sizer):
         self.moved += quantity
         if order.type != "close":
             self.used[order.symbol] = self.used.get(order.symbol, 0) + self.lots_of(order.symbol, quantity)
-        self.cash += (row["value"] if order.side == "sell" else -row["value"]) - row["fee"]
+        self.take(order.strategy, (row["value"] if order.side == "sell" else -row["value"]) - row["fee"])
         order.filled = self.in_lots(order.symbol, order.filled + quantity)
         return row
 

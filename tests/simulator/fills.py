@@ -45,8 +45,8 @@ class Desk(Leaver):
         quantity, _ = self.allowed(t, order, wanted)
         price, more = self.price_of(t, order, at, seen, quantity)
         status, reason = ("filled", "") if quantity == wanted else ("open", "")
-        if not self.affordable(price, quantity):
-            quantity = lot * most_lots(lot, lambda q: self.affordable(price, q))
+        if not self.affordable(order, price, quantity):
+            quantity = lot * most_lots(lot, lambda q: self.affordable(order, price, q))
             status, reason = "partial" if quantity else "cancelled", "insufficient_cash"
         elif status == "open" and order.type in ("market_on_open", "market_on_close"):
             status, reason = "partial", "participation"
@@ -110,10 +110,10 @@ class Desk(Leaver):
         position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)
         self.follow(position)
 
-    def affordable(self, price: float, quantity: float) -> bool:
-        """All positions and this one are within the power of the equity after the fee."""
-        fee = self.fee(price, quantity)
-        return self.gross() + value_of(price, quantity) <= self.power(self.equity() - fee)
+    def affordable(self, order: Order, price: float, quantity: float) -> bool:
+        """All positions of the purse and this one are within the power of its equity after the fee."""
+        fee, purse = self.fee(price, quantity), self.purse_of(order.strategy)
+        return self.gross(purse) + value_of(price, quantity) <= self.power(self.equity(purse) - fee)
 
     def protect(self, t: int, position: Position, signal: Signal) -> None:
         """The position's stop (or trailing stop) and target: a price wins over a fraction, the signal over the config."""

@@ -32,7 +32,7 @@ class Sizer(Account):
             return min(MOST_LOTS, int((shares / lot + 1e-9) // 1))
         if rules.sizing == "notional":
             return most_lots(lot, lambda q: value_of(price, q) <= money(rules.value))
-        limit, risk = round(rules.value * self.equity()), self.risk_of(signal, price)
+        limit, risk = round(rules.value * self.equity_of(signal.strategy)), self.risk_of(signal, price)
         if rules.sizing == "risk_fraction" and risk is None:
             return None
         if limit <= 0:

@@ -8,7 +8,7 @@ from tests.simulator.actions import Holder
 from tests.simulator.levels import best, reaches, triggers, worst
 from tests.simulator.view import DAY, STALE_CLOSE
 
-AT_MARKET = ("market", "time")
+AT_MARKET = ("market", "time", "margin_call")
 RESTING = ("limit", "stop", "stop_limit")
 
 
@@ -52,7 +52,7 @@ class Simulator(Holder):
         for position in self.held():
             if position.direction == -1:
                 fee = round(float(self.gross_of(position)) * (self.rules.borrow_bps / 10000.0) * nights / 360)
-                self.cash -= fee
+                self.take(position.strategy, -fee)
                 position.borrow += fee
 
     # Market orders
@@ -188,6 +188,25 @@ class Simulator(Holder):
         for position in self.positions.values():
             self.see_range(t, position)
             self.trail(t, position)
+        if self.rules.margin_call == "liquidate":
+            for purse in self.purses:
+                self.call_margin(t, purse)
+
+    def call_margin(self, t: int, purse: str) -> None:
+        """A purse whose equity does not maintain its positions buys nothing more and leaves them all."""
+        positions = [position for position in self.held() if self.is_in(purse, position)]
+        if not positions or self.equity(purse) >= round(self.rules.maintenance * float(self.gross(purse))):
+            return
+        for order in self.entries():
+            if self.is_in(purse, order):
+                self.resolve(t, order, "cancelled", "margin_call")
+        for position in positions:
+            if not self.is_gone(position):
+                self.resolve(t, self.waiting_exit(position), "cancelled", "replaced")
+                seen, end = self.last_close[position.symbol], self.slots[t].end
+                order = self.make(end, position, "exit", position.exit_side, "margin_call", position.quantity, seen)
+                order.leaving = True
+                self.waiting.append(order)
 
     def trail(self, t: int, position: Position) -> None:
         """A trailing stop follows the bars that its position has seen whole."""

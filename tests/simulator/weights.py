@@ -77,10 +77,11 @@ class Weigher(Decider):
 
     def weighed(self, signal: Signal, price: float) -> float:
         """The quantity that the weight stands for."""
-        lot, limit = self.lot_of(signal.symbol), round(abs(signal.target) * float(self.equity()))
+        lot, limit = self.lot_of(signal.symbol), round(abs(signal.target) * float(self.equity_of(signal.strategy)))
         return 0.0 if limit <= 0 else lot * most_lots(lot, lambda q: value_of(price, q) + self.fee(price, q) <= limit)
 
     def is_near(self, signal: Signal, price: float, position: Position, wanted: float) -> bool:
         """The position stays, and the change is within the threshold."""
         change = abs(value_of(price, wanted) - value_of(price, position.quantity))
-        return not self.is_leaving(position) and change <= round(self.rules.rebalance_threshold * float(self.equity()))
+        most = round(self.rules.rebalance_threshold * float(self.equity_of(signal.strategy)))
+        return not self.is_leaving(position) and change <= most
