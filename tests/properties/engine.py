@@ -63,7 +63,7 @@ def execution_of(rules: Rules) -> ExecutionSettings:
 
 def commission_of(rules: Rules) -> CommissionSettings:
     """The commission and its tiers."""
-    tiers = [dict(zip(("above", "per_share", "bps"), tier, strict=True)) for tier in rules.tiers]
+    tiers = tuple(dict(zip(("above", "per_share", "bps"), tier, strict=True)) for tier in rules.tiers)
     return CommissionSettings(
         per_share=rules.per_share, bps=rules.fee_bps, minimum=rules.minimum, cap_bps=rules.cap_bps, **({"tiers": tiers} if tiers else {})
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from backtester.errors import DataError
@@ -69,7 +69,10 @@ def test_a_long_run_of_many_orders_agrees_whole_and_session_by_session(seed: int
 @given(scenes(), st.data())
 def test_a_run_cut_at_any_sessions_gives_the_same_bits(scene: Scene, data: st.DataObject):
     """I-15: all ways to cut the run, of which three are tried a case."""
-    whole, cuts = play(scene), cuts_of(scene)
+    try:
+        whole, cuts = play(scene), cuts_of(scene)
+    except DataError:  # a price that no order can fill at ends every cut of it
+        reject()
     ways = [way for count in range(1, len(cuts) + 1) for way in combinations(cuts, count)]
     for way in data.draw(st.permutations(ways))[:3]:
         parts = play(scene, way)
@@ -82,7 +85,10 @@ def test_the_cases_reach_every_word_of_the_tables():
     """The random cases are worth their time: every reason, state, kind of order and flag comes up among them."""
     seen: Counter[str] = Counter()
     for seed in range(1000):
-        result = simulate(seeded(seed))
+        try:
+            result = simulate(seeded(seed))
+        except Stopped:
+            continue
         seen.update(f"{row['signal'].action} {row['reason']}" for row in result.decisions)
         seen.update(f"{order.type} {order.status} {order.reason}".strip() for order in result.orders)
         resting = [order for order in result.orders if order.role == "entry" and order.type != "market"]

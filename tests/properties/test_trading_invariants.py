@@ -25,8 +25,10 @@ def played(seed: int) -> tuple[Scene, Tables]:
 
 
 def modest(scene: Scene) -> Scene:
-    """The run with no amount above 2^53 of 1e-6 currency, so that tables show every amount exactly."""
-    return replace(scene, rules=replace(scene.rules, leverage=min(scene.rules.leverage, 2.0)))
+    """The run with no amount above 2^53 of 1e-6 currency, so that tables show every amount exactly, and without rules under which a
+    bar's volume, another symbol or another fill changes what a fill costs.
+    """
+    return replace(scene, rules=replace(scene.rules, leverage=min(scene.rules.leverage, 2.0), impact_bps=0.0, tiers=(), instruments=None))
 
 
 def of_every_run(check: Callable[[Scene, Tables], None]) -> Callable[[], None]:
