@@ -77,7 +77,7 @@ def slippage_of(rules: Rules) -> SlippageSettings:
 
 def rungs_of(rules: Rules) -> dict[str, Any]:
     """The rungs of scaling out, where there are any."""
-    rungs = [{"take_profit": take_profit, "fraction": fraction} for take_profit, fraction in rules.scale_out]
+    rungs = tuple({"take_profit": take_profit, "fraction": fraction} for take_profit, fraction in rules.scale_out)
     return {"scale_out": rungs} if rungs else {}
 
 
