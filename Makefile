@@ -53,7 +53,7 @@ imports: $(VENV)/dev.stamp ## check with import-linter that imports point one wa
 properties: $(VENV)/test.stamp ## look for new counterexamples with many more property cases; takes long
 	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
 
-differential: $(VENV)/test.stamp ## compare fills and trades with vectorbt and backtesting.py, installed below .bench/
+differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential
 
 bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md

@@ -1,1 +1,1 @@
-"""The engine beside other engines: given the same orders or signals, the same fills, trades and money."""
+"""The engine beside other engines, and statistics beside other libraries: given the same, the same fills, trades, money and figures."""

@@ -53,5 +53,6 @@ VECTORBT = Peer("vectorbt", note="`from_orders`")
 VECTORBT_SIGNALS = Peer("vectorbt", ("--signals",), "`from_signals`")
 BACKTESTING = Peer("backtesting")
 BACKTRADER = Peer("backtrader")
+SKFOLIO = Peer("skfolio")  # no backtester: with arch, it judges statistics
 NAUTILUS = Peer("nautilus_trader", note="fills at the signal bar's close")
 ALL = (VECTORBT, VECTORBT_SIGNALS, BACKTESTING, NAUTILUS, BACKTRADER)
