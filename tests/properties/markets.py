@@ -19,6 +19,7 @@ from tests.properties.calls import at_sessions
 from tests.properties.charges import charged, with_means
 from tests.properties.digits import Digits, Source, codes
 from tests.properties.features import ON
+from tests.properties.holdings import holding, partly
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
@@ -239,6 +240,8 @@ def scene_of(source: Source) -> Scene:
     signals = at_sessions(source, wishes(source, choice, slots, tick, strategies, symbols))
     actions = actions_of(source, slots, symbols, first * tick)
     rules = charged(rules_of(choice, first * tick, prices, tick), Digits(codes(source, 1, 32)[0]), symbols)
+    choice = Digits(codes(source, 1, 32)[0])
+    rules, signals = holding(rules, choice, strategies), partly(source, choice, signals, strategies)
     slots = with_means(source, slots) if rules.fill == "next_vwap" else slots
     return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
 
@@ -250,11 +253,12 @@ def edge_of(source: Source) -> Scene:
     flat = Bar(100.0, 100.0, 100.0, 100.0)
     slots = [replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}) for slot in scene.slots]
     shorts, leverage = scene.rules.allow_short, one(1.0, 2.0, 4.0)
-    signals = [Signal(s.t, s.strategy, s.symbol, s.action if shorts else s.action.replace("short", "long"), 100.0) for s in scene.signals]
+    given = [replace(s, action=s.action if shorts else s.action.replace("short", "long")) for s in scene.signals if s.action != "target"]
+    signals = [Signal(s.t, s.strategy, s.symbol, s.action, 100.0, exit_fraction=s.exit_fraction) for s in given]
     free = replace(
         Rules(cash=1e6), fill=scene.rules.fill, value=10.0, minimum=one(1.0, 0.0), per_share=0.25, slippage_bps=one(0.0, 0.0, 50.0)
     )
-    free = replace(free, allow_short=shorts, leverage=leverage)
+    free = replace(free, allow_short=shorts, leverage=leverage, max_entries=scene.rules.max_entries)
     fee = fee_of(free, 100.0, 10.0) / 1e6
     edge = one("cash", "cash", "max_buying_power", "max_per_symbol", "max_open_positions")
     least = {"cash": one(1000.0, 2000.0) / leverage + one(0, 1, 2, 3, 4) * fee, "max_open_positions": one(1, 2)}
