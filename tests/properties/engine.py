@@ -232,7 +232,7 @@ def fill_row(scene: Scene, row: dict[str, Any]) -> dict[str, Any]:
         "order_id": order.order_id, "strategy": order.strategy, "symbol": order.symbol, "session": start // DAY, "ts": start,
         "side": order.side, "quantity": row["quantity"], "price": row["price"], "value": row["value"] / 1e6, "fee": row["fee"] / 1e6,
         "slippage": row["slippage"] / 1e6, "type": order.type, "ambiguous": row["ambiguous"],
-        "flags": ",".join(flag for flag in FLAGS if flag in row["flags"]),
+        "flags": ",".join(flag for flag in FLAGS if flag in row["flags"]), "other": row["other"], "other_type": row["other_type"],
     }  # fmt: skip
 
 

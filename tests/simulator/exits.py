@@ -27,7 +27,7 @@ class Leaver(Sizer):
         row = {
             "order": order, "t": t, "quantity": quantity, "price": price, "value": value_of(price, quantity),
             "fee": self.fee(price, quantity), "slippage": value_of(abs(price - seen), quantity),
-            "ambiguous": "ambiguous" in flags, "flags": [f for f in flags if f != "ambiguous"],
+            "ambiguous": "ambiguous" in flags, "flags": [f for f in flags if f != "ambiguous"], "other": None, "other_type": None,
         }  # fmt: skip
         self.result.fills.append(row)
         self.moved += quantity
@@ -41,8 +41,8 @@ class Leaver(Sizer):
         """What so much of an order fills at where its price is seen, and the flags it brings."""
         return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
 
-    def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str]) -> None:
-        """An exit fills: what it was made for, at most the position, and what the bar can fill."""
+    def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str], other: Order | None = None) -> None:
+        """An exit fills: what it was made for, at most the position, and what the bar can fill; `other`: the guard that might have been."""
         wanted = position.quantity if order.type == "close" else self.to_sell(position, order)
         quantity, over = self.allowed(t, order, wanted)
         flags = flags + over
@@ -50,6 +50,8 @@ class Leaver(Sizer):
             return self.find_nothing(t, order)
         price, more = self.price_of(t, order, at, seen, quantity)
         row = self.fill(t, order, quantity, seen, price, flags + more)
+        if row["ambiguous"]:
+            row["other"], row["other_type"] = self.otherwise(t, order.symbol, other, quantity)
         if quantity < position.quantity:
             self.leave_part(t, position, row, at)
             if quantity == wanted:
@@ -64,6 +66,13 @@ class Leaver(Sizer):
             self.closed_in[position.strategy, position.symbol] = t
             self.trade(self.with_last_prices(t, position, price, at), order, row["value"], row["fee"], t, price)
         return None
+
+    def otherwise(self, t: int, symbol: str, other: Order | None, quantity: float) -> tuple[float, str]:
+        """The price that the other guard would have had, or the bar's close where the position would have been held."""
+        if other is None:
+            return self.slots[t].bars[symbol].close, "held"
+        level = other.limit if other.type == "target" else other.stop
+        return self.price_of(t, other, "inside", level, quantity)[0], other.type
 
     # What a bar can fill
 

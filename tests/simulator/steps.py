@@ -118,8 +118,9 @@ class Simulator(Holder):
         stop, side = position.stop, position.exit_side
         if triggers(worst(bar, side), stop.stop, side):
             seen = min(stop.stop, level) if position.direction == 1 else max(stop.stop, level)
-            unsure = order.type != "limit" or self.meets_target(position, bar)
-            self.leave(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [])
+            other = position.target if self.meets_target(position, bar) else None
+            unsure = order.type != "limit" or other is not None
+            self.leave(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [], other)
 
     # Stops and targets
 
@@ -153,9 +154,9 @@ class Simulator(Holder):
         by_target = self.meets_target(position, bar)
         both = ["ambiguous"] if by_stop and by_target else []
         if by_stop and (not by_target or self.stop_first(position, bar)):
-            self.leave(t, position, stop, "inside", stop.stop, both)
+            self.leave(t, position, stop, "inside", stop.stop, both, target)
         elif by_target:
-            self.leave(t, position, target, "inside", target.limit, both)
+            self.leave(t, position, target, "inside", target.limit, both, stop)
         return None
 
     def stop_first(self, position: Position, bar: Bar) -> bool:
