@@ -175,7 +175,8 @@ ORDERS = Table(
         _instant("ts", "when the order was made"),
         _SIDE,
         _TYPE,
-        _number("quantity", "ordered", SHARES),
+        _number("quantity", "ordered; of a stop, a target or an exit of all that is held it follows the position", SHARES),
+        _number("filled", "executed of it so far", SHARES),
         _number("limit", "level of a limit, stop-limit or target order", PRICE, empty=True),
         _number("stop", "level of a stop or stop-limit order; of a trailing one the last", PRICE, empty=True),
         _text("status", "how it ended", *STATUSES),
@@ -183,9 +184,9 @@ ORDERS = Table(
         _number("price_seen", "last close when the order was made", PRICE, empty=True),
     ),
     (
-        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", "market", 47.0, None, None, "filled", None, 209.5),
-        (2, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "stop", 47.0, None, 205.3, "cancelled", "oco", 209.5),
-        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "target", 47.0, 213.7, None, "filled", None, 209.5),
+        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", "market", 47.0, 47.0, None, None, "filled", None, 209.5),
+        (2, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "stop", 47.0, 0.0, None, 205.3, "cancelled", "oco", 209.5),
+        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "sell", "target", 47.0, 47.0, 213.7, None, "filled", None, 209.5),
     ),
 )
 FILLS = Table(
@@ -216,10 +217,11 @@ FILLS = Table(
 )
 TRADES = Table(
     "trades",
-    "one round trip, in the order of closing; positions open at the end of the run stand last, marked at the last close",
+    "one round trip, or the part of one that an exit took, in the order of closing; those open at the end stand last, at the last close",
     ("trade_id",),
     (
-        _count("trade_id", "counts entries from 1 as they fill"),
+        _count("trade_id", "counts from 1, as positions are opened and as what is left of one goes on after a part"),
+        _count("order_id", "the order that closed it; empty where the position is open", empty=True),
         _STRATEGY,
         _SYMBOL,
         _text("direction", "long or short", "long", "short"),
@@ -240,11 +242,11 @@ TRADES = Table(
         _flag("is_open", "open at the end of the run"),
     ),
     (
-        (1, "cross", "AAPL", "long", "2025-07-02T14:05Z", 209.52, "2025-07-02T17:31Z", 213.7, 47.0, 194.46, 0.0197, 2.0,
+        (1, 3, "cross", "AAPL", "long", "2025-07-02T14:05Z", 209.52, "2025-07-02T17:31Z", 213.7, 47.0, 194.46, 0.0197, 2.0,
          0.0, 0.0, 206, -0.0021, 0.0199, "target", False),
-        (2, "cross", "RIVN", "long", "2025-07-03T14:00Z", 13.3, "2025-07-03T16:59Z", 13.1, 700.0, -147.0, -0.0158, 7.0,
+        (2, 9, "cross", "RIVN", "long", "2025-07-03T14:00Z", 13.3, "2025-07-03T16:59Z", 13.1, 700.0, -147.0, -0.0158, 7.0,
          0.0, 0.0, 179, -0.017, 0.001, "close", False),
-        (3, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 0.0, 0.0, 59, 0.0, 0.002,
+        (3, None, "cross", "AAPL", "long", "2025-07-07T19:00Z", 210.0, None, 210.4, 47.0, 17.8, 0.0018, 1.0, 0.0, 0.0, 59, 0.0, 0.002,
          None, True),
     ),
 )  # fmt: skip
@@ -395,6 +397,7 @@ KEPT_SIGNALS = Table(
         _number("entry_stop", "the price from which on the entry fills", PRICE, empty=True),
         _number("trailing_stop", "how far behind the price the stop follows", FRACTION, empty=True),
         _number("trailing_amount", "how far behind the price the stop follows", PRICE, empty=True),
+        _number("exit_fraction", "the part of the position to sell", FRACTION, empty=True),
         _text("tag", "the strategy's own word for the signal", empty=True),
     ),
 )

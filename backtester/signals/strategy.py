@@ -40,6 +40,7 @@ LIMITS = {
     "entry_stop": (0.0, np.inf, "a price above 0"),
     "trailing_stop": (0.0, 1.0, "a fraction of the price between 0 and 1; a distance in currency goes into trailing_amount"),
     "trailing_amount": (0.0, np.inf, "a distance in currency, above 0"),
+    "exit_fraction": (0.0, 1.0, "the part of the position to sell, above 0, at most 1"),
 }
 
 
@@ -49,8 +50,9 @@ class Signals:
 
     enter_long exit_long enter_short exit_short are booleans. confidence (fraction), size (shares), stop_loss and take_profit
     (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
-    itself may fill, or from which on it does), trailing_stop (fraction of the price) and trailing_amount (currency) are columns or one
-    number; NaN: not given. tags is one text, or a column of texts, that decisions carry.
+    itself may fill, or from which on it does), trailing_stop (fraction of the price), trailing_amount (currency) and exit_fraction (the
+    part of the position that an exit sells) are columns or one number; NaN: not given. tags is one text, or a column of texts, that
+    decisions carry.
     """
 
     enter_long: ArrayLike | None = None
@@ -67,6 +69,7 @@ class Signals:
     entry_stop: ArrayLike | None = None
     trailing_stop: ArrayLike | None = None
     trailing_amount: ArrayLike | None = None
+    exit_fraction: ArrayLike | None = None
     tags: Any = None
 
 

@@ -1,12 +1,12 @@
 """The accounting identity: every figure of the account is worked out a second time, another way, and must be equal.
 
-Place in the flow: execution.py calls it after every chunk. It knows fills, trades and market only, nothing of how the kernel
+Place in the flow: execution.py calls it after every chunk. It knows fills and market only, nothing of how the kernel
 keeps its sums. Never corrects anything: a break is a defect of the program (InternalError).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,39 +19,44 @@ from backtester.trading.records import Records
 if TYPE_CHECKING:
     from backtester.trading.execution import Carry, Market
 
+EXACT_LOTS, SLACK = 2.0**20, 1e-9
+"""Up to so many lots a sum of quantities is off by less than that part of a lot, which counts as a rounding."""
+
 
 class _Held(NamedTuple):
-    """Positions held at the ends of sessions: which end, the direction, the value at the last real close."""
+    """Positions at the ends of sessions: which end, the direction, the value at the last real close."""
 
     end: Ints
     direction: Ints
     value: Ints
 
 
-def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, trades: Records, moments: Records, borrow_bps: float) -> None:
+def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, moments: Records, borrow_bps: float, lots: Floats) -> None:
     """Cash, marks and profit of a chunk from its fills; InternalError where one differs by a millionth.
 
     Cash after each slot is the cash before the chunk plus what the fills until then moved, less what short positions have cost
-    overnight. The marks at each session's end are the positions open by the list of trades, at the last real closes. Equity is the
-    start plus the profit of closed trades plus that of open positions.
+    overnight. The marks at each session's end are the positions that the fills have left, at the last real closes. Equity is the
+    start plus the profit of closed trades plus that of open positions. lots: the lot of each symbol.
     """
     if len(fills) and fills["fee"].min() < 0:
         raise _broken("a fee below zero", int(fills["fee"].min()), 0)
     lasts = np.append(market.session[1:] != market.session[:-1], True)
     ends = before.slots + np.flatnonzero(lasts)
-    held = _held(market, before, after, trades, ends)
+    pairs, quantities = _positions(before, fills, ends, lots)
+    _equal("positions do", quantities[:, -1], (after.pairs["quantity"] * after.pairs["direction"])[pairs])
+    held = _held(market, before, pairs, quantities, ends)
     begins, charges = _charges(market, before, held, ends, borrow_bps)
     slots = np.concatenate((begins, fills["slot"]))
     moves = np.concatenate((-charges, -fills["side"] * fills["value"] - fills["fee"]))
     order = np.argsort(slots, kind="stable")
     moved = np.cumsum(np.concatenate(([before.cash], moves[order])))
-    _equal("cash", moments["cash"], moved[np.searchsorted(slots[order], moments["slot"], side="right")])
-    _equal("cash at the end", np.array([after.cash]), moved[-1:])
+    _equal("cash does", moments["cash"], moved[np.searchsorted(slots[order], moments["slot"], side="right")])
+    _equal("cash at the end does", np.array([after.cash]), moved[-1:])
     rows = np.searchsorted(moments["slot"], ends, side="right")
     for name, first, signs in (("marks", before.marks, held.direction), ("gross", _gross(before), np.ones_like(held.direction))):
         again = np.zeros(len(ends), np.int64)
         np.add.at(again, held.end, signs * held.value)
-        _equal(name, np.concatenate(([first], moments[name]))[rows], again)
+        _equal(f"{name} does", np.concatenate(([first], moments[name]))[rows], again)
     check_profit(after)
 
 
@@ -59,7 +64,7 @@ def check_profit(carry: Carry) -> None:
     """Equity is the starting cash plus the profit of closed trades plus that of open positions."""
     held = carry.pairs[carry.pairs["quantity"] != 0.0]
     gained = held["direction"] * (held["mark"] - held["value"]) - held["fee"] - held["borrow"] + held["income"]
-    _equal("equity", np.array([carry.cash + carry.marks]), np.array([carry.start_cash + carry.realized + int(gained.sum())]))
+    _equal("equity does", np.array([carry.cash + carry.marks]), np.array([carry.start_cash + carry.realized + int(gained.sum())]))
 
 
 def _gross(carry: Carry) -> int:
@@ -67,19 +72,43 @@ def _gross(carry: Carry) -> int:
     return int(carry.pairs["mark"][carry.pairs["quantity"] != 0.0].sum())
 
 
-def _held(market: Market, before: Carry, after: Carry, trades: Records, ends: Ints) -> _Held:
-    """Every position at every slot of `ends`, from the trades closed in the chunk and the positions open after it."""
-    still = np.flatnonzero(after.pairs["quantity"] != 0.0)
-    pair = np.concatenate((trades["pair"], still))
-    entry = np.concatenate((trades["entry_slot"], after.pairs["slot"][still]))
-    left = np.concatenate((trades["exit_slot"], np.full(len(still), after.slots)))
-    quantity = np.concatenate((trades["quantity"], after.pairs["quantity"][still]))
-    direction = np.concatenate((trades["direction"], after.pairs["direction"][still]))
-    first, last = np.searchsorted(ends, entry), np.searchsorted(ends, left)
-    held = np.repeat(np.arange(len(pair)), last - first)
-    end = np.arange(len(held)) - np.repeat(np.cumsum(last - first) - (last - first), last - first) + first[held]
-    closes = _last_closes(market, before, pair[held], ends[end] - before.slots)
-    return _Held(end, direction[held], np.rint(closes * quantity[held] * 1e6).astype(np.int64))
+def _positions(before: Carry, fills: Records, ends: Ints, lots: Floats) -> tuple[Ints, Floats]:
+    """The pairs that held or traded, and what each held (with its sign) at every slot of `ends`: (pairs,) and (pairs, ends)."""
+    first = before.pairs["quantity"] * before.pairs["direction"]
+    order = np.argsort(fills["pair"], kind="stable")
+    pair, slot, moved = fills["pair"][order], fills["slot"][order], (fills["side"] * fills["quantity"])[order]
+    pairs = np.union1d(pair, np.flatnonzero(first))
+    found = np.empty((len(pairs), len(ends)))
+    bounds = np.searchsorted(pair, pairs), np.searchsorted(pair, pairs, side="right")
+    for row, (number, begin, stop) in enumerate(zip(pairs.tolist(), *(bound.tolist() for bound in bounds), strict=True)):
+        held = _summed(float(first[number]), moved[begin:stop], float(lots[number % len(lots)]))
+        found[row] = held[np.searchsorted(slot[begin:stop], ends, side="right")]
+    return pairs, found
+
+
+def _summed(first: float, moved: Floats, lot: float) -> Floats:
+    """What is held before and after each of a pair's fills: whole lots, added up as whole numbers where there are not too many."""
+    start, steps = np.rint(first / lot), np.rint(moved / lot)
+    total = start + np.concatenate(([0.0], np.cumsum(steps)))
+    few = max(np.abs(total).max(), np.abs(steps).max(initial=0.0)) < EXACT_LOTS
+    if few and abs(start * lot - first) <= SLACK * lot and (np.abs(steps * lot - moved) <= SLACK * lot).all():
+        whole: Floats = total * lot
+        return whole
+    held = np.empty(len(moved) + 1)
+    held[0] = last = first
+    for row, step in enumerate(moved.tolist(), 1):
+        last += step
+        whole_lots = round(last / lot) * lot
+        held[row] = last = whole_lots if abs(whole_lots - last) <= SLACK * lot else last
+    return held
+
+
+def _held(market: Market, before: Carry, pairs: Ints, quantities: Floats, ends: Ints) -> _Held:
+    """Every position at every slot of `ends`, valued."""
+    row, end = np.nonzero(quantities)
+    quantity = quantities[row, end]
+    closes = _last_closes(market, before, pairs[row], ends[end] - before.slots)
+    return _Held(end, np.sign(quantity).astype(np.int64), np.rint(closes * np.abs(quantity) * 1e6).astype(np.int64))
 
 
 def _charges(market: Market, before: Carry, held: _Held, ends: Ints, borrow_bps: float) -> tuple[Ints, Ints]:
@@ -108,12 +137,14 @@ def _last_closes(market: Market, before: Carry, pair: Ints, slot: Ints) -> Float
     return closes
 
 
-def _equal(what: str, kept: Ints, again: NDArray[np.int64]) -> None:
+def _equal(what: str, kept: NDArray[Any], again: NDArray[Any]) -> None:
     """Raise where two ways to a figure part."""
     if not np.array_equal(kept, again):
         row = int(np.flatnonzero(kept != again)[0])
-        raise _broken(f"the account's {what} does not add up", int(kept[row]), int(again[row]))
+        raise _broken(f"the account's {what} not add up", kept[row].item(), again[row].item())
 
 
-def _broken(what: str, kept: int, again: int) -> InternalError:
-    return InternalError(what, where="accounting identity", value=f"{kept} and {again} (1e-6 currency)", action="please report this run")
+def _broken(what: str, kept: float, again: float) -> InternalError:
+    return InternalError(
+        what, where="accounting identity", value=f"{kept} and {again} (1e-6 currency, or shares)", action="please report this run"
+    )

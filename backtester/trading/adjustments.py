@@ -119,6 +119,7 @@ def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArra
     whole = np.where(whole > 0.0, whole, exact)
     rest = np.where(exact - whole > SLACK * lot, exact - whole, 0.0)
     pairs["quantity"][held] = whole
+    pairs["entered"][held] *= ratio
     last = pairs["last"][held]
     pairs["mark"][held] = np.rint(last * whole * 1e6).astype(np.int64)
     _split_orders(pairs, orders, own, ratio, lot)
@@ -127,15 +128,33 @@ def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArra
 
 
 def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio: float, lot: float) -> None:
-    """What waits of a symbol: exits and guards take the position's quantity, entries at least a lot."""
-    waits = np.isin(orders["pair"], own)
+    """What waits of a symbol: what has filled and what is left of an order are at least a lot each; guards and leaving exits are for all
+    that the position holds.
+    """
+    waits = np.flatnonzero(np.isin(orders["pair"], own))
     for name in ORDER_PRICES:
         orders[name][waits] /= ratio
-    entry = waits & (orders["role"] == r.ENTRY)
-    lots = np.maximum(np.floor(orders["quantity"][entry] * ratio / lot + SLACK), 1.0)
-    orders["lots"][entry], orders["quantity"][entry] = lots, lots * lot
-    leaving = waits & ~entry
-    orders["quantity"][leaving] = pairs["quantity"][orders["pair"][leaving]]
+    filled = orders["filled"][waits]
+    left = _lots((orders["quantity"][waits] - filled) * ratio, lot)
+    filled = _lots(filled * ratio, lot)
+    orders["filled"][waits], orders["quantity"][waits] = filled * lot, (filled + left) * lot
+    entry = orders["role"][waits] == r.ENTRY
+    orders["lots"][waits[entry]] = left[entry]
+    whole = (orders["role"][waits] == r.GUARD) | (orders["leaves"][waits] != 0)
+    guards = waits[whole]
+    orders["quantity"][guards] = _snapped(orders["filled"][guards] + pairs["quantity"][orders["pair"][guards]], lot)
+
+
+def _lots(quantity: Floats, lot: float) -> Floats:
+    """Whole lots, at least one where there is anything."""
+    lots: Floats = np.where(quantity > SLACK * lot, np.maximum(np.floor(quantity / lot + SLACK), 1.0), 0.0)
+    return lots
+
+
+def _snapped(quantity: Floats, lot: float) -> Floats:
+    """Sums of quantities as whole numbers of lots, where they are but for a rounding."""
+    whole = np.rint(quantity / lot) * lot
+    return np.where(np.abs(whole - quantity) <= SLACK * lot, whole, quantity)
 
 
 def piece_of(market: Market, first: int, stop: int) -> tuple[Market, int, int]:

@@ -32,9 +32,9 @@ def new_order(b: Book, pair: int, role: int, side: int, kind: int, quantity: flo
     order = b.orders[row]
     order.id, order.pair, order.role, order.side, order.type = account.next_order, pair, role, side, kind
     order.status, order.reason, order.slot, order.decision = r.OPEN, why.NO_REASON, r.NONE, r.NONE
-    order.ts, order.day, order.quantity, order.seen = ts, slot.day, quantity, seen
+    order.ts, order.day, order.quantity, order.filled, order.seen = ts, slot.day, quantity, 0.0, seen
     order.limit, order.stop = np.nan, np.nan
-    order.rests, order.looked, order.triggered = 0, r.NONE, 0
+    order.rests, order.looked, order.triggered, order.joins, order.leaves = 0, r.NONE, 0, 0, 0
     account.orders += 1
     account.next_order += 1
     return row
@@ -42,8 +42,10 @@ def new_order(b: Book, pair: int, role: int, side: int, kind: int, quantity: flo
 
 @compiled
 def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
-    """An order's end; a waiting order leaves its pair."""
+    """An order's end, `partial` where something of it has filled; a waiting order leaves its pair."""
     account, order = b.account[0], b.orders[row]
+    if order.filled > 0.0 and status != r.FILLED:
+        status = r.PARTIAL
     order.status, order.reason, order.slot = status, reason, slot.number
     account.resting -= order.rests
     if order.role == r.EXIT:
@@ -51,10 +53,12 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
     if order.role == r.ENTRY:
         b.pairs[order.pair].entry = r.NONE
         account.entries -= 1
+        account.joining -= order.joins
         account.gone += 1
     elif order.role == r.EXIT and b.pairs[order.pair].exit == row:
         b.pairs[order.pair].exit = r.NONE
         account.exits -= 1
+        account.leaving -= order.leaves
         account.gone += 1
 
 
@@ -99,6 +103,46 @@ def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: floa
     if fill.value > MAX_MICRO or fill.fee > MAX_MICRO or abs(account.cash) > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, order.pair)
     return fill
+
+
+@compiled
+def snapped(quantity: float, lot: float) -> float:
+    """A sum or difference of quantities as a whole number of lots, where it is one but for a rounding."""
+    whole = np.rint(quantity / lot) * lot
+    exact: float = whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+    return exact
+
+
+@compiled
+def leaves(b: Book, pair: Any) -> bool:
+    """Whether an exit of the whole position waits."""
+    leaving: bool = pair.exit != r.NONE and b.orders[pair.exit].leaves != 0
+    return leaving
+
+
+@compiled
+def bound(b: Book, pair: Any) -> bool:
+    """Whether the position goes whatever is asked for: an exit of all of it waits that has no limit."""
+    going: bool = leaves(b, pair) and b.orders[pair.exit].type != r.LIMIT
+    return going
+
+
+@compiled
+def waits(b: Book, pair: Any) -> bool:
+    """Whether the pair's entry must wait: for a position to go, or, one that adds, while all of it is about to."""
+    must: bool = pair.quantity != 0.0 and (b.orders[pair.entry].joins == 0 or leaves(b, pair))
+    return must
+
+
+@compiled
+def leaving(b: Book, pair: Any) -> float:
+    """How much of a position its waiting exit will sell."""
+    if pair.exit == r.NONE:
+        return 0.0
+    order = b.orders[pair.exit]
+    asked = pair.quantity if order.leaves else snapped(order.quantity - order.filled, b.instruments[pair.symbol].lot)
+    sold: float = min(asked, pair.quantity)
+    return sold
 
 
 @compiled

@@ -16,7 +16,18 @@ from backtester.machine_code import machine_code
 from backtester.trading import records as r
 from backtester.trading.kernel import kernel as source
 
-SOURCES = ("book.py", "costs.py", "decisions.py", "kernel.py", "money.py", "positions.py", "records.py", "resting.py", "risk.py")
+SOURCES = (
+    "book.py",
+    "costs.py",
+    "decisions.py",
+    "guards.py",
+    "kernel.py",
+    "money.py",
+    "positions.py",
+    "records.py",
+    "resting.py",
+    "risk.py",
+)
 """The files that the machine code is made from; a change in any of them makes it anew."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import ends_session, enlist, fillable, new_order, stop_run
+from backtester.trading.book import bound, ends_session, enlist, fillable, leaves, leaving, new_order, refuse, resolve, stop_run, waits
 from backtester.trading.money import ENOUGH, booked, compiled, fee_of, lot_of, most_lots, power, value_of
 from backtester.trading.positions import fill_market
 from backtester.trading.records import Book, Tape
@@ -20,10 +20,17 @@ MOST_LOTS = 2.0**53
 
 
 @compiled
-def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
-    """Checks 1 to 9 of an entry."""
+def stays(b: Book, pair: Any) -> bool:
+    """Whether the pair holds a position of which something is meant to stay."""
+    kept: bool = pair.quantity != 0.0 and not leaves(b, pair)
+    return kept
+
+
+@compiled
+def entry_reason(m: Tape, b: Book, signal: Any, direction: int, most: int, t: int) -> int:
+    """Checks 1 to 9 of an entry into a position of at most so many entries."""
     rules, account, pair = b.rules[0], b.account[0], b.pairs[signal.pair]
-    if signal.action == r.ENTER_SHORT and not rules.allow_short:
+    if direction == r.SHORT and not rules.allow_short:
         return why.SHORT_NOT_ALLOWED
     if np.isnan(signal.price):
         return why.NO_BAR_TO_FILL
@@ -35,11 +42,12 @@ def entry_reason(m: Tape, b: Book, signal: Any, t: int) -> int:
         return why.SESSION_CLOSED
     if rules.flat and m.slots[t].end > m.slots[t].session_close - rules.no_entry_us:
         return why.AFTER_LAST_ENTRY
-    if pair.entry != r.NONE or (pair.quantity != 0.0 and pair.exit == r.NONE):
+    adds = stays(b, pair)
+    if pair.entry != r.NONE or (adds and (pair.direction != direction or pair.adds >= most)):
         return why.ALREADY_IN_POSITION
     if m.slots[t].end < pair.freed + rules.cooldown_us:
         return why.COOLDOWN
-    if account.positions + account.entries - account.exits >= rules.max_open_positions:
+    if not adds and account.positions + account.entries - account.joining - account.leaving >= rules.max_open_positions:
         return why.MAX_OPEN_POSITIONS
     return why.APPROVED
 
@@ -86,17 +94,18 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
     for i in range(account.active):
         pair, amount, cost = b.pairs[b.active[i]], 0, 0
         if pair.quantity != 0.0:
+            amount = pair.mark
             if pair.exit != r.NONE:
-                cost = fee_of(b, pair.last, pair.quantity)
-            else:
-                amount = pair.mark
+                sold = leaving(b, pair)
+                cost = fee_of(b, pair.last, sold)
+                amount = value_of(pair.last, pair.quantity - sold) if sold < pair.quantity else 0
         if pair.entry != r.NONE:
-            amount = b.orders[pair.entry].value
+            amount = min(amount + b.orders[pair.entry].value, ENOUGH + 1)
             backing = max(backing - b.orders[pair.entry].fee, -ENOUGH)
         backing = max(backing - cost, -ENOUGH)
-        everywhere = min(everywhere + amount, ENOUGH + 1)
+        everywhere = min(everywhere, ENOUGH + 1 - amount) + amount
         if pair.symbol == symbol:
-            here = min(here + amount, ENOUGH + 1)
+            here = min(here, ENOUGH + 1 - amount) + amount
     if here > rules.max_per_symbol:
         return why.MAX_PER_SYMBOL
     if everywhere > rules.max_buying_power:
@@ -123,6 +132,17 @@ def size_entry(b: Book, signal: Any, direction: int) -> tuple[int, float, int]:
 
 
 @compiled
+def sold_part(b: Book, signal: Any, pair: Any) -> float:
+    """How much of its position an exit sells."""
+    if np.isnan(signal.exit_fraction):
+        whole: float = pair.quantity
+        return whole
+    lot = lot_of(b, signal.pair)
+    part: float = min(np.floor(signal.exit_fraction * pair.quantity / lot + 1e-9) * lot, pair.quantity)
+    return part
+
+
+@compiled
 def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     """Step 5: the verdict on one signal; its order, which `same_close` fills at once where it can."""
     pair, verdict = b.pairs[signal.pair], b.verdicts[row]
@@ -130,19 +150,20 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     role = r.ENTRY if signal.action == r.ENTER_LONG or signal.action == r.ENTER_SHORT else r.EXIT
     reason, quantity, lots, flags = why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
     if role == r.ENTRY:
-        reason = entry_reason(m, b, signal, t)
+        reason = entry_reason(m, b, signal, direction, b.rules[0].max_entries, t)
         if reason == why.APPROVED:
             reason, lots, flags = size_entry(b, signal, direction)
             quantity = lots * lot_of(b, signal.pair)
-    elif pair.quantity != 0.0 and pair.exit == r.NONE and pair.direction == direction:
-        reason, quantity = why.APPROVED, pair.quantity
+    elif pair.quantity != 0.0 and pair.direction == direction and not bound(b, pair):
+        quantity = sold_part(b, signal, pair)
+        reason = why.APPROVED if quantity > 0.0 else why.BELOW_LOT
     approved = reason == why.APPROVED or reason == why.MAX_PER_TRADE
     verdict.reason, verdict.approved, verdict.order, verdict.flags, verdict.quantity = reason, approved, r.NONE, flags, quantity
     if approved:
         made = order_of(m, b, signal, row, t, role, direction, quantity, lots)
         verdict.order = b.orders[made].id
         at_once = b.rules[0].fill == r.SAME_CLOSE and not b.orders[made].rests
-        if at_once and fillable(m, pair.symbol, t) and (role == r.EXIT or pair.quantity == 0.0):
+        if at_once and fillable(m, pair.symbol, t) and (role == r.EXIT or not waits(b, pair)):
             fill_market(m, b, made, t, r.AT_CLOSE)
 
 
@@ -153,13 +174,32 @@ def close_late(m: Tape, b: Book, t: int) -> None:
     for i in range(b.account[0].active):
         number = b.active[i]
         pair = b.pairs[number]
-        if pair.quantity == 0.0 or pair.exit != r.NONE:
+        if pair.quantity == 0.0 or bound(b, pair):
             continue
         if slot.number - pair.slot + 1 >= rules.max_hold_bars or slot.end - pair.start >= rules.max_hold_us:
-            pair.exit = new_order(b, number, r.EXIT, -pair.direction, r.TIME, pair.quantity, slot, slot.end, pair.last)
-            b.account[0].exits += 1
+            made = leave(m, b, number, r.TIME, t)
             if rules.fill == r.SAME_CLOSE and fillable(m, pair.symbol, t):
-                fill_market(m, b, pair.exit, t, r.AT_CLOSE)
+                fill_market(m, b, made, t, r.AT_CLOSE)
+
+
+@compiled
+def leave(m: Tape, b: Book, number: int, kind: int, t: int) -> int:
+    """An exit of all of a position that nothing has asked for; its row."""
+    pair, slot = b.pairs[number], m.slots[t]
+    made = new_order(b, number, r.EXIT, -pair.direction, kind, pair.quantity, slot, slot.end, pair.last)
+    replace_exit(b, number, made, True, slot)
+    return made
+
+
+@compiled
+def replace_exit(b: Book, number: int, made: int, whole: bool, slot: Any) -> None:
+    """A new exit waits, of the whole position or of a part; one that waited already is cancelled."""
+    account, pair = b.account[0], b.pairs[number]
+    if pair.exit != r.NONE:
+        resolve(b, pair.exit, r.CANCELLED, why.REPLACED, slot)
+    pair.exit, b.orders[made].leaves = made, int(whole)
+    account.exits += 1
+    account.leaving += int(whole)
 
 
 @compiled
@@ -191,10 +231,14 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     set_levels(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
+        order.joins = int(stays(b, pair))
         pair.entry = made
         account.entries += 1
+        account.joining += order.joins
     else:
-        pair.exit = made
-        account.exits += 1
+        whole = quantity == pair.quantity
+        replace_exit(b, signal.pair, made, whole, slot)
+        if whole and pair.entry != r.NONE and b.orders[pair.entry].joins:
+            refuse(b, pair.entry, r.CANCELLED, why.POSITION_CLOSED, slot)
     enlist(b, signal.pair)
     return made

@@ -79,6 +79,7 @@ class Events:
     entry_stop: Floats
     trailing_stop: Floats
     trailing_amount: Floats
+    exit_fraction: Floats
     tag: NDArray[np.int32]
     tags: tuple[str, ...] = ()
 
@@ -175,7 +176,7 @@ def trade(
     made, tags = book.orders[: ended["orders"]], carry.tags + events.tags
     decisions = _decisions(market, events, carry, book.verdicts)
     after, ready = after_chunk(market, carry, book, decisions, tags)
-    accounting.check_chunk(market, carry, after, fills, trades, moments, execution.borrow_bps)
+    accounting.check_chunk(market, carry, after, fills, moments, execution.borrow_bps, book.instruments["lot"])
     outcome = Outcome(
         market.symbols,
         market.strategies,

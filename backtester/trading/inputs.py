@@ -25,7 +25,18 @@ SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES)
-GIVEN = ("size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop", "trailing_stop", "trailing_amount")
+GIVEN = (
+    "size",
+    "stop_loss",
+    "take_profit",
+    "stop_price",
+    "target_price",
+    "limit",
+    "entry_stop",
+    "trailing_stop",
+    "trailing_amount",
+    "exit_fraction",
+)
 VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
 """Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; a verdict's fields and the
 columns of decisions."""
@@ -79,6 +90,7 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("max_per_trade", limit_micro(risk.max_per_trade)),
         ("max_per_symbol", limit_micro(risk.max_per_symbol)),
         ("max_open_positions", limit_count(risk.max_open_positions)),
+        ("max_entries", risk.max_entries),
         ("notional", min(micro(sizing.value), MAX_MICRO)),
         ("timed", execution.max_hold_bars is not None or execution.max_hold_minutes is not None),
         ("max_hold_bars", limit_count(execution.max_hold_bars)),
@@ -138,8 +150,8 @@ def _microseconds(minutes: float) -> int:
 def book(events: Events, carry: Carry, rules: Records, instruments: Records, tiers: Records, slots: int, sessions: int) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
-    Each entry can bring two more orders (stop, target) and one at the close, and two fills; each position one fill. With a time stop
-    each can bring one exit more, and as a day order one more each session.
+    Each entry can bring two more orders (stop, target) and one at the close. With a time stop each can bring one exit more, and as a day
+    order one more each session. An order fills once at most.
     """
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
     held_now = pairs["quantity"] != 0.0
@@ -160,7 +172,9 @@ def book(events: Events, carry: Carry, rules: Records, instruments: Records, tie
         ("guarded", guarded.sum()),
         ("trailing", (held_now & ~(np.isnan(pairs["trailing_stop"]) & np.isnan(pairs["trailing_amount"]))).sum()),
         ("entries", entries),
+        ("joining", carry.orders["joins"].sum()),
         ("exits", (pairs["exit"] != records.NONE).sum()),
+        ("leaving", carry.orders["leaves"].sum()),
         ("resting", carry.orders["rests"].sum()),
         ("resting_exits", carry.orders["rests"][carry.orders["role"] == records.EXIT].sum()),
         ("next_order", carry.next_order),
@@ -188,8 +202,8 @@ def book(events: Events, carry: Carry, rules: Records, instruments: Records, tie
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,
         orders,
-        np.empty(2 * entering + positions, records.FILL),
-        np.empty(entering + positions, records.TRADE),
+        np.empty(len(orders), records.FILL),
+        np.empty(len(orders), records.TRADE),
         verdicts,
         np.empty(slots, records.MOMENT),
     )

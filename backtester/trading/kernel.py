@@ -13,17 +13,18 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import begin_month, delist, ends_session, fillable, new_order, price_at, refuse
+from backtester.trading.book import begin_month, delist, ends_session, fillable, new_order, price_at, refuse, waits
 from backtester.trading.decisions import close_late, decide
+from backtester.trading.guards import trail
 from backtester.trading.money import compiled
-from backtester.trading.positions import charge_borrow, close_position, fill_market, revalue, trail, widen
+from backtester.trading.positions import charge_borrow, fill_exit, fill_market, revalue, widen
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.resting import look_at_open, look_in_bar, turned
 
 
 @compiled
 def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
-    """Steps 1 and 3: waiting market orders, exits first. An entry waits for as long as its pair holds a position."""
+    """Steps 1 and 3: waiting market orders, exits first."""
     if b.account[0].exits > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
@@ -32,7 +33,7 @@ def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
     if b.account[0].entries > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            if pair.entry == r.NONE or b.orders[pair.entry].rests or pair.quantity != 0.0:
+            if pair.entry == r.NONE or b.orders[pair.entry].rests or waits(b, pair):
                 continue
             if fillable(m, pair.symbol, t):
                 fill_market(m, b, pair.entry, t, at)
@@ -69,7 +70,7 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
         elif reached:
             row, level = pair.target, target
         if row != r.NONE:
-            close_position(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
+            fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
 
 
 @compiled
@@ -87,7 +88,7 @@ def flatten(m: Tape, b: Book, t: int) -> None:
             slot = m.slots[t]
             row = new_order(b, number, r.EXIT, side, r.CLOSE, b.pairs[number].quantity, slot, slot.end, m.close[s, t])
             widen(m, b, number, t)
-            close_position(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
+            fill_exit(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
 
 
 @compiled

@@ -12,8 +12,9 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import book, new_order, price_at, refuse, resolve, stop_run
+from backtester.trading.book import book, leaving, price_at, refuse, resolve, snapped, stop_run
 from backtester.trading.costs import MAX_MICRO
+from backtester.trading.guards import move, protect, resize, unguard
 from backtester.trading.money import apart, booked, compiled, fits, lot_of, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
@@ -54,82 +55,6 @@ def charge_borrow(m: Tape, b: Book, t: int) -> None:
 
 
 @compiled
-def trailed(pair: Any, price: float) -> float:
-    """The level, times the direction, at which a stop follows the best price; NaN where it does not."""
-    if np.isnan(pair.trailing_amount):
-        level: float = price * (1.0 - pair.direction * pair.trailing_stop)
-    else:
-        level = price - pair.direction * pair.trailing_amount
-    signed: float = pair.direction * level
-    return signed
-
-
-@compiled
-def trail(m: Tape, b: Book, t: int) -> None:
-    """Step 6: stops that follow the price come nearer, where the bar has shown a better one."""
-    for i in range(b.account[0].active):
-        pair = b.pairs[b.active[i]]
-        s = pair.symbol
-        if pair.quantity != 0.0 and pair.at_close != m.slots[t].number and not np.isnan(m.close[s, t]):
-            level = trailed(pair, m.high[s, t] if pair.direction == r.LONG else m.low[s, t])
-            if level > pair.stop_level:
-                pair.stop_level, b.orders[pair.stop].stop = level, pair.direction * level
-
-
-@compiled
-def follow(b: Book, order: Any, pair: Any, stop: float) -> tuple[int, float]:
-    """What a position's stop is, and its first level: a trailing one at its distance, or at the fixed level where that is tighter."""
-    rules = b.rules[0]
-    pair.trailing_stop, pair.trailing_amount = order.trailing_stop, order.trailing_amount
-    if np.isnan(order.trailing_stop) and np.isnan(order.trailing_amount):
-        pair.trailing_stop, pair.trailing_amount = rules.trailing_stop, rules.trailing_amount
-    level = trailed(pair, pair.price)
-    if np.isnan(level):
-        return r.STOP, stop
-    b.account[0].trailing += 1
-    return r.TRAILING, (stop if pair.direction * stop > level else pair.direction * level)
-
-
-@compiled
-def protect(b: Book, row: int, slot: Any, at: int) -> None:
-    """The stop and the target of a position just opened: a price wins over a fraction, the signal over the config."""
-    order, rules = b.orders[row], b.rules[0]
-    pair = b.pairs[order.pair]
-    stop, target, ts = order.stop_price, order.target_price, slot.end if at == r.AT_CLOSE else slot.ts
-    if np.isnan(stop):
-        stop = pair.price * (1.0 - pair.direction * (rules.stop_loss if np.isnan(order.stop_loss) else order.stop_loss))
-    if np.isnan(target):
-        target = pair.price * (1.0 + pair.direction * (rules.take_profit if np.isnan(order.take_profit) else order.take_profit))
-    kind, stop = follow(b, order, pair, stop)
-    pair.stop_level, pair.target_level = pair.direction * stop, pair.direction * target
-    pair.stop, pair.target = r.NONE, r.NONE
-    if not np.isnan(stop):
-        pair.stop = new_order(b, order.pair, r.GUARD, -pair.direction, kind, pair.quantity, slot, ts, order.seen)
-        b.orders[pair.stop].stop = stop
-    if not np.isnan(target):
-        pair.target = new_order(b, order.pair, r.GUARD, -pair.direction, r.TARGET, pair.quantity, slot, ts, order.seen)
-        b.orders[pair.target].limit = target
-    if pair.stop != r.NONE or pair.target != r.NONE:
-        b.account[0].guarded += 1
-
-
-@compiled
-def unguard(b: Book, row: int, slot: Any) -> None:
-    """Cancel what guarded or waited to close a position that the order of a row closes."""
-    order, pair = b.orders[row], b.pairs[b.orders[row].pair]
-    for guard in (pair.stop, pair.target):
-        if guard != r.NONE and guard != row:
-            resolve(b, guard, r.CANCELLED, why.OCO if order.role == r.GUARD else why.POSITION_CLOSED, slot)
-    if pair.exit != r.NONE:
-        resolve(b, pair.exit, r.CANCELLED, why.FLAT_AT_CLOSE if order.type == r.CLOSE else why.POSITION_CLOSED, slot)
-    if pair.stop != r.NONE or pair.target != r.NONE:
-        b.account[0].guarded -= 1
-    if not np.isnan(trailed(pair, pair.price)):
-        b.account[0].trailing -= 1
-    pair.stop, pair.target = r.NONE, r.NONE
-
-
-@compiled
 def spread_paid(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
     """The part of the quoted spread that a fill pays, at a bar's open or close, and its flags."""
     part = b.rules[0].spread
@@ -160,51 +85,89 @@ def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float, quantity: 
 
 
 @apart
-def open_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
+def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
     """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
     account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
-    pair, quantity = b.pairs[order.pair], order.quantity
+    pair, lot = b.pairs[order.pair], lot_of(b, order.pair)
+    quantity = order.lots * lot
     price, more = slipped(m, b, row, t, at, seen, quantity)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
-    if account.positions >= rules.max_open_positions:
+    if pair.quantity == 0.0 and account.positions >= rules.max_open_positions:
         return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
     if fits(b, price, quantity, 0, r.ACCOUNT_POWER):
         resolve(b, row, r.FILLED, why.NO_REASON, slot)
     else:
-        lots = most_lots(b, price, lot_of(b, order.pair), room(b), r.ACCOUNT_POWER, order.lots)
+        lots = most_lots(b, price, lot, room(b), r.ACCOUNT_POWER, order.lots)
         refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, slot)
         if lots < 1.0:
             return None
-        quantity = lots * lot_of(b, order.pair)
+        quantity = lots * lot
     fill = book(b, row, slot, quantity, price, seen, flags | more)
-    pair.direction, pair.quantity, pair.price, pair.low, pair.high = order.side, quantity, price, price, price
+    order.filled += quantity
+    opens = pair.quantity == 0.0
+    if opens:
+        opened(b, row, slot, at, fill)
+    else:
+        enlarged(b, row, fill)
+    revalue(b, order.pair, m.close[pair.symbol, t] if at == r.AT_CLOSE else price)
+    if opens:
+        return protect(b, row, slot, at)
+    move(b, row, slot, at)
+    return resize(b, pair)
+
+
+@compiled
+def opened(b: Book, row: int, slot: Any, at: int, fill: Any) -> None:
+    """A position that a fill has opened."""
+    account, order = b.account[0], b.orders[row]
+    pair = b.pairs[order.pair]
+    pair.direction, pair.quantity, pair.price, pair.low, pair.high = order.side, fill.quantity, fill.price, fill.price, fill.price
     pair.mark, pair.value, pair.fee, pair.borrow, pair.income = 0, fill.value, fill.fee, 0, 0
     pair.slot, pair.ts, pair.start, pair.at_close = slot.number, slot.ts, slot.ts, r.NONE
     if at == r.AT_CLOSE:
         pair.start, pair.at_close = slot.end, slot.number
-    pair.trade = account.next_trade
+    pair.entered, pair.adds, pair.trade = fill.quantity, 1, account.next_trade
     account.next_trade += 1
     account.positions += 1
     if pair.direction == r.SHORT:
         account.shorts += 1
-    revalue(b, order.pair, price)
-    return protect(b, row, slot, at)
+
+
+@compiled
+def enlarged(b: Book, row: int, fill: Any) -> None:
+    """A position that a fill has added to: its entry price is the average, its times stay those of the first fill."""
+    pair, lot = b.pairs[b.orders[row].pair], lot_of(b, b.orders[row].pair)
+    whole = pair.quantity + fill.quantity
+    pair.price = (pair.price * pair.quantity + fill.price * fill.quantity) / whole
+    pair.quantity, pair.entered = snapped(whole, lot), snapped(pair.entered + fill.quantity, lot)
+    pair.low, pair.high = min(pair.low, fill.price), max(pair.high, fill.price)
+    pair.value += fill.value
+    pair.fee += fill.fee
+    pair.adds += 1
 
 
 @apart
-def close_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
-    """Fill an exit of any kind at the price seen: the whole position goes, what else waited for it is cancelled."""
-    account, order, slot, trade = b.account[0], b.orders[row], m.slots[t], b.trades[b.account[0].trades]
-    pair = b.pairs[order.pair]
-    price, more = slipped(m, b, row, t, at, seen, pair.quantity)
+def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
+    """Fill an exit of any kind at the price seen: where nothing of the position is left, what else waited for it is cancelled."""
+    account, order, slot = b.account[0], b.orders[row], m.slots[t]
+    pair, number = b.pairs[order.pair], order.pair
+    quantity = leaving(b, pair) if order.role == r.EXIT and pair.exit == row else pair.quantity
+    price, more = slipped(m, b, row, t, at, seen, quantity)
     if not price > 0.0:
-        return stop_run(b, r.BAD_PRICE, order.pair)
+        return stop_run(b, r.BAD_PRICE, number)
     resolve(b, row, r.FILLED, why.NO_REASON, slot)
-    unguard(b, row, slot)
-    fill = book(b, row, slot, pair.quantity, price, seen, flags | more)
-    _write_trade(trade, pair, order.pair, order.type, slot, fill)
+    order.filled += quantity
+    if quantity == pair.quantity:
+        unguard(b, row, slot)
+    fill = book(b, row, slot, quantity, price, seen, flags | more)
+    write_trade(b.trades[account.trades], pair, order, slot, fill)
     account.trades += 1
+    if quantity < pair.quantity:
+        pair.quantity, pair.trade = snapped(pair.quantity - quantity, lot_of(b, number)), account.next_trade
+        account.next_trade += 1
+        revalue(b, number, pair.last)
+        return resize(b, pair)
     account.marks -= pair.direction * pair.mark
     account.gross -= pair.mark
     account.positions -= 1
@@ -216,14 +179,28 @@ def close_position(m: Tape, b: Book, row: int, t: int, at: int, seen: float, fla
 
 
 @compiled
-def _write_trade(trade: Any, pair: Any, number: int, kind: int, slot: Any, fill: Any) -> None:
-    """The round trip that a fill has closed."""
-    trade.id, trade.pair, trade.direction, trade.type = pair.trade, number, pair.direction, kind
+def write_trade(trade: Any, pair: Any, order: Any, slot: Any, fill: Any) -> None:
+    """The round trip that a fill has closed, or the part of one, which takes its share of what the position has cost so far."""
+    value, fee, borrow, income = pair.value, pair.fee, pair.borrow, pair.income
+    if fill.quantity < pair.quantity:
+        value, fee = share(value, fill.quantity, pair.quantity), share(fee, fill.quantity, pair.quantity)
+        borrow, income = share(borrow, fill.quantity, pair.quantity), share(income, fill.quantity, pair.quantity)
+    trade.id, trade.pair, trade.order, trade.type, trade.direction = pair.trade, order.pair, order.id, order.type, pair.direction
     trade.entry_ts, trade.exit_ts, trade.entry_slot, trade.exit_slot = pair.ts, slot.ts, pair.slot, slot.number
-    trade.fees, trade.borrow, trade.income = pair.fee + fill.fee + pair.borrow, pair.borrow, pair.income
-    trade.value, trade.pnl = pair.value, pair.direction * (fill.value - pair.value) - trade.fees + pair.income
-    trade.entry_price, trade.exit_price, trade.quantity = pair.price, fill.price, pair.quantity
+    trade.fees, trade.borrow, trade.income = fee + fill.fee + borrow, borrow, income
+    trade.value, trade.pnl = value, pair.direction * (fill.value - value) - trade.fees + income
+    trade.entry_price, trade.exit_price, trade.quantity = pair.price, fill.price, fill.quantity
     trade.low, trade.high = min(pair.low, fill.price), max(pair.high, fill.price)
+    pair.value -= value
+    pair.fee -= fee
+    pair.borrow -= borrow
+    pair.income -= income
+
+
+@compiled
+def share(amount: int, part: float, whole: float) -> int:
+    """What falls to a part of a position."""
+    return int(np.rint(float(amount) * part / whole))
 
 
 @compiled
@@ -233,10 +210,8 @@ def fill_market(m: Tape, b: Book, row: int, t: int, at: int) -> None:
     s = b.pairs[order.pair].symbol
     seen, flags = price_at(m, b, s, t, order.side, at)
     if order.role == r.ENTRY:
-        open_position(m, b, row, t, at, seen, flags)
-        if at == r.AT_CLOSE and b.pairs[order.pair].quantity != 0.0:
-            revalue(b, order.pair, m.close[s, t])
+        fill_entry(m, b, row, t, at, seen, flags)
     else:
         if at == r.AT_CLOSE:
             widen(m, b, order.pair, t)
-        close_position(m, b, row, t, at, seen, flags)
+        fill_exit(m, b, row, t, at, seen, flags)

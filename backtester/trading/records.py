@@ -59,13 +59,14 @@ session's close in us UTC."""
 
 SIGNAL = _record(
     "slot pair action",
-    "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount",
+    "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount "
+    "exit_fraction",
 )
 """One signal; NaN: not given. slot is counted from the start of the chunk."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "notional timed max_hold_bars max_hold_us cooldown_us tiered",
+    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
     "min_quality min_confidence",
 )
@@ -78,43 +79,47 @@ TIER = _record("", "above per_share fee_bps")
 month on; the first one, above -inf, is the commission's own."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded trailing entries exits resting resting_exits next_order next_trade orders fills trades "
-    "equity active gone day month tier error pair stamp",
+    "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits next_order next_trade "
+    "orders fills trades equity active gone day month tier error pair stamp",
     "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
-a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders; resting and resting_exits: those of
-them that wait for a price, and how many of these are exits; orders to active: rows in use; gone: pairs may have left the active list;
-day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose rates fees are of; error and
-pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders, joining and leaving of them: entries
+that add to a position, exits of all of it; resting and resting_exits: those of them that wait for a price, and how many of these are
+exits; orders to active: rows in use; gone: pairs may have left the active list; day: the session before the chunk; month: that of the
+slot; moved: shares filled in it; tier: the one whose rates fees are of; error and pair: what stopped the kernel; stamp: the source that
+the compiled code was made from."""
 
 PAIR = _record(
-    "value fee borrow income ts start freed trade listed slot stop target entry exit symbol direction mark at_close",
-    "quantity low high stop_level target_level last price trailing_stop trailing_amount",
+    "value fee borrow income ts start freed trade listed adds slot stop target entry exit symbol direction mark at_close",
+    "quantity low high stop_level target_level last price trailing_stop trailing_amount entered",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
 far; income: dividends so far, below 0 where they were paid; ts: the open of the entry's slot; start: from when it is held; at_close:
-the slot at whose close it was entered, or NONE; freed: the end of the slot in which the last position was closed; stop, target,
-entry, exit: rows of its orders, or NONE; low and high: prices seen; stop_level and target_level: times the direction, so that a short
-is looked at like a long; trailing_stop and trailing_amount: how far behind the price the stop follows, or NaN; last: the last close;
-listed: the pair stands in the active list. What is looked at in every bar stands side by side."""
+the slot at whose close it was entered, or NONE; adds: orders that have entered it; entered: all that was ever bought into it; freed: the
+end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; low and high: prices seen;
+stop_level and target_level: times the direction, so that a short is looked at like a long; trailing_stop and trailing_amount: how far
+behind the price the stop follows, or NaN; last: the last close; listed: the pair stands in the active list. What is looked at in every
+bar stands side by side."""
 
 ORDER = _record(
-    "id status reason ts day slot decision value fee pair side type role rests looked triggered",
-    "limit stop quantity lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
+    "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves",
+    "limit stop quantity filled lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
 )
 """One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
-stop; slot: the one that resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost;
-limit and stop: its own levels; stop_loss to trailing_amount: what the signal gave for the position to come."""
+stop; joins: an entry that adds to a position; leaves: an exit of all of it; slot: the one that resolved it, or NONE; decision: its
+decision's row, or NONE; value and fee: what an entry expects to cost; limit and stop: its own levels; filled: of its quantity; lots: what
+is left of an entry; stop_loss to trailing_amount: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
 TRADE = _record(
-    "id pair direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow income", "entry_price exit_price quantity low high"
+    "id pair order direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow income",
+    "entry_price exit_price quantity low high",
 )
 VERDICT = _record("reason approved order flags", "quantity")
 MOMENT = _record("slot cash marks gross")
-"""One execution; one closed position (type: that of the order which closed it; value: the entry's); what became of one signal;
-the account after one slot."""
+"""One execution; one closed position, or part of one (order and type: those of what closed it; value: the entry's); what became of
+one signal; the account after one slot."""
 
 
 class Tape(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from backtester.trading import records as r
-from backtester.trading.book import fillable
+from backtester.trading.book import fillable, waits
 from backtester.trading.money import compiled
-from backtester.trading.positions import close_position, open_position
+from backtester.trading.positions import fill_entry, fill_exit
 from backtester.trading.records import Book, Tape
 
 
@@ -41,7 +41,7 @@ def none_rests(b: Book, role: int) -> bool:
 def looks(m: Tape, b: Book, pair: Any, role: int, t: int) -> int:
     """The row of the pair's resting order in that role, if it may look at the bar; else NONE."""
     row: int = pair.exit if role == r.EXIT else pair.entry
-    if row == r.NONE or not b.orders[row].rests or (role == r.ENTRY and pair.quantity != 0.0) or not fillable(m, pair.symbol, t):
+    if row == r.NONE or not b.orders[row].rests or (role == r.ENTRY and waits(b, pair)) or not fillable(m, pair.symbol, t):
         return r.NONE
     return row
 
@@ -85,12 +85,12 @@ def look_in_bar(m: Tape, b: Book, t: int) -> None:
             number = b.active[i]
             pair = b.pairs[number]
             row = pair.exit if role == r.EXIT else pair.entry
-            if row == r.NONE or b.orders[row].looked != m.slots[t].number:
+            if row == r.NONE or b.orders[row].looked != m.slots[t].number or (role == r.ENTRY and waits(b, pair)):
                 continue
-            kind, level = b.orders[row].type, level_in_bar(m, b, row, t)
+            kind, level, opens = b.orders[row].type, level_in_bar(m, b, row, t), pair.quantity == 0.0
             if not np.isnan(level):
                 fill_resting(m, b, row, t, level)
-                if role == r.ENTRY and pair.quantity != 0.0:
+                if role == r.ENTRY and opens and pair.quantity != 0.0:
                     look_after(m, b, number, kind, level, t)
 
 
@@ -118,13 +118,13 @@ def look_after(m: Tape, b: Book, number: int, kind: int, seen: float, t: int) ->
         reached = beyond(rules, -best, -pair.target_level)
         level = min(pair.stop_level, pair.direction * seen)
         flags = r.AMBIGUOUS if kind != r.LIMIT or reached else r.NO_FLAGS
-        close_position(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags)
+        fill_exit(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags)
 
 
 @compiled
 def fill_resting(m: Tape, b: Book, row: int, t: int, seen: float) -> None:
     """Fill a resting order at the price seen."""
     if b.orders[row].role == r.ENTRY:
-        open_position(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
+        fill_entry(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
     else:
-        close_position(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
+        fill_exit(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)

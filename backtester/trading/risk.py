@@ -33,6 +33,7 @@ class RiskSettings(Settings):
     min_quality: float = Field(default=95.0, ge=0.0, le=100.0)
     min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)
     cooldown_minutes: float = Field(default=0.0, ge=0.0)
+    max_entries: int = Field(default=1, ge=1)
 
 
 def limit_micro(limit: float | None) -> int:

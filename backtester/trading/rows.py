@@ -41,7 +41,7 @@ class Outcome:
 
 def orders(rows: Records, width: int, which: Ints | slice = ALL) -> Columns:
     """Some orders (all of them) as they stand; `width` is the number of symbols."""
-    found = _split(rows, "id pair day ts side type quantity limit stop status reason seen")
+    found = _split(rows, "id pair day ts side type quantity filled limit stop status reason seen")
     columns = {"order_id": found.pop("id"), "price_seen": found.pop("seen"), **_owner(found, width), **found}
     return {name: values[which] for name, values in columns.items()}
 
@@ -60,12 +60,13 @@ def fills(rows: Records, width: int) -> Columns:
 
 def closed_trades(rows: Records, width: int) -> Columns:
     """Round trips as they closed."""
-    names = (
-        "id pair direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow income type value entry_slot exit_slot low high"
+    found = _split(
+        rows,
+        "id pair order direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow income type value entry_slot exit_slot "
+        "low high",
     )
-    found = _split(rows, names)
     value, entry, long = found.pop("value"), found["entry_price"], found["direction"] == r.LONG
-    low, high = found.pop("low") / entry - 1.0, found.pop("high") / entry - 1.0
+    low, high = np.minimum(found.pop("low") / entry - 1.0, 0.0), np.maximum(found.pop("high") / entry - 1.0, 0.0)
     worked = {
         "bars": found.pop("exit_slot") - found.pop("entry_slot"),
         "mae": np.where(long, low, 0.0 - high),
@@ -73,7 +74,8 @@ def closed_trades(rows: Records, width: int) -> Columns:
         "return": np.divide(found["pnl"], value, out=np.full(len(rows), np.nan), where=value != 0),
         "is_open": np.zeros(len(rows), bool),
     }
-    renamed = {"trade_id": found.pop("id"), "exit_reason": found.pop("type"), "dividends": found.pop("income")}
+    names = {"trade_id": "id", "order_id": "order", "exit_reason": "type", "dividends": "income"}
+    renamed = {name: found.pop(field) for name, field in names.items()}
     return renamed | _owner(found, width) | found | worked
 
 
@@ -83,7 +85,8 @@ def open_trades(pairs: Records, slots: int, width: int) -> Columns:
     numbers = numbers[np.argsort(pairs["trade"][numbers])]
     held = pairs[numbers]
     trades = np.zeros(len(held), r.TRADE)
-    trades["id"], trades["pair"], trades["direction"], trades["type"] = held["trade"], numbers, held["direction"], r.NONE
+    trades["id"], trades["pair"], trades["direction"] = held["trade"], numbers, held["direction"]
+    trades["order"], trades["type"] = r.NONE, r.NONE
     trades["entry_ts"], trades["exit_ts"], trades["entry_slot"], trades["exit_slot"] = held["ts"], r.NONE, held["slot"], slots - 1
     trades["value"], trades["borrow"], trades["fees"] = held["value"], held["borrow"], held["fee"] + held["borrow"]
     trades["pnl"], trades["income"] = held["direction"] * (held["mark"] - held["value"]) - trades["fees"] + held["income"], held["income"]

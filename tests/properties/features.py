@@ -6,7 +6,7 @@ ambiguity drill_down. Never decides anything.
 
 from __future__ import annotations
 
-ON: frozenset[str] = frozenset({"impact", "instruments", "tiers"})
+ON: frozenset[str] = frozenset({"impact", "instruments", "parts", "tiers"})
 
-COMING = {"orders": {"filled"}, "trades": {"order_id"}, "fills": {"other", "other_type"}}
+COMING = {"fills": {"other", "other_type"}}
 """Columns that are compared once the engine's tables have them."""

@@ -16,8 +16,8 @@ from tests.trading.tiny import buy, events, market, play, sell
 
 MARKET = market({"A": [[100.0, 101.0, None, 103.0], [104.0, 105.0]], "B": [[50.0] * 4, [None, 51.0]]})
 WISHES = [buy(0), buy(0, "B"), sell(3), buy(4)]
-PARTS = ("fills", "trades", "moments")
-NAMES = ("market", "before", "after", *PARTS, "borrow_bps")
+PARTS = ("fills", "moments")
+NAMES = ("market", "before", "after", *PARTS, "borrow_bps", "lots")
 
 
 def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def test_a_sound_account_adds_up(monkeypatch: pytest.MonkeyPatch):
         ("moments", "gross", -1, "gross does not add up"),
         ("fills", "value", 0, "cash does not add up"),
         ("fills", "fee", 0, "cash does not add up"),
-        ("trades", "quantity", 0, "marks does not add up"),
+        ("fills", "quantity", 0, "positions do not add up"),
+        ("fills", "side", 1, "positions do not add up"),
     ],
 )
 def test_a_millionth_too_much_anywhere_is_noticed(monkeypatch: pytest.MonkeyPatch, part: str, field: str, row: int, what: str):

@@ -50,9 +50,11 @@ def test_it_comes_before_the_signals_of_its_slot():
     assert [kind for _, _, kind, _, _ in run.fills()][:3] == ["market", "time", "market"]
 
 
-def test_a_waiting_exit_is_enough():
+def test_a_waiting_market_exit_is_enough_and_a_limit_exit_is_replaced():
     run = play(FLAT, [buy(0), sell(1, limit=200.0)], max_hold_bars=2)
-    assert run.orders() == [("market", "filled", None), ("limit", "open", "no_bar_to_fill")]
+    assert run.orders() == [("market", "filled", None), ("limit", "cancelled", "replaced"), ("time", "filled", None)]
+    run = play(FLAT, [buy(0), sell(1)], max_hold_bars=2)
+    assert run.orders() == [("market", "filled", None), ("market", "filled", None)]
 
 
 def test_it_waits_for_a_bar_that_fills():

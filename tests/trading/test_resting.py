@@ -116,11 +116,14 @@ def test_it_waits_as_an_entry_does():
 
 
 def test_an_exit_may_rest_too_and_ends_with_its_position():
-    """It is a waiting exit: another is refused; a stop closes the position and cancels it; entry_stop means nothing to it."""
+    """Another exit takes its place; a stop closes the position and cancels it; entry_stop means nothing to it."""
     bars: list[Bar] = [100.0, 100.0, (100.0, 104.0, 99.0, 103.0), (104.0, 106.0, 100.0, 104.0)]
-    run = play(market({"A": [bars]}), [buy(0), sell(1, limit=105.0, entry_stop=50.0), sell(2)])
+    run = play(market({"A": [bars]}), [buy(0), sell(1, limit=105.0, entry_stop=50.0)])
     assert filled(run)[1:] == [(3, "limit", 105.0)]
-    assert run.reasons() == ["approved", "approved", "no_position"]
+    replaced = play(market({"A": [bars]}), [buy(0), sell(1, limit=105.0), sell(2)])
+    assert filled(replaced)[1:] == [(3, "market", 104.0)]
+    assert replaced.reasons() == ["approved", "approved", "approved"]
+    assert replaced.orders()[1:] == [("limit", "cancelled", "replaced"), ("market", "filled", None)]
     assert run.column("trades", "exit_reason") == ["signal"]
     stopped = play(market({"A": [[100.0, 100.0, (100.0, 100.0, 80.0, 90.0)]]}), [buy(0), sell(1, limit=105.0)], stop_loss=0.1)
     assert stopped.orders()[2] == ("limit", "cancelled", "position_closed")

@@ -25,7 +25,7 @@ DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
 Bar = float | tuple[float, ...] | None
 NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop",
-           "trailing_stop", "trailing_amount")  # fmt: skip
+           "trailing_stop", "trailing_amount", "exit_fraction")  # fmt: skip
 
 
 def at(slot: int, session: int = 0) -> int:
