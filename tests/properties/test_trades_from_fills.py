@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 
 from tests.properties.engine import play, rows_of
-from tests.properties.markets import FEWER, long_scene, scenes
+from tests.properties.features import ON
+from tests.properties.markets import FEWER, MANY, long_scene, scenes, seeded, seeds
 from tests.rebuilt import differences, round_trips
 from tests.scene import Scene
 
@@ -18,7 +19,24 @@ from tests.scene import Scene
 @given(scenes())
 def test_trades_are_the_round_trips_of_the_fills(scene: Scene) -> None:
     got = play(replace(scene, actions=()))
-    assert differences(rows_of(got["fills"]), rows_of(got["trades"])) == []
+    assert differences(rows_of(got["fills"]), rows_of(got["trades"]), lots_of(scene)) == []
+
+
+def lots_of(scene: Scene) -> dict[str, float]:
+    """The lot of each symbol."""
+    own = scene.rules.instruments or {}
+    return {symbol: own.get(symbol, (None, None))[0] or scene.rules.lot for symbol in scene.symbols}
+
+
+def test_so_they_are_in_busy_runs() -> None:
+    parts = 0
+    for seed in seeds(max(60, MANY // 5)):
+        scene = replace(seeded(seed), actions=())
+        got = play(scene)
+        fills, trades = rows_of(got["fills"]), rows_of(got["trades"])
+        assert differences(fills, trades, lots_of(scene)) == [], f"seeded({seed})"
+        parts += len({(trade["strategy"], trade["symbol"], trade["entry_ts"]) for trade in trades}) < len(trades)
+    assert parts > 0 or "parts" not in ON
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -41,18 +59,20 @@ def fill(side: str, quantity: float, price: float, ts: int) -> dict[str, Any]:
     }
 
 
-def test_the_loop_averages_entries_and_partial_exits() -> None:
-    # 10 at 10 and 30 at 14 are 40 at 13; 15 at 20 and 25 at 12 are 600 for 40; the fees of four fills.
-    (trip,), still = round_trips([fill("buy", 10, 10, 1), fill("buy", 30, 14, 2), fill("sell", 15, 20, 3), fill("sell", 25, 12, 4)])
-    assert (trip.entry_price, trip.exit_price, trip.begun, trip.ended, still) == (13.0, 15.0, 1, 4, [])
-    assert trip.pnl == 40 * 2_000_000 - 4_000_000
+def test_the_loop_averages_entries_and_gives_each_part_its_share() -> None:
+    # 10 at 10 and 30 at 14 are 40 at 13, worth 520 with 2 of fees; 15 sold at 20 take 195 and 0.75, 25 at 12 the rest
+    (one, two), still = round_trips([fill("buy", 10, 10, 1), fill("buy", 30, 14, 2), fill("sell", 15, 20, 3), fill("sell", 25, 12, 4)])
+    assert [(trip.number, trip.entry_price, trip.exit_price, trip.begun, trip.ended, trip.quantity) for trip in (one, two)] == [
+        (1, 13.0, 20, 1, 3, 15), (2, 13.0, 12, 1, 4, 25),
+    ]  # fmt: skip
+    assert ([trip.pnl for trip in (one, two)], still) == ([105_000_000 - 1_750_000, -25_000_000 - 2_250_000], [])
 
 
-def test_the_loop_knows_shorts_and_a_fill_that_reverses() -> None:
-    # Short 10 at 20; 15 bought at 18 close it (two thirds of the fee) and leave 5 long.
-    (trip,), (left,) = round_trips([fill("sell", 10, 20, 1), fill("buy", 15, 18, 2)])
-    assert (trip.sign, trip.pnl) == (-1, 20_000_000 - 1_666_667)
-    assert (left.sign, left.held, left.entry_price, left.fees, left.number) == (1, 5, 18.0, 333_333, 2)
+def test_the_loop_knows_shorts_and_what_is_left_of_them() -> None:
+    # Short 10 at 20; 4 bought at 18 leave 6 that were sold for 120 with 0.6 of the fee.
+    (trip,), (left,) = round_trips([fill("sell", 10, 20, 1), fill("buy", 4, 18, 2)])
+    assert (trip.sign, trip.pnl) == (-1, 8_000_000 - 1_400_000)
+    assert (left.sign, left.quantity, left.entry_value, left.fees, left.number) == (-1, 6, 120_000_000, 600_000, 2)
 
 
 def test_a_difference_is_named() -> None:
