@@ -55,8 +55,10 @@ def track(values: Floats) -> Track | None:
     ratio = sharpe(values, 1.0)
     if ratio is None:
         return None
-    second = moment(values, 2)
-    return Track(len(values), ratio, moment(values, 3) / second**1.5, moment(values, 4) / second**2)
+    apart = values - mean(values)
+    scaled = apart / np.max(np.abs(apart))  # both figures are free of scale; the powers of small returns would vanish
+    second = moment(scaled, 2)
+    return Track(len(values), ratio, moment(scaled, 3) / second**1.5, moment(scaled, 4) / second**2)
 
 
 def probabilistic_sharpe(found: Track, benchmark: float = 0.0) -> float | None:

@@ -60,13 +60,13 @@ def superiority(returns: Floats, benchmark: Floats | None, resampling: Resamplin
     if count < MIN_SESSIONS:
         return None
     above = returns if benchmark is None else returns - benchmark[:, None]
-    moving = np.array([place for place, column in enumerate(above.T) if not still(column)], np.int64)
-    if not len(moving):
-        return None
-    above = np.ascontiguousarray(above[:, moving])
     means = np.array([mean(column) for column in above.T])
     apart = above - means
     spread = np.sqrt(_variance(apart, 1.0 / resampling.block) / count)
+    moving = np.flatnonzero([width > 0 and not still(column) for width, column in zip(spread, above.T, strict=True)])
+    if not len(moving):
+        return None
+    means, spread, apart = means[moving], spread[moving], np.ascontiguousarray(apart[:, moving])
     statistic = max(0.0, float(np.max(means / spread)))
     # what is left of each mean once it is centred: nothing (upper), that of clearly worse trials, that of all worse trials (lower)
     kept = np.stack([means * 0.0, np.where(means < -spread * math.sqrt(2.0 * math.log(math.log(count))), means, 0.0), np.minimum(means, 0)])
@@ -106,4 +106,4 @@ def _variance(apart: Floats, share: float) -> Floats:
         weight = (1.0 - lag / count) * (1.0 - share) ** lag + lag / count * (1.0 - share) ** (count - lag)
         if weight > NEGLIGIBLE:
             found += 2.0 * weight * (apart[lag:] * apart[: count - lag]).sum(axis=0) / count
-    return np.asarray(found, np.float64)
+    return np.asarray(np.maximum(found, 0.0), np.float64)
