@@ -34,6 +34,8 @@ def charged(rules: Rules, choice: Digits, symbols: tuple[str, ...]) -> Rules:
         known["size_at"] = "fill"
     if mean and "next_vwap" in ON and rules.price == "trade":
         known["fill"] = "next_vwap"
+    if choice.pick(False, False, True) and "drill_down" in ON:
+        known["intrabar"] = "drill_down"
     return replace(rules, **known)
 
 

@@ -19,6 +19,7 @@ from tests.properties.calls import at_sessions
 from tests.properties.charges import charged, with_means
 from tests.properties.digits import Digits, Source, codes
 from tests.properties.features import ON
+from tests.properties.finer import with_finer
 from tests.properties.holdings import holding, partly
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
@@ -243,6 +244,7 @@ def scene_of(source: Source) -> Scene:
     choice = Digits(codes(source, 1, 32)[0])
     rules, signals = holding(rules, choice, strategies), partly(source, choice, signals, strategies)
     slots = with_means(source, slots) if rules.fill == "next_vwap" else slots
+    slots = with_finer(source, slots, tick) if rules.intrabar == "drill_down" else slots
     return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
 
 
@@ -251,7 +253,9 @@ def edge_of(source: Source) -> Scene:
     scene, (code,) = scene_of(source), codes(source, 1, 8)
     one = Digits(code).pick
     flat = Bar(100.0, 100.0, 100.0, 100.0)
-    slots = [replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}) for slot in scene.slots]
+    slots = [
+        replace(slot, bars={name: replace(flat, volume=bar.volume) for name, bar in slot.bars.items()}, fine={}) for slot in scene.slots
+    ]
     shorts, leverage = scene.rules.allow_short, one(1.0, 2.0, 4.0)
     given = [replace(s, action=s.action if shorts else s.action.replace("short", "long")) for s in scene.signals if s.action != "target"]
     signals = [Signal(s.t, s.strategy, s.symbol, s.action, 100.0, exit_fraction=s.exit_fraction) for s in given]

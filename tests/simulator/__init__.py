@@ -4,7 +4,7 @@ Written from docs/execution.md alone; it shares no code with the engine. Money i
 are floats, and a run is a loop over slots that does the page's steps in order. Never fast, never clever: where a rule can be
 said in a loop over everything, it is.
 
-    amounts, levels -> view -> account -> sizes -> exits -> fills -> decisions -> weights -> actions -> steps -> simulate(scene)
+    amounts, levels -> view -> account -> sizes -> exits -> fills -> decisions -> weights -> actions -> looks -> steps -> simulate(scene)
 """
 
 from tests.simulator.amounts import fee_of, money

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from tests.scene import Bar, Order, Result, Scene
+from tests.scene import Order, Result, Scene
 from tests.simulator.account import Position
-from tests.simulator.actions import Holder
 from tests.simulator.levels import best, reaches, triggers, worst
+from tests.simulator.looks import Looker
 from tests.simulator.view import DAY, STALE_CLOSE
 
 AT_MARKET = ("market", "time", "margin_call")
 RESTING = ("limit", "stop", "stop_limit")
 
 
-class Simulator(Holder):
+class Simulator(Looker):
     """One run: a scene in, `Result` out."""
 
     def run(self) -> Result:
@@ -99,71 +99,14 @@ class Simulator(Holder):
             bar = self.slots[t].bars[order.symbol]
             if self.acts_as_limit(order):
                 if reaches(best(bar, order.side), order.limit, order.side, self.touch):
-                    self.fill_inside(t, order, order.limit, bar)
+                    self.fill_inside(t, order, order.limit, bar, at_limit=True)
             elif triggers(worst(bar, order.side), order.stop, order.side):
                 order.triggered = True
                 if order.type == "stop" or (order.stop <= order.limit if order.side == "buy" else order.stop >= order.limit):
-                    self.fill_inside(t, order, order.stop, bar)
+                    self.fill_inside(t, order, order.stop, bar, at_limit=False)
 
     def acts_as_limit(self, order: Order) -> bool:
         return order.type == "limit" or (order.type == "stop_limit" and order.triggered)
-
-    def fill_inside(self, t: int, order: Order, level: float, bar: Bar) -> None:
-        """Fill at a level; a new position's stop looks at the rest of the bar at once, whatever came before the entry."""
-        held = self.position_of(order)
-        self.fill_order(t, order, "inside", level, [])
-        position = self.position_of(order)
-        if held is not None or position is None or position.stop is None or self.rules.intrabar == "optimistic":
-            return
-        stop, side = position.stop, position.exit_side
-        if triggers(worst(bar, side), stop.stop, side):
-            seen = min(stop.stop, level) if position.direction == 1 else max(stop.stop, level)
-            other = position.target if self.meets_target(position, bar) else None
-            unsure = order.type != "limit" or other is not None
-            self.leave(t, position, stop, "inside", seen, ["ambiguous"] if unsure else [], other)
-
-    # Stops and targets
-
-    def meets_target(self, position: Position, bar: Bar) -> bool:
-        target, side = position.target, position.exit_side
-        return target is not None and reaches(best(bar, side), target.limit, side, self.touch)
-
-    def look_inside(self, t: int) -> None:
-        for position in self.held():
-            bar = self.fillable(t, position.symbol)
-            if bar is not None:
-                self.look(t, position, bar)
-
-    def look(self, t: int, position: Position, bar: Bar) -> None:
-        """A position's stop and target look at a bar; where a rung has filled, the next one and the stop look again."""
-        target = position.target
-        self.look_once(t, position, bar)
-        is_held = self.positions.get((position.strategy, position.symbol)) is position
-        if is_held and target is not None and target.status == "filled":
-            self.look(t, position, bar)
-
-    def look_once(self, t: int, position: Position, bar: Bar) -> None:
-        """First at its open, then inside."""
-        stop, target, side = position.stop, position.target, position.exit_side
-        enough = self.touch or position.slot < t  # a target at the open itself is reached, but not by the open that entered
-        if stop is not None and triggers(bar.open, stop.stop, side):
-            return self.leave(t, position, stop, "inside", bar.open, [])
-        if target is not None and reaches(bar.open, target.limit, side, enough):
-            return self.leave(t, position, target, "inside", bar.open, [])
-        by_stop = stop is not None and triggers(worst(bar, side), stop.stop, side)
-        by_target = self.meets_target(position, bar)
-        both = ["ambiguous"] if by_stop and by_target else []
-        if by_stop and (not by_target or self.stop_first(position, bar)):
-            self.leave(t, position, stop, "inside", stop.stop, both, target)
-        elif by_target:
-            self.leave(t, position, target, "inside", target.limit, both, stop)
-        return None
-
-    def stop_first(self, position: Position, bar: Bar) -> bool:
-        """Of a bar that holds both levels."""
-        if self.rules.intrabar == "open_to_nearest":
-            return abs(bar.open - position.stop.stop) <= abs(bar.open - position.target.limit)
-        return self.rules.intrabar == "pessimistic"
 
     # The close
 

@@ -10,6 +10,7 @@ from tests.scene import Bar, Scene
 DAY = 86_400_000_000
 SYNTHETIC_QUOTE = "synthetic_quote"
 STALE_CLOSE = "stale_close"
+AMBIGUOUS, DRILLED = "ambiguous", "drilled"
 OVER_PARTICIPATION = "over_participation"
 TYPICAL_PRICE = "typical_price"
 
