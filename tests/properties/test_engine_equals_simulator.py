@@ -11,6 +11,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from backtester.errors import DataError
+from tests.properties.busy import busy_of
 from tests.properties.engine import cuts_of, expected, play, rows_of
 from tests.properties.features import COMING, ON
 from tests.properties.markets import CASES, FEWER, MANY, Source, edge_of, edges, long_scene, scene_of, scenes, seeded, seeds
@@ -46,7 +47,7 @@ def test_the_engine_gives_what_the_simulator_gives_where_a_limit_is_met_to_the_l
     assert_agreed(scene)
 
 
-@pytest.mark.parametrize(("make", "count"), [(scene_of, MANY), (edge_of, MANY // 2)])
+@pytest.mark.parametrize(("make", "count"), [(scene_of, MANY), (busy_of, MANY), (edge_of, MANY // 2)])
 def test_the_engine_gives_what_the_simulator_gives_in_busy_runs(make: Callable[[Source], Scene], count: int):
     """D-01."""
     for seed in seeds(count):
@@ -84,18 +85,23 @@ def test_a_run_cut_at_any_sessions_gives_the_same_bits(scene: Scene, data: st.Da
 def test_the_cases_reach_every_word_of_the_tables():
     """The random cases are worth their time: every reason, state, kind of order and flag comes up among them."""
     seen: Counter[str] = Counter()
-    for seed in range(1000):
+    for seed, make in [(seed, make) for seed in range(700) for make in (scene_of, busy_of)]:
         try:
-            result = simulate(seeded(seed))
+            result = simulate(seeded(seed, make))
         except Stopped:
             continue
         seen.update(f"{row['signal'].action} {row['reason']}" for row in result.decisions)
         seen.update(f"{order.type} {order.status} {order.reason}".strip() for order in result.orders)
         resting = [order for order in result.orders if order.role == "entry" and order.type != "market"]
         seen.update(f"resting {order.status} {order.reason}" for order in resting)
+        seen.update(f"{order.role} {order.type} {order.status} {order.reason}".strip() for order in result.orders)
+        seen.update("joined" for order in result.orders if order.joining and order.filled > 0.0)
+        seen.update(f"rung {order.status} {order.reason}".strip() for order in result.orders if order.rung is not None)
+        positions = {(trade["strategy"], trade["symbol"], trade["entry"]) for trade in result.trades}
+        seen["part"] += len(result.trades) > len(positions)
         seen.update(flag for fill in result.fills for flag in [*fill["flags"], *["ambiguous"] * fill["ambiguous"]])
         seen.update(f"{trade['direction']} {trade['exit_reason'] or 'held'}" for trade in result.trades)
-    assert EVERY_WORD - set(seen) == set()
+    assert EVERY_WORD - {word for word, count in seen.items() if count} == set()
 
 
 REFUSED = (
@@ -116,7 +122,24 @@ RESTING = {
     *(f"{kind} {end}" for kind in ("limit", "stop", "stop_limit") for end in ("filled", "expired expired", "open no_bar_to_fill")),
     "resting partial insufficient_cash", "resting cancelled insufficient_cash", "resting cancelled max_open_positions",
 }  # fmt: skip
-PARTS = {"limit cancelled position_closed", "limit cancelled flat_at_close"}
+OF_FEATURES: dict[str, set[str]] = {
+    "parts": {
+        "part", "joined", "exit limit cancelled position_closed", "exit limit cancelled flat_at_close", "exit limit cancelled replaced",
+        "exit market cancelled replaced", "entry market cancelled position_closed", "entry limit cancelled position_closed",
+        "enter_long position_closed", "enter_short position_closed", "exit_long below_lot", "exit_short below_lot",
+    },
+    "scale_out": {"rung filled", "rung open", "rung cancelled oco", "rung cancelled position_closed"},
+    "targets": {"target within_threshold"},
+    "participation": {
+        "over_participation", "entry market partial expired", "entry market partial position_closed", "entry limit partial position_closed",
+        "entry stop partial position_closed", "exit market partial expired", "exit target partial oco",
+        "exit target partial position_closed", "exit stop open no_bar_to_fill",
+    },
+    "margin_calls": {
+        "exit margin_call filled", "exit margin_call expired expired", "exit margin_call cancelled position_closed",
+        "enter_long margin_call", "enter_short margin_call", "long margin_call", "short margin_call",
+    },
+}  # fmt: skip
 PATIENT = {
     "enter_long no_stop", "enter_short no_stop",
     "enter_long cooldown", "enter_short cooldown", "long trailing", "short trailing", "long time_stop", "short time_stop", "time filled",
@@ -124,4 +147,4 @@ PATIENT = {
     "trailing cancelled oco", "trailing cancelled position_closed",
 }  # fmt: skip
 EVERY_WORD |= RESTING | PATIENT
-EVERY_WORD |= PARTS if "parts" in ON else set()
+EVERY_WORD = EVERY_WORD.union(*(words for feature, words in OF_FEATURES.items() if feature in ON))

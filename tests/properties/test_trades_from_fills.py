@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from tests.properties.busy import busy_of
 from tests.properties.engine import play, rows_of
 from tests.properties.features import ON
 from tests.properties.markets import FEWER, MANY, long_scene, scenes, seeded, seeds
@@ -31,7 +32,7 @@ def lots_of(scene: Scene) -> dict[str, float]:
 def test_so_they_are_in_busy_runs() -> None:
     parts = 0
     for seed in seeds(max(60, MANY // 5)):
-        scene = replace(seeded(seed), actions=())
+        scene = replace(seeded(seed, busy_of), actions=())
         got = play(scene)
         fills, trades = rows_of(got["fills"]), rows_of(got["trades"])
         assert differences(fills, trades, lots_of(scene)) == [], f"seeded({seed})"
