@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 # The variable, unlike the option, also pins what builds the package.
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable
 DEMO := configs/quickstart.json
+SWEEP ?= configs/sweeps/sma_crossover.json
 RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo test lint types imports bench bench-short differential properties lock clean
+.PHONY: help demo sweep test lint types imports bench bench-short differential properties lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp
 demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.json over it and say where the result is
 	@$(BIN)/bt data simulate --lake data/lake --symbols AAA,BBB,CCC,DDD --start 2024-10-01 --end 2024-12-31 --seed 7 --missing 0.001
 	@$(BIN)/bt run $(DEMO) --force
+
+sweep: $(VENV)/core.stamp ## try the variants of SWEEP, a config of configs/sweeps, and print the best
+	@$(BIN)/bt sweep $(SWEEP) --force
 
 test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential'

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from backtester.signals import indicators
     from backtester.signals.bars import Bars
     from backtester.signals.strategy import Signals, Strategy
+    from backtester.sweeping.folder import SweepRun
 
 __version__ = "0.1.0"
-__all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "load", "run"]
+__all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "load", "run", "sweep"]
 
 _PLACES = {
     "Bars": "backtester.signals.bars",
@@ -51,6 +52,32 @@ def run(
 
     checked = load_config(config, overrides, None if lake is None else Path(lake))
     return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force)
+
+
+def sweep(
+    config: str | Path | Mapping[str, Any],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    lake: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    resume: bool = False,
+    **settings: Any,
+) -> SweepRun:
+    """Try variants of a config and return their table: `sweep(...).trials` is a polars frame, one row a trial.
+
+    `parameters` maps dotted paths to values (a list, or text such as "2:20:2") and wins over the config's section `sweep`;
+    `settings` are other keys of that section (search, trials, seed, constraints, objective, keep_best). `out` is the result's folder
+    (`sweeps/<config's name>` where absent), `resume` finishes one that was stopped. Raises the errors of `backtester.errors`.
+    """
+    from backtester.sweeping.definition import sweep_of
+    from backtester.sweeping.sweep import run_sweep
+
+    changes = settings if parameters is None else {**settings, "parameters": dict(parameters)}
+    defined = sweep_of(config, overrides=overrides, lake=None if lake is None else Path(lake), changes=changes)
+    place = Path("sweeps") / defined.config.default_out.name if out is None else Path(out)
+    return run_sweep(defined, place, force=force, resume=resume)
 
 
 def load(folder: str | Path) -> Run:

@@ -28,6 +28,7 @@ class SweepSettings(Settings):
     trials: int | None = Field(None, ge=1, le=10_000_000, description="how many; a grid takes all where absent")
     seed: int | None = Field(None, ge=0, lt=2**63, description="of a random search, of tpe")
     objective: Words = Field("sharpe", description="a metric; the largest is best, with - before it the smallest")
+    block: int | None = Field(None, ge=1, description="trials that are put on disk together; chosen by itself where absent")
     keep_best: int = Field(0, ge=0, le=1000, description="so many of the best trials are run in full")
 
     @model_validator(mode="after")

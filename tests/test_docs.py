@@ -51,14 +51,14 @@ def targets() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a checkout after `make demo`: the configs, a simulated lake, one finished run."""
+    """A folder like a checkout after `make demo` and `make sweep`: the configs, a simulated lake, a finished run, a finished sweep."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "configs", folder / "configs")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for line in re.findall(r"\$\(BIN\)/bt (.*)", makefile):
-            words = shlex.split(line.replace("$(DEMO)", "configs/quickstart.json"))
+            words = shlex.split(line.replace("$(DEMO)", "configs/quickstart.json").replace("$(SWEEP)", "configs/sweeps/sma_crossover.json"))
             found = CliRunner().invoke(main, words, catch_exceptions=False)
             assert found.exit_code == 0, found.output
     return folder

@@ -19,6 +19,7 @@ from backtester.cli.stop import Terminated, stoppable
 # command -> module of this package, in the order of the help
 _HOMES = {
     "run": "run",
+    "sweep": "sweep",
     "plan": "run",
     "validate": "run",
     "schema": "run",

@@ -65,7 +65,7 @@ def _terminal() -> Iterator[Callable[[Progress], None]]:
         nonlocal bar
         seconds = time.monotonic() - start
         if bar is None and seconds >= QUIET_SECONDS:
-            bar = _Bar(progress.total)
+            bar = Bar(progress.total)
         if bar is not None:
             bar.update(progress.done, line(progress.done, progress.total, progress.bars, seconds))
 
@@ -76,7 +76,7 @@ def _terminal() -> Iterator[Callable[[Progress], None]]:
             bar.stop()
 
 
-class _Bar:
+class Bar:
     """One line of rich that is gone when the run is."""
 
     def __init__(self, total: int) -> None:
@@ -89,7 +89,9 @@ class _Bar:
         self._rich.start()
 
     def update(self, done: int, words: str) -> None:
+        """So much is done, in words."""
         self._rich.update(self._task, completed=done, description=words)
 
     def stop(self) -> None:
+        """Leave no trace of it."""
         self._rich.stop()

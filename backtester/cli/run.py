@@ -5,27 +5,22 @@ Place in the flow: commands only; config loads, pipeline runs and plans, outcome
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backtester.cli.output import clean, print_facts, print_json
 from backtester.cli.process import keep_memory
-from backtester.config_document import assign, read
+from backtester.cli.words import MAX_THREADS, config_words, limit_threads
 
 if TYPE_CHECKING:
     from backtester.config import Config
     from backtester.outcome.run import Run
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-MAX_THREADS = 1024
 _WIDE = 160
 _HEADLINES = (
     "final_equity",
@@ -44,20 +39,8 @@ _HEADLINES = (
 )
 
 
-def _config_words(command: Command) -> Command:
-    """The words of every command that takes a config."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, errors too.")(command)
-    command = click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value, as strategies.0.params.fast=8."
-    )(command)
-    command = click.option("--lake", type=click.Path(path_type=Path), metavar="DIR", help="Read this lake in place of the config's.")(
-        command
-    )
-    return click.argument("config", type=click.Path(path_type=Path))(command)
-
-
 @click.command(epilog="\b\nExample:\n  bt run configs/quickstart.json --set strategies.0.params.fast=8 --out runs/fast8")
-@_config_words
+@config_words
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; runs/<config's name> if absent.")
 @click.option("--force", is_flag=True, help="Replace a complete run that stands there.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
@@ -80,7 +63,7 @@ def run(
     stopped with --set resources.strategy_timeout_seconds=10, one that takes all memory with strategy_memory.
     """
     keep_memory()
-    _limit_threads(threads, config, overrides)
+    limit_threads(threads, config, overrides)
     checked = _loaded(config, overrides if threads is None else (*overrides, f"resources.threads={threads}"), lake, quiet)
     from backtester import pipeline
     from backtester.cli.progress import shown
@@ -95,7 +78,7 @@ def run(
 
 
 @click.command(epilog="\b\nExample:\n  bt plan configs/quickstart.json")
-@_config_words
+@config_words
 def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Say what a run of CONFIG would read and cost.
 
@@ -117,7 +100,7 @@ def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: b
 
 
 @click.command(epilog="\b\nExample:\n  bt validate configs/quickstart.json --set execution.slippage.bps=2")
-@_config_words
+@config_words
 def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check CONFIG without reading data.
 
@@ -176,15 +159,6 @@ def _loaded(path: Path, overrides: tuple[str, ...], lake: Path | None, quiet: bo
     for sentence in () if quiet else checked.warnings:
         click.echo(clean(f"warning: {sentence}"), err=True)
     return checked
-
-
-def _limit_threads(threads: int | None, path: Path, overrides: tuple[str, ...]) -> None:
-    """Tell the libraries how many threads to make; they only listen before they are imported, so the config is looked at first."""
-    if threads is None:
-        resources = assign(read(path), overrides).get("resources")
-        threads = resources.get("threads") if isinstance(resources, Mapping) else None
-    if type(threads) is int and 1 <= threads <= MAX_THREADS:
-        os.environ["POLARS_MAX_THREADS"] = str(threads)
 
 
 def _facts(result: Run) -> dict[str, Any]:

@@ -93,10 +93,11 @@ class Space:
             yield tuple(parameter.values.at(min(part, 1.0 - 2.0**-53)) for parameter, part in zip(self.parameters, row, strict=True))
 
 
-def space_of(given: Mapping[str, Any], constraints: Sequence[str] = ()) -> Space:
+def space_of(given: Mapping[str, Any], constraints: Sequence[str] = (), reserved: Sequence[str] = ()) -> Space:
     """The space of `path -> values`; raises ConfigError with every problem found.
 
-    A parameter is called by the last part of its path where no other ends so, else by the whole path.
+    A parameter is called by the last part of its path where no other ends so and no column of the result is called so, else by the
+    whole path.
     """
     if not given:
         raise ConfigError("a sweep needs parameters", where="/sweep/parameters", action="such as strategies.0.params.fast=5,10,20")
@@ -108,7 +109,8 @@ def space_of(given: Mapping[str, Any], constraints: Sequence[str] = ()) -> Space
         try:
             if not path or not all(path.split(".")):
                 raise ConfigError("not a path into the config", where=where, allowed="such as strategies.0.params.fast")
-            parameters.append(Parameter(end if ends.count(end) == 1 else path, path, values_of(given[path], where)))
+            short = ends.count(end) == 1 and end not in reserved and not end.isdigit()
+            parameters.append(Parameter(end if short else path, path, values_of(given[path], where)))
         except ConfigError as problem:
             problems.append(problem)
     known = {parameter.name: parameter.name for parameter in parameters}

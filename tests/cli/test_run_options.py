@@ -40,8 +40,8 @@ def test_cli_10_a_number_of_threads_out_of_range_is_a_usage_error(older: str, th
 def test_a_limit_of_threads_reaches_the_libraries_before_they_load(project: Path, older: str) -> None:
     code = """
 import os, sys
-import backtester.cli.run as commands
-commands._limit_threads({threads}, __import__("pathlib").Path(sys.argv[1]), {overrides})
+import backtester.cli.words as commands
+commands.limit_threads({threads}, __import__("pathlib").Path(sys.argv[1]), {overrides})
 print(os.environ.get("POLARS_MAX_THREADS"), "polars" in sys.modules)
 """
     environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"}

@@ -1,0 +1,110 @@
+"""`bt sweep`: many variants of a config, one table.
+
+Place in the flow: commands only; sweeping does the work. Never computes a figure.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backtester.cli.output import clean, print_facts, print_json
+from backtester.cli.process import keep_memory
+from backtester.cli.words import MAX_THREADS, config_words, limit_threads
+
+if TYPE_CHECKING:
+    from backtester.sweeping.definition import Sweep
+    from backtester.sweeping.folder import SweepRun
+
+SHOWN = 10
+_COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
+
+
+@click.command(
+    epilog="\b\nExample:\n  bt sweep configs/sweeps/sma_crossover.json --param strategies.0.params.fast=2:20:2 --objective sortino"
+)
+@config_words
+@click.option("--param", "parameters", multiple=True, metavar="PATH=VALUES", help="Values to try: 2:20:2, 5,10,20, log:1e-4:1e-1:7.")
+@click.option("--search", type=click.Choice(["grid", "random"]), help="How to take trials from the space; the config's, or grid.")
+@click.option("--trials", type=click.IntRange(1), metavar="N", help="How many; a grid takes all where absent.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="The seed of a random search.")
+@click.option("--objective", metavar="FIGURE", help="What is best: a figure, or -figure for the smallest.")
+@click.option("--keep-best", type=click.IntRange(0, 1000), metavar="N", help="Run so many of the best trials in full, below best/.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; sweeps/<config's name> if absent.")
+@click.option("--resume", is_flag=True, help="Finish a sweep that was stopped.")
+@click.option("--force", is_flag=True, help="Replace a sweep that stands there.")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
+@click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
+def sweep(
+    config: Path,
+    lake: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    parameters: tuple[str, ...],
+    search: str | None,
+    trials: int | None,
+    seed: int | None,
+    objective: str | None,
+    keep_best: int | None,
+    out: Path | None,
+    resume: bool,
+    force: bool,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Try variants of CONFIG and write one table of what came out.
+
+    The section `sweep` of CONFIG says which, or --param. Every trial has the figures that a run of its own would have. What is done
+    is on disk: after a stop, --resume finishes the rest.
+    """
+    keep_memory()
+    limit_threads(threads, config, overrides)
+    from backtester.sweeping.definition import sweep_of
+
+    changes = {"search": search, "trials": trials, "seed": seed, "objective": objective, "keep_best": keep_best}
+    wanted = overrides if threads is None else (*overrides, f"resources.threads={threads}")
+    with redirect_stdout(sys.stderr):
+        defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes)
+    from backtester.cli.sweep_progress import shown
+    from backtester.sweeping.sweep import run_sweep
+
+    with shown(quiet, defined.settings.objective) as progress, redirect_stdout(sys.stderr):
+        place = out or Path("sweeps") / config.stem
+        result = run_sweep(defined, place, force=force, resume=resume, progress=progress)
+    if as_json:
+        print_json(_facts(defined, result))
+    elif not quiet:
+        _print_summary(defined, result)
+
+
+def _facts(defined: Sweep, result: SweepRun) -> dict[str, Any]:
+    return {
+        "folder": str(result.folder),
+        "sweep_key": result.manifest["identity"]["sweep_key"],
+        "counts": result.manifest["counts"],
+        "best": _best(defined, result),
+    }
+
+
+def _best(defined: Sweep, result: SweepRun) -> list[dict[str, Any]]:
+    """The best trials: their parameters, the objective, and the usual figures."""
+    from backtester.sweeping.sweep import ranked
+
+    columns = ["trial", *defined.space.names, *dict.fromkeys((defined.objective[0], *_COLUMNS))]
+    return ranked(defined, result.trials).head(SHOWN).select(columns).to_dicts()
+
+
+def _print_summary(defined: Sweep, result: SweepRun) -> None:
+    counts, seconds = result.manifest["counts"], result.manifest["timings"]["seconds"]
+    best = _best(defined, result)
+    if best:
+        click.echo(f"best by {defined.settings.objective}")
+        print_facts({"trials": best})
+        click.echo()
+    failed = f", {counts['failed']:,} of them failed" if counts["failed"] else ""
+    click.echo(f"{counts['trials']:,} trials in {seconds:,.1f} s{failed}")
+    click.echo(f"result  {clean(str(result.folder))}")

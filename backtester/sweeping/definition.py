@@ -1,0 +1,86 @@
+"""What is to be swept: a config with its `sweep` section, checked, and the trials that its search takes.
+
+Place in the flow: made once by the command, handed to folder and engine. Never runs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from backtester.config import Config, of_document
+from backtester.config_document import assign, read, with_values
+from backtester.config_sweep import SweepSettings
+from backtester.errors import ConfigError, UsageError, did_you_mean
+from backtester.sweeping.figures import FIGURES
+from backtester.sweeping.space import MOST_TRIALS, Combination, Space, space_of
+from backtester.sweeping.tables import RESERVED
+from backtester.sweeping.variants import Base, Trial, numbered
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The config that trials vary, checked; the space; how to search, and what is best."""
+
+    base: Base
+    config: Config
+    space: Space
+    settings: SweepSettings
+
+    @property
+    def objective(self) -> tuple[str, bool]:
+        """The figure that tells which trial is best, and whether the largest is."""
+        return self.settings.objective.removeprefix("-"), not self.settings.objective.startswith("-")
+
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of the search. Raises ConfigError where there are none, or too many."""
+        found = list(islice(numbered(self.space, self._combinations()), MOST_TRIALS + 1))
+        if not found:
+            raise ConfigError("no trial is left", where="/sweep/constraints", action="the constraints leave out every combination")
+        if len(found) > MOST_TRIALS:
+            raise ConfigError("too many trials", where="/sweep/trials", value=f"more than {MOST_TRIALS:,}", action="set sweep.trials")
+        return found
+
+    def _combinations(self) -> Iterable[Combination]:
+        if self.settings.search == "random":
+            return self.space.random(self.settings.trials or 1, self.settings.seed or 0)
+        return islice(self.space.grid(), self.settings.trials)
+
+
+def sweep_of(
+    source: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    lake: Path | None = None,
+    parameters: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> Sweep:
+    """The sweep that a config file or mapping asks for.
+
+    parameters: `PATH=VALUES` texts, in place of those that the section `sweep` names, where there are any; changes: other keys of
+    that section. Raises the errors of `config.load`, and ConfigError with every problem of the section.
+    """
+    document = assign(read(source), overrides)
+    section = dict(document.get("sweep") or {}) | {name: value for name, value in (changes or {}).items() if value is not None}
+    if parameters:
+        section["parameters"] = dict(_pair(text) for text in parameters)
+    document["sweep"] = {"parameters": {}} | section
+    root, stem = (Path.cwd(), "sweep") if isinstance(source, Mapping) else (Path(source).resolve().parent, Path(source).stem)
+    config = of_document(with_values(document, {}), root, stem, lake)
+    settings = config.sweep
+    assert settings is not None
+    space = space_of(settings.parameters, settings.constraints, RESERVED)
+    figure = settings.objective.removeprefix("-")
+    if figure not in FIGURES:
+        raise ConfigError("no such figure", where="/sweep/objective", value=figure, action=did_you_mean(figure, FIGURES))
+    return Sweep(Base(document, root, lake), config, space, settings)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    path, equals, values = text.partition("=")
+    if not equals:
+        raise UsageError("--param needs PATH=VALUES", value=repr(text), allowed="such as strategies.0.params.fast=2:20:2")
+    return path, values

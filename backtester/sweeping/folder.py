@@ -1,0 +1,191 @@
+"""A sweep's folder: finished blocks on disk before they count, and the whole table at the end.
+
+Place in the flow: `sweep` claims it, adds blocks as engines end them, and publishes. A killed sweep leaves its plan and its blocks;
+`resume` goes on from there. The manifest is written last: its presence means complete. Never runs a trial.
+
+    plan.json                               what is swept: must be equal for a resume
+    blocks/<first trial>-<token>.parquet    rows of the table of trials; beside it .equity.parquet, written before it
+    trials.parquet, trial_equity.parquet, config.json, manifest.json     the result; the blocks are gone then
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+
+from backtester.atomic import commit, is_temporary, remove_leftovers, write_error
+from backtester.errors import OutputError
+from backtester.outcome.digests import plain
+from backtester.outcome.lock import Lock, take
+from backtester.sweeping.tables import EQUITY_SCHEMA
+
+PLAN, MANIFEST, CONFIG, BLOCKS = "plan.json", "manifest.json", "config.json", "blocks"
+TRIALS, EQUITY = "trials.parquet", "trial_equity.parquet"
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A finished sweep: its folder, its manifest, its tables."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def trials(self) -> pl.DataFrame:
+        """One row a trial, in the order of the search."""
+        return pl.read_parquet(self.folder / TRIALS)
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """One row a trial and session."""
+        return pl.read_parquet(self.folder / EQUITY)
+
+
+class SweepFolder:
+    """The folder of a sweep under way; use it in a `with` block. What is done stays when the block is left."""
+
+    def __init__(self, path: Path, lock: Lock) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def claim(cls, out: Path, plan: Mapping[str, Any], *, force: bool, resume: bool) -> SweepFolder:
+        """Reserve `out`. OutputError where it holds a sweep and neither `force` nor `resume` is asked for, where what is to be resumed
+        is another sweep, or where it holds anything else or is locked.
+        """
+        path = Path(out).expanduser().absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(path.parent, error) from error
+        lock = take(path.with_name(f".{path.name}.lock"), path)
+        try:
+            _prepare(path, plain(plan), force, resume)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock)
+
+    def trials(self, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+        """The rows of all blocks on disk, each trial once, sorted."""
+        frames = [pl.read_parquet(path) for path in self._blocks()]
+        return pl.concat([pl.DataFrame(schema=schema), *frames]).unique("trial", keep="first", maintain_order=True).sort("trial")
+
+    def add(self, trials: pl.DataFrame, equity: pl.DataFrame) -> None:
+        """Put a block on disk: when this returns, its trials are done for good."""
+        stem = f"{int(trials['trial'][0]):010}-{secrets.token_hex(4)}"
+        folder = self.path / BLOCKS
+        commit(folder / f"{stem}.equity.parquet", _writer(equity))
+        commit(folder / f"{stem}.parquet", _writer(trials))
+
+    def publish(self, trials: pl.DataFrame, equity: pl.DataFrame, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> SweepRun:
+        """Write the whole tables, the config and, last, the manifest; the blocks go."""
+        commit(self.path / EQUITY, _writer(equity))
+        commit(self.path / TRIALS, _writer(trials))
+        _write_json(self.path / CONFIG, config)
+        self._lock.confirm()
+        _write_json(self.path / MANIFEST, manifest)
+        shutil.rmtree(self.path / BLOCKS, ignore_errors=True)
+        return load(self.path)
+
+    def equity(self) -> pl.DataFrame:
+        """The equity of all blocks on disk."""
+        found = [pl.read_parquet(path.with_name(f"{path.stem}.equity.parquet")) for path in self._blocks()]
+        equity = pl.concat([pl.DataFrame(schema=EQUITY_SCHEMA), *found])
+        return equity.unique(["trial", "session"], keep="first", maintain_order=True).sort("trial", "session")
+
+    def __enter__(self) -> SweepFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    def _blocks(self) -> list[Path]:
+        """Blocks of trials on disk, by their first trial; one without its equity was never written, for equity comes first."""
+        return sorted(path for path in (self.path / BLOCKS).glob("*.parquet") if not path.name.endswith(".equity.parquet"))
+
+
+def load(folder: str | Path) -> SweepRun:
+    """The finished sweep in a folder. Raises OutputError where there is none."""
+    path = Path(folder)
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or "sweep_key" not in manifest.get("identity", {}):
+        raise OutputError("no finished sweep in this folder", where=str(path), action="bt sweep CONFIG --resume finishes one")
+    return SweepRun(path, manifest)
+
+
+def differences(before: Any, now: Any, at: str = "") -> list[str]:
+    """Where two plans part, each as `place: before, now`.
+
+    >>> differences({"a": 1, "b": [1, 2]}, {"a": 2, "b": [1, 2]})
+    ['/a: 1, now 2']
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [line for name in sorted({*before, *now}) for line in differences(before.get(name), now.get(name), f"{at}/{name}")]
+    return [] if before == now else [f"{at}: {json.dumps(before)}, now {json.dumps(now)}"]
+
+
+def _prepare(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> None:
+    """Leave a folder with the plan and what is done of it."""
+    if path.exists() and not path.is_dir():
+        raise OutputError("the result's place is a file", where=str(path), action="choose another place")
+    if path.is_dir() and not all(is_temporary(inside) for inside in path.iterdir()):
+        _check(path, plan, force, resume)
+        if force and not resume:
+            shutil.rmtree(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        if not (path / PLAN).exists():  # before all else: a folder without it is not a sweep's
+            _write_json(path / PLAN, plan)
+        (path / BLOCKS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+    remove_leftovers(path / BLOCKS)
+
+
+def _check(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> None:
+    try:
+        before = json.loads((path / PLAN).read_bytes())
+    except FileNotFoundError:
+        raise OutputError(
+            "the result's place holds something that is not a sweep", where=str(path), action="choose another place"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise OutputError("the sweep's plan cannot be read", where=str(path / PLAN), value=str(error), action="use --force") from error
+    if resume:
+        changed = differences(before, plan)
+        if changed:
+            shown = "; ".join(changed[:10]) + (f"; and {len(changed) - 10} more" if len(changed) > 10 else "")
+            raise OutputError(
+                "what was begun is another sweep", where=str(path), value=shown, action="choose another place, or use --force"
+            )
+        if (path / MANIFEST).exists():
+            raise OutputError("the sweep is complete", where=str(path), action="look at it, choose another place, or use --force")
+    elif not force:
+        state = "a complete sweep" if (path / MANIFEST).exists() else "a sweep that was begun"
+        raise OutputError(f"the result's place holds {state}", where=str(path), action="choose another place, or use --resume or --force")
+
+
+def _writer(rows: pl.DataFrame) -> Callable[[Path], None]:
+    return lambda path: rows.write_parquet(path, compression="zstd")
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    content = (json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    commit(path, write)

@@ -1,0 +1,153 @@
+"""A sweep from its definition to its tables: what is done already, what an engine still runs, what is kept.
+
+Place in the flow: `bt sweep` and `backtester.sweep` call `run_sweep`. A block is on disk before it counts. The result never depends
+on the engine, nor on how often the sweep was begun.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from backtester import pipeline
+from backtester.outcome.environment import environment, libraries, program
+from backtester.planning import setup
+from backtester.sweeping.definition import Sweep
+from backtester.sweeping.folder import SweepFolder, SweepRun
+from backtester.sweeping.identity import identity, sweep_key
+from backtester.sweeping.local import local
+from backtester.sweeping.tables import DONE, FAILED, digest, trials_schema
+from backtester.sweeping.variants import Trial
+
+BAR_TRIALS_A_BLOCK = 2_000_000_000
+MOST_TRIALS_A_BLOCK = 2_000
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far a sweep is: trials on disk, in all, and on disk before it began; bars that trials have walked since; the best trial."""
+
+    done: int
+    total: int
+    before: int
+    bar_trials: int
+    best: tuple[int, float] | None
+
+
+Engine = Callable[[Sweep, Sequence[Sequence[Trial]], Callable[[int], None]], Iterator[tuple[pl.DataFrame, pl.DataFrame]]]
+"""Runs blocks of trials and yields the tables of each as it ends, in any order; the function hears of bars that trials walked."""
+
+
+def run_sweep(
+    sweep: Sweep,
+    out: Path,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    engine: Engine = local,
+    progress: Callable[[SweepProgress], None] | None = None,
+) -> SweepRun:
+    """Run a sweep into the folder `out`. Raises the errors of `backtester.errors`; finished blocks stay on disk then."""
+    started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+    plan = identity(sweep.base, sweep.config, sweep.space)
+    trials, schema = sweep.trials(), trials_schema(sweep.space)
+    with SweepFolder.claim(out, plan, force=force, resume=resume) as folder:
+        finished = folder.trials(schema)
+        known = set(finished["trial"].to_list())
+        watch = _Watch(sweep, len(trials), finished, progress)
+        left = [trial for trial in trials if trial.number not in known]
+        for rows, equity in engine(sweep, blocks_of(sweep, left), watch.walked):
+            folder.add(rows, equity)
+            watch.add(rows)
+        table, equity = folder.trials(schema), folder.equity()
+        seconds = time.perf_counter() - clock
+        manifest = _manifest(sweep, plan, table, equity, started, seconds, watch.bar_trials)
+        best = ranked(sweep, table).head(sweep.settings.keep_best)
+        for number in best["trial"].to_list():
+            _run_again(sweep, trials[number], folder.path / "best" / f"{number:06}")
+        return folder.publish(table, equity, manifest, sweep.config.resolved())
+
+
+def blocks_of(sweep: Sweep, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
+    """Trials in blocks of so many bars that what a kill can lose is some seconds of work."""
+    if not trials:
+        return []
+    opened = setup(sweep.config)
+    bars = max(1, len(opened.sessions) * opened.needs.slots * len(opened.symbols))
+    size = sweep.settings.block or max(1, min(MOST_TRIALS_A_BLOCK, BAR_TRIALS_A_BLOCK // bars))
+    return [trials[first : first + size] for first in range(0, len(trials), size)]
+
+
+def ranked(sweep: Sweep, table: pl.DataFrame) -> pl.DataFrame:
+    """The trials that have the objective, the best first; equally good ones in the order of the search."""
+    figure, largest = sweep.objective
+    return table.filter(pl.col(figure).is_not_null()).sort([figure, "trial"], descending=[largest, False])
+
+
+class _Watch:
+    """Counts what is on disk, for the progress."""
+
+    def __init__(self, sweep: Sweep, total: int, finished: pl.DataFrame, progress: Callable[[SweepProgress], None] | None) -> None:
+        self._sweep, self._total, self._progress = sweep, total, progress
+        self._done = self._before = finished.height
+        self._best = self._better(None, finished)
+        self.bar_trials = 0
+
+    def walked(self, bar_trials: int) -> None:
+        """Bars that trials have walked."""
+        self.bar_trials += bar_trials
+        self._tell()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """A block is on disk."""
+        self._done += rows.height
+        self._best = self._better(self._best, rows)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(SweepProgress(self._done, self._total, self._before, self.bar_trials, self._best))
+
+    def _better(self, best: tuple[int, float] | None, rows: pl.DataFrame) -> tuple[int, float] | None:
+        figure, largest = self._sweep.objective
+        first = ranked(self._sweep, rows).head(1)
+        if first.is_empty():
+            return best
+        found = (int(first["trial"][0]), float(first[figure][0]))
+        if best is None:
+            return found
+        return found if (found[1] > best[1] if largest else found[1] < best[1]) else best
+
+
+def _run_again(sweep: Sweep, trial: Trial, out: Path) -> None:
+    """One trial as a run of its own, with all its tables."""
+    paths = (parameter.path for parameter in sweep.space.parameters)
+    pipeline.run(sweep.base.config(dict(zip(paths, trial.values, strict=True))), out, force=True)
+
+
+def _manifest(
+    sweep: Sweep, plan: dict[str, Any], table: pl.DataFrame, equity: pl.DataFrame, started: dt.datetime, seconds: float, bar_trials: int
+) -> dict[str, Any]:
+    """What was swept, by what, and what came out."""
+    digests = digest(table), digest(equity)
+    statuses = dict(table["status"].value_counts().iter_rows())
+    return {
+        "identity": {
+            "sweep_key": sweep_key(plan, *digests),
+            "started": started.isoformat(),
+            "finished": dt.datetime.now(dt.UTC).isoformat(),
+        },
+        "plan": plan,
+        "program": program(),
+        "environment": environment(),
+        "libraries": libraries(),
+        "results": {"trials": digests[0], "trial_equity": digests[1]},
+        "counts": {"trials": table.height, DONE: statuses.get(DONE, 0), FAILED: statuses.get(FAILED, 0), "bar_trials": bar_trials},
+        "timings": {"seconds": seconds, "bar_trials_a_second": round(bar_trials / seconds, 1)},
+    }
