@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from backtester.config_checks import faults, objects_at, value_at
-from backtester.config_document import Document, Parts, assign, pointer, read
+from backtester.config_checks import faults, value_at
+from backtester.config_document import Document, assign, read
 from backtester.config_errors import Fault, Refusal, placed, problems
 from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
+from backtester.config_strategies import Known, bind, described, key_of
 from backtester.config_sweep import SweepSettings
-from backtester.errors import BacktesterError, ConfigError, StrategyError, did_you_mean
+from backtester.errors import BacktesterError, ConfigError
 from backtester.market.history import HistorySettings, ListedIndicatorSettings
 from backtester.market.quality import GapFillerSettings
 from backtester.market.resample import DerivedSettings
@@ -34,6 +35,8 @@ from backtester.trading.execution import AccountSettings, ExecutionSettings
 from backtester.trading.risk import RiskSettings
 
 if TYPE_CHECKING:
+    from backtester.signals.loading import Described
+    from backtester.signals.process import Limits
     from backtester.signals.strategy import Strategy
 
 VERSION = 1
@@ -119,14 +122,24 @@ class ResourceSettings(Settings):
 
     max_memory: Memory | None = None
     threads: int | None = Field(None, ge=1, le=MAX_THREADS)
-    isolate_strategies: bool = Field(False, description="call each strategy in a process of its own; either limit below asks for it too")
+    isolate_strategies: bool = Field(
+        False, description="load and call each strategy in processes of its own; either limit below asks for it too"
+    )
     strategy_timeout_seconds: float | None = Field(None, gt=0.0, le=1e6, description="wall time that a strategy may take for one session")
     strategy_memory: Memory | None = Field(None, description="what a strategy may hold beyond libraries and the market's columns")
 
     @property
     def apart(self) -> bool:
         """Whether strategies are called in processes of their own."""
-        return self.isolate_strategies or self.strategy_timeout_seconds is not None or self.strategy_memory is not None
+        return self.limits is not None
+
+    @property
+    def limits(self) -> Limits | None:
+        """The limits of the strategies' processes; None where they have none of their own."""
+        from backtester.signals.process import Limits
+
+        asked = self.isolate_strategies or self.strategy_timeout_seconds is not None or self.strategy_memory is not None
+        return Limits(self.strategy_timeout_seconds, self.strategy_memory) if asked else None
 
 
 class Config(Settings):
@@ -153,6 +166,7 @@ class Config(Settings):
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _stem: str = PrivateAttr("run")
+    _known: Known = PrivateAttr(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -215,16 +229,25 @@ def of_document(document: Document, root: Path, stem: str = "run", lake: Path | 
     """The config of a document as `config_document.read` gives it, which is completed in place; errors as of `load`."""
     _check_version(document)
     document = _with_cash(document)
-    config = _checked(document, root)
-    config._root, config._stem = root, stem
+    config, known = _checked(document, root)
+    config._root, config._stem, config._known = root, stem, known
     return _with_lake(config, lake)
 
 
-def bind_strategies(config: Config) -> list[tuple[StrategySettings, Strategy]]:
-    """Each strategy of the config as its own object, parameters set, in the config's order. Raises StrategyError."""
-    from backtester.signals.loading import resolve
+def bind_strategies(config: Config) -> list[tuple[StrategySettings, Described, Strategy | None]]:
+    """Each strategy of the config with what is known of it, in the config's order, and as an object with its settings.
 
-    return [(entry, resolve(entry.use, config.root).model_validate_json(json.dumps(entry.params))) for entry in config.strategies]
+    None in place of the object: it lives in a process of its own. Raises StrategyError, ResourceError.
+    """
+    bound: list[tuple[StrategySettings, Described, Strategy | None]] = []
+    for place, entry in enumerate(config.strategies):
+        known = config._known.get(key_of(entry.use, entry.params))
+        if known is not None:
+            bound.append((entry, known, None))
+        else:
+            limits = config.resources.limits
+            bound.append((entry, *described(entry.use, entry.params, config.root, ("strategies", place), entry.name, limits)))
+    return bound
 
 
 def schema() -> Document:
@@ -237,9 +260,12 @@ def schema() -> Document:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "Config of a backtest"}
 
 
-def _checked(document: Document, root: Path) -> Config:
-    """The document as a Config; raises every problem of the models, of the strategies and between the sections together."""
-    found: list[BacktesterError] = [*_bind(document, root), *(placed(fault, ()) for fault in faults(document))]
+def _checked(document: Document, root: Path) -> tuple[Config, Known]:
+    """The document as a Config, and what is known of strategies that were loaded apart; raises every problem of the models, of the
+    strategies and between the sections together.
+    """
+    wrong, known = bind(document, root, _limits(document))
+    found: list[BacktesterError] = [*wrong, *(placed(fault, ()) for fault in faults(document))]
     try:
         config = Config.model_validate_json(json.dumps(document))
     except ValidationError as error:
@@ -249,7 +275,7 @@ def _checked(document: Document, root: Path) -> Config:
         raise ConfigError("the config cannot be used", problems=list(reversed(once.values())))
     if found:
         raise found[0]
-    return config
+    return config, known
 
 
 def _slug(document: Document) -> str:
@@ -282,50 +308,15 @@ def _with_lake(config: Config, lake: Path | None) -> Config:
     return config.model_copy(update={"session_data_config": data.model_copy(update={"lake": path})})
 
 
-def _bind(document: Document, root: Path) -> list[BacktesterError]:
-    """Complete the strategies' parameters with their defaults, in place; returns what is wrong with them."""
-    found: list[BacktesterError] = []
-    for place, entry in objects_at(document, "strategies"):
-        use, params, at = entry.get("use"), entry.get("params", {}), ("strategies", place)
-        if isinstance(use, str) and isinstance(params, dict):
-            try:
-                entry["params"] = _completed(_strategy(use, root, at), params, (*at, "params"))
-            except ConfigError as error:
-                found += error.problems or [error]
-            except StrategyError as error:
-                found.append(error)
-    return found
+def _limits(document: Document) -> Limits | None:
+    """The limits of strategies' own processes, where the document asks for such; none beyond that where its resources are wrong."""
+    from backtester.signals.process import Limits
 
-
-def _strategy(use: str, root: Path, at: Parts) -> type[Strategy]:
-    """The class that `use` names; errors carry the pointer of `use`."""
-    from backtester.signals.loading import resolve
-    from backtester.signals.strategies import BUILT_IN
-
-    if ":" not in use and use not in BUILT_IN:
-        allowed = "a built-in name, path/to/file.py:Class or package.module:Class"
-        raise placed(Fault(("use",), "unknown strategy", use, allowed, did_you_mean(use, BUILT_IN)), at)
     try:
-        return resolve(use, root)
-    except StrategyError as error:
-        where = pointer((*at, "use")) + (f", {error.where}" if error.where else "")
-        raise StrategyError(error.what, where=where, value=error.value, allowed=error.allowed, action=error.action) from error
-
-
-def _completed(kind: type[Strategy], params: Document, at: Parts) -> Document:
-    """A strategy's parameters with its defaults."""
-    try:
-        return kind.model_validate_json(json.dumps(params)).model_dump(mode="json")
-    except ValidationError as error:
-        for wrong in error.errors(include_url=False):
-            name = str(wrong["loc"][0]) if wrong["loc"] else ""
-            if name in kind.model_fields and name not in params and wrong["type"] != "missing":
-                raise StrategyError(f"the default of setting '{name}' does not fit what it declares", where=pointer((*at, name)),
-                                    value=repr(wrong["input"]), allowed=wrong["msg"]) from error  # fmt: skip
-        raise ConfigError("parameters", problems=problems(error, params, kind, at)) from error
-    except Exception as error:  # the checks of a strategy's fields are its author's code and may raise anything
-        value = f"{type(error).__name__}: {error}"
-        raise StrategyError("the strategy refuses its parameters", where=pointer(at), value=value) from error
+        resources = ResourceSettings.model_validate_json(json.dumps(document.get("resources", {})))
+    except ValidationError:
+        return Limits()
+    return resources.limits
 
 
 def _result_part(config: Config) -> Document:

@@ -22,7 +22,6 @@ from backtester.planning import Setup
 from backtester.reach import Trader
 from backtester.recording import Tally
 from backtester.signalling import Stopped
-from backtester.signals.loading import source_of
 
 
 def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.datetime) -> Facts:
@@ -70,14 +69,14 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
 
 
 def _strategy(setup: Setup, trader: Trader) -> dict[str, Any]:
-    source = source_of(trader.entry.use, type(trader.strategy))
+    source = trader.described.source
     return {
         "name": trader.entry.name,
         "use": trader.entry.use,
-        "params": trader.strategy.model_dump(mode="json"),
+        "params": dict(trader.described.params),
         "symbols": [setup.symbols[place] for place in trader.symbols],
         "lookback": dict(trader.lookback),
-        "inputs": dict(trader.strategy.inputs),
+        "inputs": dict(trader.inputs),
         "sources": [{"path": source.file, "sha256": source.digest}],
         "seed": None,
     }

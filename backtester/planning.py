@@ -28,7 +28,6 @@ from backtester.market.resample import buckets_of
 from backtester.market.shelves import Shelves
 from backtester.reach import Trader, back_of, bars_of, day_of, extended, historical_of, indicator_columns, needs_of
 from backtester.signals import indicators
-from backtester.signals.strategy import declared
 from backtester.splits import Splits
 
 CELLS_A_PART = 400_000
@@ -193,7 +192,7 @@ def plan(config: Config) -> Plan:
         config.session_name, made.calendar, str(made.sessions.label[0]), str(made.sessions.label[-1]), len(made.sessions),
         sum(len(part.sessions) for part in made.parts if not part.trade), len(made.symbols), made.needs.base,
         [{"stream": stream.stream, "mark": stream.mark, "reason": stream.reason} for stream in made.requirements.streams],
-        [{"name": trader.entry.name, "use": trader.entry.use, "inputs": dict(trader.strategy.inputs), "lookback": dict(trader.lookback)}
+        [{"name": trader.entry.name, "use": trader.entry.use, "inputs": dict(trader.inputs), "lookback": dict(trader.lookback)}
          for trader in made.traders],
         len(files), rows, int(files["bytes"].sum()), made.prefetch_days, memory, round(0.5 + rows / BARS_A_SECOND, 2), list(made.warnings),
     )  # fmt: skip
@@ -260,10 +259,9 @@ def _sessions(config: Config, name: str, lake: Lake) -> Sessions:
 
 def _traders(config: Config, symbols: Sequence[str]) -> Iterator[Trader]:
     place = {symbol: index for index, symbol in enumerate(symbols)}
-    for entry, strategy in bind_strategies(config):
+    for entry, described, strategy in bind_strategies(config):
         chosen = symbols if entry.symbols == "all" else sorted(entry.symbols)
-        lookback = declared(strategy, entry.name).lookback
-        yield Trader(entry, strategy, np.array([place[symbol] for symbol in chosen], np.int64), lookback)
+        yield Trader(entry, described, strategy, np.array([place[symbol] for symbol in chosen], np.int64))
 
 
 def _needed(config: Config, traders: Sequence[Trader]) -> Iterator[tuple[str, str]]:
@@ -277,7 +275,7 @@ def _needed(config: Config, traders: Sequence[Trader]) -> Iterator[tuple[str, st
         for interval in entry.intervals:
             yield interval, "historical data"
     for trader in traders:
-        for interval in trader.strategy.inputs.values():
+        for interval in trader.inputs.values():
             yield interval, f"strategy {trader.entry.name}"
 
 
@@ -299,7 +297,7 @@ def _lookbacks(config: Config, traders: Sequence[Trader]) -> dict[str, set[int]]
     }
     asked = {interval: {0, *warmups} for interval, warmups in configured.items()}
     for trader in traders:
-        for name, interval in trader.strategy.inputs.items():
+        for name, interval in trader.inputs.items():
             own = trader.lookback[name]
             asked.setdefault(interval, {0}).update({own, *(own + more for more in configured.get(interval, ()))})
     return asked

@@ -21,6 +21,7 @@ from backtester.market.lake import Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.resample import buckets_of
 from backtester.signals import indicators
+from backtester.signals.loading import Described
 from backtester.signals.strategy import Strategy
 
 SESSIONS_A_WEEK = 7
@@ -28,12 +29,24 @@ SESSIONS_A_WEEK = 7
 
 @dataclass(frozen=True)
 class Trader:
-    """One strategy of the run: its entry in the config, the object, its symbols (index), and the history of each input."""
+    """One strategy of the run: its entry in the config, what is known of it, the object (None: it lives in a process of its own), and
+    its symbols (index).
+    """
 
     entry: StrategySettings
-    strategy: Strategy
+    described: Described
+    strategy: Strategy | None
     symbols: Ints
-    lookback: Mapping[str, int]
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Name -> interval of each input."""
+        return self.described.declared.inputs
+
+    @property
+    def lookback(self) -> Mapping[str, int]:
+        """Name -> bars of history of each input."""
+        return self.described.declared.lookback
 
 
 def params_of(item: Any) -> dict[str, float | int]:

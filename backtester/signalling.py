@@ -24,7 +24,6 @@ from backtester.reach import Trader, indicator_columns
 from backtester.signals import batch, calling, indicators
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
-from backtester.signals.loading import source_of
 from backtester.trading.execution import Events
 from backtester.trading.inputs import GIVEN
 
@@ -43,20 +42,19 @@ class Stopped:
 @contextmanager
 def calls(setup: Setup) -> Iterator[Call]:
     """How the run calls its strategies: in this process, or each in one of its own where the config asks for it."""
-    resources = setup.config.resources
-    if not resources.apart:
+    limits = setup.config.resources.limits
+    if limits is None:
         yield calling.call
         return
-    from backtester.signals.apart import Apart, Limits  # most runs do without
+    from backtester.signals.apart import Apart  # most runs do without
     from backtester.signals.messages import Origin
 
     origins = []
     for trader in setup.traders:
-        use = trader.entry.use
-        digest = source_of(use, type(trader.strategy)).digest
-        origins.append(Origin(use, str(setup.config.root), json.dumps(trader.entry.params), digest))
+        digest = trader.described.source.digest
+        origins.append(Origin(trader.entry.use, str(setup.config.root), json.dumps(trader.entry.params), digest))
     callers = [_caller(setup, trader) for trader in setup.traders]
-    with Apart(callers, origins, Limits(resources.strategy_timeout_seconds, resources.strategy_memory)) as apart:
+    with Apart(callers, origins, limits) as apart:
         yield apart.call
 
 
@@ -121,7 +119,7 @@ def _until_error(call: Call, caller: Caller, given: Given, error: StrategyError)
 
 def _of_one_symbol(call: Call, caller: Caller, given: Given, session: int, error: StrategyError) -> StrategyError:
     """The same error of the first symbol that alone brings it about in the session, which then names it; else the error itself."""
-    if caller.strategy.layout == "bars" and "symbol " not in (error.where or "") and not isinstance(error, EndedError):
+    if caller.declared.layout == "bars" and "symbol " not in (error.where or "") and not isinstance(error, EndedError):
         for symbol in caller.symbols:
             try:
                 call(replace(caller, symbols=np.array([symbol])), given, session)
@@ -133,9 +131,10 @@ def _of_one_symbol(call: Call, caller: Caller, given: Given, session: int, error
 
 def _caller(setup: Setup, trader: Trader) -> Caller:
     """The strategy as it is called, in every part of the run."""
-    columns = {interval: indicator_columns(setup.config, interval) for interval in trader.strategy.inputs.values()}
+    columns = {interval: indicator_columns(setup.config, interval) for interval in trader.inputs.values()}
     advice = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
-    return Caller(trader.entry.name, trader.strategy, trader.symbols, trader.lookback, columns, advice)
+    known = trader.described
+    return Caller(trader.entry.name, trader.strategy, known.declared, known.source.path, trader.symbols, columns, advice)
 
 
 def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: int) -> View:

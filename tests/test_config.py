@@ -107,8 +107,9 @@ def _with(*strategies: Document) -> Document:
 def test_parameters_of_a_strategy_are_completed_with_its_defaults() -> None:
     config = load(_with({"name": "cross", "use": "sma_crossover", "params": {"interval": "5m", "fast": 8}}))
     assert config.strategies[0].params == {"interval": "5m", "fast": 8, "slow": 20}
-    [(entry, strategy)] = bind_strategies(config)
+    [(entry, _, strategy)] = bind_strategies(config)
     assert entry.name == "cross"
+    assert strategy is not None
     assert strategy.model_dump() == {"interval": "5m", "fast": 8, "slow": 20}
 
 
@@ -135,10 +136,11 @@ def test_a_strategy_file_that_is_missing_is_a_strategy_error(written: Callable[[
 
 
 def test_a_strategy_file_stands_beside_the_config(written: Callable[[str], Path], tmp_path: Path) -> None:
-    text = "from backtester import Strategy\n\n\nclass Mine(Strategy):\n    levels: tuple[float, ...] = (1.0,)\n"
+    text = "from backtester import Strategy\nclass Mine(Strategy):\n    levels: tuple[float, ...] = ()\n    def signals(self, bars): ...\n"
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     path = written(json.dumps(_with({"name": "mine", "use": "mine.py:Mine", "params": {"levels": [1, 2]}})))
-    [(_, strategy)] = bind_strategies(load(path))
+    [(_, _, strategy)] = bind_strategies(load(path))
+    assert strategy is not None
     assert strategy.model_dump() == {"levels": (1.0, 2.0)}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import locale
 import os
-import sys
 import time
 import traceback
 import warnings
@@ -26,7 +25,7 @@ from backtester.errors import StrategyError
 from backtester.signals import batch
 from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
-from backtester.signals.strategy import Strategy, checked
+from backtester.signals.strategy import Declared, Strategy, checked
 
 Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
 """Configured indicators of one interval: column name -> (indicator, parameters, output)."""
@@ -42,14 +41,15 @@ class LimitError(EndedError):
 
 @dataclass(frozen=True)
 class Caller:
-    """What it takes to call a strategy: its name in the run, the object, symbols (index), history of each input in bars, configured
-    indicators by interval, and where to look when it raises.
+    """What it takes to call a strategy: its name in the run, the object, what it has said of itself, symbols (index), configured
+    indicators by interval, and where to look when it raises. The run has no object of a strategy that is called in a process of its own.
     """
 
     name: str
-    strategy: Strategy
+    strategy: Strategy | None
+    declared: Declared
+    file: str
     symbols: Ints
-    lookback: Mapping[str, int]
     columns: Mapping[str, Columns]
     advice: str
 
@@ -75,7 +75,9 @@ Call = Callable[[Caller, Given, int | None], Found]
 
 def call(caller: Caller, given: Given, only: int | None = None) -> Found:
     """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError."""
-    main, *others = caller.strategy.inputs
+    strategy = caller.strategy
+    assert strategy is not None
+    main, *others = caller.declared.inputs
     first = _cut(caller, given, main, only)
     batches = {main: first} | {name: _cut(caller, given, name, only, first) for name in others}
     everything = {name: made.bars for name, made in batches.items()}
@@ -84,7 +86,7 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         made.bars.bound(everything, caller.columns[made.bars.interval], made.bars.historical_columns, longer)
     try:
         with _contained():
-            answer = caller.strategy.signals(first.bars)
+            answer = strategy.signals(first.bars)
         wishes = checked(answer, first.bars, caller.name)
     except KeyboardInterrupt:
         raise
@@ -106,14 +108,14 @@ def said(error: StrategyError, caller: Caller) -> str:
         return "\n".join(notes)
     cause = error.__cause__ or error
     frame = cause.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename != file_of(caller):
+    while frame is not None and frame.tb_frame.f_code.co_filename != caller.file:
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(cause), cause, frame, chain=False)) if frame is not None else ""
 
 
 def place_of(caller: Caller, days: NDArray[np.datetime64]) -> str:
     """The strategy and the sessions of a call, for an error."""
-    return f"strategy {caller.name}, {_span([str(day) for day in days])}"
+    return f"strategy {caller.name}, {span_of(days)}"
 
 
 @contextmanager
@@ -140,8 +142,8 @@ def _where(caller: Caller, first: Batch, error: BaseException, told: str | None 
         symbols = {str(symbol) for symbol in first.bars.symbol.ravel()}
         place += ", " + _span(sorted({str(day) for day in first.bars.session.ravel()}))
         place += f", symbol {symbols.pop()}" if len(symbols) == 1 else ""
-    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file_of(caller)]
-    line = f"{Path(file_of(caller)).name}:{lines[-1]}" if lines else ""
+    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == caller.file]
+    line = f"{Path(caller.file).name}:{lines[-1]}" if lines else ""
     return ", ".join(word for word in (head, line, place.strip(", ")) if word)
 
 
@@ -149,6 +151,11 @@ def _span(days: list[str]) -> str:
     if not days:
         return "no session"
     return f"session {days[0]}" if len(days) == 1 else f"sessions {days[0]} to {days[-1]}"
+
+
+def span_of(days: NDArray[np.datetime64]) -> str:
+    """The sessions of a call, for an error."""
+    return _span([str(day) for day in days])
 
 
 def _words_of(error: BaseException) -> str:
@@ -159,29 +166,25 @@ def _words_of(error: BaseException) -> str:
         return "an error that cannot say what it is"
 
 
-def file_of(caller: Caller) -> str:
-    """The file that the strategy's class stands in."""
-    return str(getattr(sys.modules.get(type(caller.strategy).__module__), "__file__", ""))
-
-
 def _cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch | None = None, more: int = 0) -> Batch:
     """One input of a strategy, with `more` bars of history than it asks for; those beside the first have the rows of the first."""
-    lookback = caller.lookback[name] + more
+    lookback = caller.declared.lookback[name] + more
     if given.cuts is None or only is not None:
         return _made_cut(caller, given, name, only, like, lookback, more)
-    key = (caller.strategy.inputs[name], lookback, caller.symbols.tobytes(), caller.strategy.layout, more, name if like else None, id(like))
+    declared = caller.declared
+    key = (declared.inputs[name], lookback, caller.symbols.tobytes(), declared.layout, more, name if like else None, id(like))
     if key not in given.cuts:
         given.cuts[key] = _made_cut(caller, given, name, only, like, lookback, more)
     return given.cuts[key]
 
 
 def _made_cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch | None, lookback: int, more: int) -> Batch:
-    view = given.view(caller.strategy.inputs[name], lookback)
+    view = given.view(caller.declared.inputs[name], lookback)
     historical = given.historical if not more else {}
     if only is not None:
         view = batch.one_session(view, only)
         historical = {key: values[only : only + 1] for key, values in historical.items()}
-    if caller.strategy.layout == "clock":
+    if caller.declared.layout == "clock":
         return batch.clock(view, caller.symbols, lookback, historical)
     return batch.rows(view, caller.symbols, lookback, historical, like)
 

@@ -16,7 +16,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,15 +26,18 @@ from backtester.signals.calling import Caller, Given, LimitError, call, place_of
 from backtester.signals.loading import resolve, source_of
 from backtester.signals.messages import Nest, given_of, of_error, of_found
 from backtester.signals.parcel import packed, receive, send, unpacked
+from backtester.signals.strategy import Declared
 
 _ENDS_WITH_ITS_PARENT = 1
 """PR_SET_PDEATHSIG of <sys/prctl.h>."""
+LIBRARIES_BYTES = 1_000_000_000
+"""Room for what a strategy's file imports."""
 _LIKELY_TO_GO = Path("/proc/self/oom_score_adj")
 """Where the system runs out of memory, this process goes before the run's."""
 
 
-def serve(number: int, words: int, parent: int, asks_where: int) -> None:
-    """Load and answer over the socket `number` until the other side is gone.
+def serve(number: int, words: int, parent: int, asks_where: int, answers: Callable[[socket.socket], None] | None = None) -> None:
+    """Load and answer over the socket `number` until the other side is gone, by `answers` or as this module does.
 
     At a crash, and when it is asked by the signal `asks_where`, the process writes where it is into the file `words`.
     """
@@ -47,7 +50,7 @@ def serve(number: int, words: int, parent: int, asks_where: int) -> None:
     faulthandler.enable(words, all_threads=False)
     faulthandler.register(asks_where, words, all_threads=False)
     with socket.socket(fileno=number) as line:
-        _answer_all(line)
+        (answers or _answer_all)(line)
 
 
 def _answer_all(line: socket.socket) -> None:
@@ -55,26 +58,28 @@ def _answer_all(line: socket.socket) -> None:
     if first is None:
         return
     message = unpacked(first, shared=True)
-    try:
-        caller = _loaded(message["caller"])
-    except StrategyError as error:
-        _answer(line, {"error": of_error(error, None)})
-        return
     memory = message["memory"]
+    try:
+        with beneath(while_loading(memory)):
+            caller = _loaded(message["caller"])
+    except StrategyError as error:
+        answer(line, {"error": of_error(error, None)})
+        return
     if message["warm"]:
         _warm()
     given, ceiling = None, None if memory is None else _held() + memory
-    _answer(line, {"ready": True})
+    answer(line, {"ready": True})
     while (number := receive(line)) is not None:
         message = unpacked(number, shared=True)
         if "given" in message:
             given = given_of(message["given"])
             continue
         assert given is not None
-        _answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
+        answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
 
 
-def _answer(line: socket.socket, message: Nest) -> None:
+def answer(line: socket.socket, message: Nest) -> None:
+    """Say something to the run."""
     number = packed(message)
     send(line, number)
     os.close(number)
@@ -95,7 +100,8 @@ def _loaded(message: Nest) -> Caller:
         interval: {name: (indicator, params, output) for name, (indicator, params, output) in held.items()}
         for interval, held in message["columns"].items()
     }
-    return Caller(message["name"], strategy, message["symbols"], message["lookback"], columns, message["advice"])
+    known = Declared(**message["declared"])
+    return Caller(message["name"], strategy, known, message["file"], message["symbols"], columns, message["advice"])
 
 
 def _warm() -> None:
@@ -109,7 +115,7 @@ def _called(caller: Caller, given: Given, only: int | None, memory: int | None, 
     """What a call found, or the error that it raised."""
     place = place_of(caller, given.days if only is None else given.days[only : only + 1])
     try:
-        with _beneath(ceiling):
+        with beneath(ceiling):
             found = call(caller, given, only)
         return {"found": of_found(found)}
     except KeyboardInterrupt:  # raised by the strategy: the user's own goes to the run alone
@@ -134,7 +140,7 @@ def _too_much(cause: MemoryError, where: str, memory: int | None) -> StrategyErr
 
 
 @contextmanager
-def _beneath(ceiling: int | None) -> Iterator[None]:
+def beneath(ceiling: int | None) -> Iterator[None]:
     """The process cannot hold more than so many bytes of its own meanwhile.
 
     RLIMIT_DATA and not RLIMIT_AS, which also counts what libraries with threads only reserve, and so ends them at random.
@@ -148,6 +154,11 @@ def _beneath(ceiling: int | None) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+def while_loading(memory: int | None) -> int | None:
+    """The most that the process may hold while it loads a strategy that may hold `memory` beyond libraries: those are loaded then."""
+    return None if memory is None else _held() + memory + LIBRARIES_BYTES
 
 
 def _held() -> int:

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,16 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from backtester.errors import StrategyError, did_you_mean
-from backtester.signals.strategy import Strategy
+from backtester.signals.strategy import Declared, Strategy, declared
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a strategy comes from: its entry point, the file's name, and the SHA-256 of its text."""
+    """Where a strategy comes from: its entry point, the file's name, the SHA-256 of its text, and the whole path."""
 
     use: str
     file: str
     digest: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Described:
+    """All that the run must know of a strategy without having it: its settings as JSON values, what it declares, where it comes from."""
+
+    params: Mapping[str, Any]
+    declared: Declared
+    source: Source
 
 
 def built_in() -> dict[str, type[Strategy]]:
@@ -69,7 +79,18 @@ def source_of(use: str, kind: type[Strategy]) -> Source:
     if file is None:
         return Source(use, "", "")
     path = Path(file)
-    return Source(use, path.name, sha256(path.read_bytes()).hexdigest())
+    return Source(use, path.name, sha256(path.read_bytes()).hexdigest(), str(file))
+
+
+def described(use: str, strategy: Strategy, name: str) -> Described:
+    """What is to be known of strategy `name`. Raises StrategyError where it declares what it cannot mean."""
+    return Described(strategy.model_dump(mode="json"), declared(strategy, name), source_of(use, type(strategy)))
+
+
+def path_of(use: str, root: Path) -> str:
+    """The file that `use` names; "" where it does not name one."""
+    place = use.rpartition(":")[0]
+    return str((root / place).resolve()) if place.endswith(".py") and "\0" not in place else ""
 
 
 def _from_file(place: str, root: Path) -> Any:

@@ -34,8 +34,8 @@ def wanted(callers: Iterable[Caller]) -> dict[str, set[int]]:
     """Interval -> all numbers of bars of history that the strategies, and configured indicators for their warm-up, may look at."""
     found: dict[str, set[int]] = {}
     for caller in callers:
-        for name, interval in caller.strategy.inputs.items():
-            own = caller.lookback[name]
+        for name, interval in caller.declared.inputs.items():
+            own = caller.declared.lookback[name]
             more = (indicators.settled(kind, params) for kind, params, _ in caller.columns[interval].values())
             found.setdefault(interval, set()).update({own, *(own + warmup for warmup in more)})
     return found
@@ -54,7 +54,7 @@ def of_given(given: Given, asked: Mapping[str, set[int]]) -> Nest:
             "bars": one.bars,
             "last_slot": one.last_slot,
             "look_back": one.look_back,
-            "splits": _fields_of(one.splits),
+            "splits": fields_of(one.splits),
             "back": {lookback: view.back for lookback, view in by.items()},
         }
     return {"days": given.days, "views": views, "historical": dict(given.historical)}
@@ -75,13 +75,13 @@ def given_of(message: Nest) -> Given:
 
 def of_caller(caller: Caller, origin: Origin) -> Nest:
     """How a strategy is loaded and called."""
-    called = {name: getattr(caller, name) for name in ("name", "symbols", "lookback", "columns", "advice")}
-    return _fields_of(origin) | called
+    called = {name: getattr(caller, name) for name in ("name", "file", "symbols", "columns", "advice")}
+    return fields_of(origin) | called | {"declared": fields_of(caller.declared)}
 
 
 def of_found(found: Found) -> Nest:
     """Events, column by column."""
-    return _fields_of(found)
+    return fields_of(found)
 
 
 def found_of(message: Nest) -> Found:
@@ -111,13 +111,14 @@ def error_of(message: Nest) -> StrategyError:
     return error
 
 
-def _fields_of(value: Any) -> Nest:
+def fields_of(value: Any) -> Nest:
+    """The fields of a value by name."""
     return {item.name: getattr(value, item.name) for item in fields(value)}
 
 
 def _of_tape(tape: Tape) -> Nest:
     columns = {name: tape.column(name) for name in ("start", "count", *TAPE_COLUMNS)}
-    return {"interval": tape.interval, "symbols": tape.symbols, "sessions": _fields_of(tape.sessions), "columns": columns}
+    return {"interval": tape.interval, "symbols": tape.symbols, "sessions": fields_of(tape.sessions), "columns": columns}
 
 
 def _tape_of(message: Nest) -> Tape:

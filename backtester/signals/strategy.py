@@ -123,10 +123,11 @@ class Strategy(BaseModel):
 
 @dataclass(frozen=True)
 class Declared:
-    """What a strategy says of itself before any data is read: interval and bars of history of each input, by its name."""
+    """What a strategy says of itself before any data is read: interval and bars of history of each input, by its name; its layout."""
 
     inputs: Mapping[str, str]
     lookback: Mapping[str, int]
+    layout: Literal["bars", "clock"] = "bars"
 
 
 def declared(strategy: Strategy, name: str) -> Declared:
@@ -153,7 +154,8 @@ def declared(strategy: Strategy, name: str) -> Declared:
     if unknown := [key for key in asked if key not in inputs]:
         raise StrategyError("lookback of an input that is not declared", where=where, value=repr(unknown[0]),
                             action=did_you_mean(str(unknown[0]), inputs))  # fmt: skip
-    return Declared(dict(inputs), {key: _bars(asked.get(key, 0), f"{where}, lookback of {key}") for key in inputs})
+    bars = {key: _bars(asked.get(key, 0), f"{where}, lookback of {key}") for key in inputs}
+    return Declared(dict(inputs), bars, strategy.layout)
 
 
 def _bars(value: Any, where: str) -> int:

@@ -114,7 +114,7 @@ def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:
 
     def likeness(desk: _Desk) -> tuple[Any, ...]:
         traders = [made.traders[place] for place in desk.entries]
-        looks = [tuple((trader.strategy.inputs[name], back) for name, back in trader.lookback.items()) for trader in traders]
+        looks = [tuple((trader.inputs[name], back) for name, back in trader.lookback.items()) for trader in traders]
         return looks, desk.entries, desk.trial.number
 
     chain: list[_Desk] = []
