@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def in_lots(quantity: float, lot: float) -> float:
+    """A sum of quantities as lots times the lot."""
+    whole = round(quantity / lot) * lot
+    return whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+
+
 @dataclass
 class Held:
     """What is held by one strategy of one symbol, with value and fees of its entries in 1e-6 currency."""
@@ -62,10 +68,7 @@ class Book:
         return self.count
 
     def in_lots(self, symbol: str, quantity: float) -> float:
-        """A sum of quantities as lots times the lot."""
-        lot = self.lots.get(symbol, 1.0)
-        whole = round(quantity / lot) * lot
-        return whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+        return in_lots(quantity, self.lots.get(symbol, 1.0))
 
     def enter(self, fill: Mapping[str, Any], sign: int, value: int, fee: int) -> None:
         """A fill opens a position or adds to it."""

@@ -10,6 +10,7 @@ from hypothesis import given
 
 from tests.properties.busy import busy_of
 from tests.properties.engine import play, rows_of
+from tests.properties.every_run import lots_of
 from tests.properties.features import ON
 from tests.properties.markets import FEWER, MANY, long_scene, scenes, seeded, seeds
 from tests.rebuilt import differences, round_trips
@@ -21,12 +22,6 @@ from tests.scene import Scene
 def test_trades_are_the_round_trips_of_the_fills(scene: Scene) -> None:
     got = play(replace(scene, actions=()))
     assert differences(rows_of(got["fills"]), rows_of(got["trades"]), lots_of(scene)) == []
-
-
-def lots_of(scene: Scene) -> dict[str, float]:
-    """The lot of each symbol."""
-    own = scene.rules.instruments or {}
-    return {symbol: own.get(symbol, (None, None))[0] or scene.rules.lot for symbol in scene.symbols}
 
 
 def test_so_they_are_in_busy_runs() -> None:

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import replace
-from functools import cache
 from random import Random
 from typing import Any
 
 import polars as pl
 
-from backtester.errors import DataError
 from tests.properties.engine import play, rows_of
+from tests.properties.every_run import Tables, lots_of, micro, modest, of_every_run, plain, signed_cash, unhurried, without
 from tests.properties.markets import DAY, MANY, seeded, seeds
+from tests.rebuilt import in_lots
 from tests.scene import Bar, Quote, Rules, Scene, Signal, Slot
-
-Tables = dict[str, pl.DataFrame]
-
-
-@cache
-def played(seed: int) -> tuple[Scene, Tables]:
-    """A random run without corporate actions and what came of it; DataError where a price at a fill was not above zero."""
-    scene = replace(modest(seeded(seed)), actions=())
-    return scene, play(scene)
-
-
-def modest(scene: Scene) -> Scene:
-    """The run with no amount above 2^53 of 1e-6 currency, so that tables show every amount exactly."""
-    return replace(scene, rules=replace(scene.rules, leverage=min(scene.rules.leverage, 2.0)))
-
-
-def unhurried(scene: Scene) -> Scene:
-    """The run without impact: no price moves with a size."""
-    return replace(scene, rules=replace(scene.rules, impact_bps=0.0))
-
-
-def of_every_run(check: Callable[[Scene, Tables], None]) -> Callable[[], None]:
-    """A test that checks every random run that comes to its end; one that fails names its seed."""
-
-    def test() -> None:
-        for seed in seeds(max(60, MANY // 5)):
-            try:
-                scene, got = played(seed)
-            except DataError:
-                continue
-            try:
-                check(scene, got)
-            except Exception as error:
-                error.add_note(f"seeded({seed})")
-                raise
-
-    test.__name__, test.__doc__ = check.__name__, check.__doc__
-    return test
-
-
-def micro(amount: float) -> int:
-    """Currency of a table as whole 1e-6."""
-    return round(amount * 1e6)
-
-
-def signed_cash(fill: dict[str, Any]) -> int:
-    """What a fill does to cash."""
-    value = micro(fill["value"])
-    return (-value if fill["side"] == "buy" else value) - micro(fill["fee"])
-
-
-def without(table: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    return table.drop(*columns)
 
 
 def same_money(one: Tables, other: Tables) -> None:
@@ -81,7 +28,7 @@ def test_equity_is_cash_and_positions_at_their_last_close(scene: Scene, got: Tab
     """I-01, I-02: fills and borrow replayed by hand over the bars give cash and equity at every slot, exactly."""
     fills, equity = rows_of(got["fills"]), {row["ts"]: row for row in rows_of(got["equity"])}
     cash, held, last = micro(scene.rules.cash), dict[tuple[str, str], float](), dict[str, float]()
-    before, borrowed = scene.slots[0], 0
+    before, borrowed, lots = scene.slots[0], 0, lots_of(scene)
     for slot in scene.slots:
         nights, before = slot.start // DAY - before.start // DAY, slot
         for (_, symbol), quantity in held.items():
@@ -91,7 +38,8 @@ def test_equity_is_cash_and_positions_at_their_last_close(scene: Scene, got: Tab
         for fill in (fill for fill in fills if fill["ts"] == slot.start):
             key = (fill["strategy"], fill["symbol"])
             cash += signed_cash(fill)
-            held[key] = held.get(key, 0.0) + (fill["quantity"] if fill["side"] == "buy" else -fill["quantity"])
+            more = fill["quantity"] if fill["side"] == "buy" else -fill["quantity"]
+            held[key] = in_lots(held.get(key, 0.0) + more, lots[fill["symbol"]])
         last |= {symbol: bar.close for symbol, bar in slot.bars.items()}
         assert (slot.start in equity) == bool(slot.bars)
         if slot.bars:
@@ -162,18 +110,24 @@ def test_every_fill_is_on_a_real_bar_with_volume_and_inside_its_range(scene: Sce
         bps, most = rules.slippage_bps / 10000.0, (rules.slippage_ticks + 2 * rules.slippage_spread) * tick
         bar = slots[fill["ts"]].bars[fill["symbol"]]
         assert bar.volume > 0.0
-        as_quoted = scene.rules.price == "quote" and fill["type"] in ("market", "close", "time")
+        as_quoted = scene.rules.price == "quote" and (fill["type"] in AS_QUOTED or rules.max_participation is not None)
         if not (as_quoted and fill["symbol"] in slots[fill["ts"]].quotes):
             assert bar.low * (1.0 - bps) - most - 1e-9 <= fill["price"] <= bar.high * (1.0 + bps) + most + 1e-9
 
 
+AS_QUOTED = ("market", "close", "time", "margin_call", "market_on_open", "market_on_close")
+
+
 @of_every_run
 def test_a_stop_never_fills_better_than_its_level_and_a_limit_never_worse(scene: Scene, got: Tables):
-    """I-12; of guards and of orders that wait for a price, of both sides."""
-    orders = {row["order_id"]: row for row in rows_of(got["orders"])}
+    """I-12; of guards and of orders that wait for a price, of both sides; where a bar fills in part, of a guard's first fill."""
+    orders, begun = {row["order_id"]: row for row in rows_of(got["orders"])}, set[int]()
+    decided = {row["order_id"] for row in rows_of(got["decisions"])}
     for fill in rows_of(got["fills"]):
         order, sign = orders[fill["order_id"]], 1.0 if fill["side"] == "buy" else -1.0
-        if fill["type"] in ("stop", "trailing"):
+        is_rest = fill["order_id"] in begun or (order["order_id"] in decided and scene.rules.max_participation is not None)
+        begun.add(fill["order_id"])
+        if fill["type"] in ("stop", "trailing") and not is_rest:
             assert sign * fill["price"] >= sign * order["stop"]
         if fill["type"] in ("limit", "stop_limit", "target"):
             assert sign * fill["price"] <= sign * order["limit"]
@@ -181,9 +135,15 @@ def test_a_stop_never_fills_better_than_its_level_and_a_limit_never_worse(scene:
 
 @of_every_run
 def test_every_order_is_resolved_or_open_at_the_end(scene: Scene, got: Tables):
-    """I-20: filled and partial ones have one fill, others none; guards stay open only with their position."""
+    """I-20: what has filled of an order is the sum of its fills; guards stay open only with their position."""
     orders, fills, trades = rows_of(got["orders"]), rows_of(got["fills"]), rows_of(got["trades"])
-    assert sorted(fill["order_id"] for fill in fills) == sorted(o["order_id"] for o in orders if o["status"] in ("filled", "partial"))
+    filled, lots = Counter[int](), lots_of(scene)
+    for fill in fills:
+        filled[fill["order_id"]] = in_lots(filled[fill["order_id"]] + fill["quantity"], lots[fill["symbol"]])
+    assert filled == Counter({order["order_id"]: order["filled"] for order in orders if order["filled"]})
+    assert all(order["filled"] > 0.0 for order in orders if order["status"] in ("filled", "partial"))
+    assert all(order["filled"] == 0.0 for order in orders if order["status"] in ("cancelled", "expired"))
+    assert all(order["filled"] <= order["quantity"] for order in orders)
     assert all((order["reason"] is None) == (order["status"] == "filled") for order in orders if order["status"] != "open")
     held = {(trade["strategy"], trade["symbol"]) for trade in trades if trade["is_open"]}
     for order in orders:
@@ -193,20 +153,20 @@ def test_every_order_is_resolved_or_open_at_the_end(scene: Scene, got: Tables):
 
 
 @of_every_run
-def test_a_strategy_has_one_position_of_a_symbol_that_one_fill_opens_and_one_closes(scene: Scene, got: Tables):
-    """I-20: fills by turns, of one quantity; each pair is a trade, and what is left is open."""
-    held: dict[tuple[str, str], tuple[str, float]] = {}
-    sides, closed = {"buy": "long", "sell": "short"}, 0
+def test_a_strategy_has_one_position_of_a_symbol_that_no_fill_turns_around(scene: Scene, got: Tables):
+    """I-20: a fill of the other side takes the position or a part of it, as a trade; what is left is open."""
+    held, lots, closed = dict[tuple[str, str], float](), lots_of(scene), 0
     for fill in rows_of(got["fills"]):
-        key = (fill["strategy"], fill["symbol"])
-        if key in held:
-            assert held.pop(key) == ({"buy": "short", "sell": "long"}[fill["side"]], fill["quantity"])
-            closed += 1
-        else:
-            held[key] = (sides[fill["side"]], fill["quantity"])
+        key, more = (fill["strategy"], fill["symbol"]), fill["quantity"] if fill["side"] == "buy" else -fill["quantity"]
+        before = held.pop(key, 0.0)
+        after = in_lots(before + more, lots[fill["symbol"]])
+        assert before * after >= 0.0
+        closed += abs(after) < abs(before)
+        held |= {key: after} if after else {}
     trades = rows_of(got["trades"])
     assert closed == sum(not trade["is_open"] for trade in trades)
-    assert {(t["strategy"], t["symbol"]): (t["direction"], t["quantity"]) for t in trades if t["is_open"]} == held
+    signs = {"long": 1.0, "short": -1.0}
+    assert {(t["strategy"], t["symbol"]): signs[t["direction"]] * t["quantity"] for t in trades if t["is_open"]} == held
 
 
 @of_every_run
@@ -219,11 +179,12 @@ def test_the_order_in_which_signals_are_given_changes_nothing(scene: Scene, got:
 
 
 def halves(scene: Scene) -> Scene:
-    """The scene with whole lots, levels and fees in halves of halves, so that no product of the run is ever rounded."""
+    """The plain scene with whole lots, levels and fees in halves of halves, so that no product of the run is ever rounded."""
 
     def whole(price: float | None) -> float | None:
         return None if price is None else float(max(1, round(price * 4)))
 
+    scene = plain(scene)
     rules = replace(
         scene.rules, cash=max(1.0, round(scene.rules.cash * 4) / 4), lot=1.0, slippage_bps=0.0, slippage_ticks=0.0, slippage_spread=0.0,
         impact_bps=0.0, tiers=(), instruments=None,
@@ -310,6 +271,7 @@ def test_without_signals_equity_is_the_cash_and_nothing_is_traded(scene: Scene, 
 @of_every_run
 def test_a_higher_fee_never_raises_the_final_equity_of_the_same_trades(scene: Scene, got: Tables):
     """I-35: with cash and limits that never bite, so that the fills stay the same."""
+    scene = plain(scene)
     free = replace(
         scene.rules, cash=1e11, sizing="shares", value=10.0, max_buying_power=None, max_per_trade=None, max_per_symbol=None, fee_bps=1.0
     )
@@ -323,7 +285,7 @@ def test_a_higher_fee_never_raises_the_final_equity_of_the_same_trades(scene: Sc
 def test_a_stop_that_no_price_reaches_is_no_stop(scene: Scene, got: Tables):
     """I-37: and a target beyond all prices is no target."""
     none = {"stop_loss": None, "take_profit": None, "trailing_stop": None, "trailing_amount": None}
-    rules = replace(scene.rules, sizing="shares", value=10.0, **none)
+    rules = replace(scene.rules, sizing="shares", value=10.0, scale_out=(), **none)
     bare = [replace(s, stop_price=None, target_price=None, **none) for s in scene.signals]
     levels = {"enter_long": (1e-9, 1e9), "enter_short": (1e9, 1e-9)}
     far = [replace(s, **dict(zip(("stop_price", "target_price"), levels.get(s.action, (None, None)), strict=True))) for s in bare]
@@ -348,18 +310,23 @@ def test_a_strategy_at_half_size_run_twice_is_the_strategy_at_full_size(scene: S
 
 @of_every_run
 def test_every_signal_has_one_decision_with_a_reason_and_every_order_its_decision(scene: Scene, got: Tables):
-    """I-44: accepted, cut and refused are all that was submitted; a refused one has no order."""
+    """I-44: accepted, cut and refused are all that was submitted, a weight once or twice; a refused one has no order."""
     decisions, orders = rows_of(got["decisions"]), rows_of(got["orders"])
-    submitted = sorted((scene.slots[s.t].end, s.strategy, s.symbol, s.action) for s in scene.signals)
-    assert sorted((row["ts"], row["strategy"], row["symbol"], row["action"]) for row in decisions) == submitted
+    submitted = Counter((scene.slots[s.t].end, s.strategy, s.symbol, s.action) for s in scene.signals if s.action != "target")
+    weights = Counter((scene.slots[s.t].end, s.strategy, s.symbol) for s in scene.signals if s.action == "target")
+    more = Counter((row["ts"], row["strategy"], row["symbol"], row["action"]) for row in decisions)
+    assert submitted <= more
+    more.subtract(submitted)
+    of_weights = Counter(key[:3] for key in more.elements())
+    assert weights <= of_weights <= weights + weights
     assert all(row["reason"] for row in decisions)
     assert all((row["order_id"] is not None) == row["approved"] for row in decisions)
     assert all(row["reason"] not in ("approved", "max_per_trade") for row in decisions if not row["approved"])
     made = sorted(row["order_id"] for row in decisions if row["approved"])
     types = {order["order_id"]: order["type"] for order in orders}
     assert len(made) == len(set(made))
-    assert {types.pop(order_id) for order_id in made} <= {"market", "limit", "stop", "stop_limit"}
-    assert set(types.values()) <= {"stop", "target", "trailing", "close", "time"}
+    assert {types.pop(order_id) for order_id in made} <= {"market", "limit", "stop", "stop_limit", "market_on_open", "market_on_close"}
+    assert set(types.values()) <= {"stop", "target", "trailing", "close", "time", "margin_call"}
     assert [order["order_id"] for order in sorted(orders, key=lambda order: order["order_id"])] == list(range(1, len(orders) + 1))
 
 
