@@ -38,6 +38,7 @@ _COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fee
 @click.option("--resume", is_flag=True, help="Finish a sweep that was stopped.")
 @click.option("--force", is_flag=True, help="Replace a sweep that stands there.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
+@click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
 def sweep(
     config: Path,
@@ -54,6 +55,7 @@ def sweep(
     resume: bool,
     force: bool,
     threads: int | None,
+    workers: int | None,
     quiet: bool,
 ) -> None:
     """Try variants of CONFIG and write one table of what came out.
@@ -70,11 +72,13 @@ def sweep(
     with redirect_stdout(sys.stderr):
         defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes)
     from backtester.cli.sweep_progress import shown
+    from backtester.sweeping.local import local
     from backtester.sweeping.sweep import run_sweep
+    from backtester.sweeping.workers import Workers
 
     with shown(quiet, defined.settings.objective) as progress, redirect_stdout(sys.stderr):
         place = out or Path("sweeps") / config.stem
-        result = run_sweep(defined, place, force=force, resume=resume, progress=progress)
+        result = run_sweep(defined, place, force=force, resume=resume, engine=Workers(workers) if workers else local, progress=progress)
     if as_json:
         print_json(_facts(defined, result))
     elif not quiet:

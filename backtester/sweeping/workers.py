@@ -1,0 +1,159 @@
+"""The engine of worker processes: blocks are handed out, tables come back, and a worker that dies loses nobody but itself.
+
+Place in the flow: `--workers N`. Processes are started anew, never forked. A block whose worker died is cut in halves and handed out
+again, so that a trial that kills its worker is soon alone; alone it is tried three times, and then a row that says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backtester import errors
+from backtester.errors import BacktesterError, ResourceError
+from backtester.sweeping.block import Block, Outcome
+from backtester.sweeping.definition import Sweep
+from backtester.sweeping.tables import equity_frame, trials_frame
+from backtester.sweeping.task import Tables, packed, unpacked
+from backtester.sweeping.variants import Trial
+from backtester.sweeping.worker import PROGRESS, RESULT, TASK, read, write
+
+ATTEMPTS = 3
+"""How often a trial alone is tried, where its worker dies."""
+MOST_DEATHS_IN_A_ROW = 10
+"""So many workers that ended before any block was done: something is wrong with all of them."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Trials that one worker runs, and how often they were tried alone."""
+
+    trials: Sequence[Trial]
+    attempts: int = 0
+
+
+class Workers:
+    """An engine with so many processes of one thread each."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __call__(self, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
+        """The tables of each block, or part of a block, as it ends."""
+        with _Crew(sweep, min(self._count, max(1, sum(map(len, blocks)))), progress) as crew:
+            yield from crew.run(_spread(blocks, self._count))
+
+
+def _spread(blocks: Sequence[Sequence[Trial]], count: int) -> deque[Task]:
+    """Blocks cut so that every worker has some, and the last to end does not keep all waiting."""
+    total = sum(map(len, blocks))
+    most = max(1, -(-total // (4 * count)))
+    return deque(Task(block[first : first + most]) for block in blocks for first in range(0, len(block), most))
+
+
+class _Crew:
+    """The processes of one sweep; leaving the `with` block ends them."""
+
+    def __init__(self, sweep: Sweep, count: int, progress: Callable[[int], None]) -> None:
+        self._sweep, self._count, self._progress = sweep, count, progress
+        self._busy: dict[int, tuple[subprocess.Popen[bytes], Task]] = {}
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._selector = selectors.DefaultSelector()
+        self._deaths = 0
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in [*self._idle, *(process for process, _ in self._busy.values())]:
+            process.kill()
+            process.communicate()
+        self._selector.close()
+
+    def run(self, waiting: deque[Task]) -> Iterator[Tables]:
+        """All tasks, as they end."""
+        while waiting or self._busy:
+            while waiting and len(self._busy) < self._count:
+                self._hand_out(waiting)
+            for key, _ in self._selector.select():
+                process, task = self._busy[key.fd]
+                assert process.stdout is not None
+                message = read(process.stdout)
+                if message is None:
+                    yield from self._died(process, task, waiting)
+                elif message[0] == PROGRESS:
+                    self._progress(int(message[1]))
+                else:
+                    self._rest(process)
+                    if message[0] != RESULT:
+                        raise _error(json.loads(message[1]))
+                    self._deaths = 0
+                    yield unpacked(message[1])
+
+    def _hand_out(self, waiting: deque[Task]) -> None:
+        task = waiting.popleft()
+        process = self._idle.pop() if self._idle else _started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._busy[process.stdout.fileno()] = process, task
+        self._selector.register(process.stdout, selectors.EVENT_READ)
+        try:
+            write(process.stdin, TASK, packed(self._sweep, task.trials, threads=1))
+        except BrokenPipeError:
+            return  # it is dead; the end of its line says so
+
+    def _rest(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._selector.unregister(process.stdout)
+        del self._busy[process.stdout.fileno()]
+        self._idle.append(process)
+
+    def _died(self, process: subprocess.Popen[bytes], task: Task, waiting: deque[Task]) -> Iterator[Tables]:
+        """What becomes of a task whose worker is gone."""
+        self._rest(process)
+        self._idle.remove(process)
+        process.communicate()
+        self._deaths += 1
+        trials, ended = task.trials, _how(process.returncode)
+        if self._deaths >= MOST_DEATHS_IN_A_ROW + 2 * len(trials).bit_length() * ATTEMPTS:
+            raise ResourceError("workers end before any trial is done", value=ended, action="try --workers 1, and see what stderr says")
+        if len(trials) > 1:
+            half = len(trials) // 2
+            waiting.extendleft((Task(trials[half:]), Task(trials[:half])))
+        elif task.attempts + 1 < ATTEMPTS:
+            waiting.appendleft(Task(trials, task.attempts + 1))
+        else:
+            self._deaths = 0
+            lost = Outcome(trials[0], None, np.zeros(0), f"its worker {ended}, {ATTEMPTS} times", 0.0)
+            block = Block((lost,), {})
+            yield trials_frame(self._sweep.space, block), equity_frame(block)
+
+
+def _started() -> subprocess.Popen[bytes]:
+    """A new worker. Its libraries may use one thread each: there are as many workers as cores."""
+    environment = os.environ | {"POLARS_MAX_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = [sys.executable, "-m", "backtester.sweeping.worker", str(os.getpid())]
+    try:
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0)  # noqa: S603 - our own interpreter
+    except OSError as error:
+        raise ResourceError("a worker cannot be started", value=error.strerror) from error
+
+
+def _how(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def _error(said: dict[str, Any]) -> BacktesterError:
+    """The error that a worker has met, as if it had been met here."""
+    kind = getattr(errors, said["kind"], BacktesterError)
+    found: BacktesterError = kind(said["what"], where=said["where"], value=said["value"], allowed=said["allowed"], action=said["action"])
+    return found
