@@ -57,3 +57,15 @@ def partly(source: Source, choice: Digits, signals: list[Signal], strategies: tu
             signal = replace(signal, exit_fraction=fraction)
         found.append(signal)
     return found
+
+
+def lasting(seed: int, strategies: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of the long runs, as far as the engine has them."""
+    drawn: dict[str, dict[str, Any]] = {
+        "parts": {"max_entries": (1, 3, 2, 4)[seed]},
+        "scale_out": {"scale_out": ((), LADDERS[1], (), LADDERS[0])[seed]},
+        "participation": {"max_participation": (None, None, 0.1, None)[seed]},
+        "capital": {"capital": (None, None, None, dict(zip(strategies, (5e5, 3e5, 2e5), strict=True)))[seed]},
+        "margin_calls": {"margin_call": ("reject", "reject", "liquidate", "reject")[seed], "maintenance": 0.45},
+    }
+    return {name: value for feature, settings in drawn.items() if feature in ON for name, value in settings.items()}

@@ -20,7 +20,7 @@ from tests.properties.charges import charged, with_means
 from tests.properties.digits import Digits, Source, codes
 from tests.properties.features import ON
 from tests.properties.finer import with_finer
-from tests.properties.holdings import holding, partly
+from tests.properties.holdings import holding, lasting, partly
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
@@ -317,4 +317,7 @@ def long_scene(seed: int) -> Scene:
     signals = [signal_of(random.getrandbits(64), slots, 0.25, *name, rests=seed % 2 == 0) for name in names]
     free = Rules(cash=1e6, fill=("next_open", "next_close", "same_close")[seed % 3], value=30.0, per_share=0.013, slippage_bps=1.0)
     free = replace(free, allow_short=seed > 0, leverage=(1.0, 1.0, 2.0, 4.0)[seed], borrow_bps=50.0 * seed)
-    return Scene(symbols, STRATEGIES, tuple(slots), tuple(signals), replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1))
+    free = replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1, **lasting(seed, STRATEGIES))
+    return Scene(
+        symbols, STRATEGIES, tuple(slots), tuple(partly(random.randbytes, Digits(random.getrandbits(32)), signals, STRATEGIES)), free
+    )
