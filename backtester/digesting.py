@@ -27,9 +27,9 @@ from backtester.planning import Setup
 from backtester.signalling import configured
 from backtester.signals.batch import Batch
 from backtester.trading.execution import Events
-from backtester.trading.inputs import GIVEN
+from backtester.trading.inputs import CALLS, GIVEN
 
-EVENT_COLUMNS = ("strategy", "symbol", "action", "price", "quality", "confidence", *GIVEN)
+EVENT_COLUMNS = ("strategy", "symbol", "action", "price", "quality", "confidence", *GIVEN, *CALLS)
 
 
 def stage_digests(setup: Setup, prepared: Prepared, at: int) -> dict[str, list[str]]:

@@ -16,9 +16,9 @@ from backtester.planning import Setup
 from backtester.signalling import configured
 from backtester.table import named
 from backtester.trading.execution import Events
-from backtester.trading.inputs import GIVEN
+from backtester.trading.inputs import CALLS, GIVEN
 
-NUMBERS = ("price", "quality", "confidence", *GIVEN)
+NUMBERS = ("price", "quality", "confidence", *GIVEN, *CALLS)
 
 
 def kept(setup: Setup, prepared: Prepared, events: Events, at: int) -> dict[str, pl.DataFrame]:

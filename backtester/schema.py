@@ -398,6 +398,8 @@ KEPT_SIGNALS = Table(
         _number("trailing_stop", "how far behind the price the stop follows", FRACTION, empty=True),
         _number("trailing_amount", "how far behind the price the stop follows", PRICE, empty=True),
         _number("exit_fraction", "the part of the position to sell", FRACTION, empty=True),
+        _flag("on_open", "the order waits for the next session's open"),
+        _flag("on_close", "the order waits for a session's close"),
         _text("tag", "the strategy's own word for the signal", empty=True),
     ),
 )

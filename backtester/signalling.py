@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from backtester.columns import Floats, Ints
+from backtester.columns import Bools, Floats, Ints
 from backtester.errors import StrategyError
 from backtester.market.history import prior_session
 from backtester.market.prepare import Prepared
@@ -157,6 +157,9 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
     def numbers(name: str, default: float) -> Floats:
         return np.concatenate([np.zeros(0), *(part.numbers.get(name, np.full(len(part.symbol), default)) for part in parts)])
 
+    def called(name: str) -> Bools:
+        return np.concatenate([np.zeros(0, np.bool_), *(part.calls.get(name, np.zeros(len(part.symbol), np.bool_)) for part in parts)])
+
     session, slot, symbol = whole("session"), whole("base_slot"), whole("symbol")
     quality = np.concatenate([np.zeros(0), *(part.quality for part in parts)])
     blind = np.isnan(quality)
@@ -173,6 +176,8 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
         price=np.concatenate([np.zeros(0), *(part.price for part in parts)]),
         quality=quality,
         confidence=np.where(np.isnan(confidence), 1.0, confidence),
+        on_open=called("on_open"),
+        on_close=called("on_close"),
         **{name: numbers(name, np.nan) for name in GIVEN},
         tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,

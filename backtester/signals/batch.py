@@ -45,7 +45,7 @@ class View:
 @dataclass(frozen=True)
 class Found:
     """Signals as events; shape (events,): index of symbol and of the chunk's session, base slot, action (index into BOOLEANS),
-    price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), tags.
+    price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), calls, tags.
     """
 
     symbol: Ints
@@ -56,6 +56,7 @@ class Found:
     quality: Floats
     numbers: Mapping[str, Floats]
     tags: Sequence[str | None] | None
+    calls: Mapping[str, Bools] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,15 @@ class Batch:
             where = tuple(np.zeros(0, np.int64) for _ in self.bars.shape)
         session = self.session[where[0]]
         numbers = {name: wishes.numbers[name][where] for name in LIMITS if name in wishes.numbers}
+        calls = {name: values[where] for name, values in wishes.calls.items()}
         tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
         if self.start is None:
             shifted = (*where[:-1], where[-1] + self.bars.lookback)
             base_slot, price, quality = self._base_slot(session, where[-1]), self.bars.close[shifted], self.bars.quality[shifted]
-            return Found(self.symbol[where[1]], session, base_slot, actions, price, quality, numbers, tags)
+            return Found(self.symbol[where[1]], session, base_slot, actions, price, quality, numbers, tags, calls)
         bar, live = self.start[where[0]] + where[-1], self.view.live
         base_slot = live.base_slot[bar].astype(np.int64)
-        return Found(self.symbol[where[0]], session, base_slot, actions, live.close[bar], live.quality[bar], numbers, tags)
+        return Found(self.symbol[where[0]], session, base_slot, actions, live.close[bar], live.quality[bar], numbers, tags, calls)
 
     def _cells(self) -> Bools:
         """Cells that a signal may stand on: real bars; in the clock layout every slot of the session."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from backtester.intervals import Interval
 from backtester.signals.bars import Bars
 
 BOOLEANS = ("enter_long", "exit_long", "enter_short", "exit_short")
+CALLS = ("on_open", "on_close")
 LIMITS = {
     "confidence": (0.0, 1.0, "a fraction from 0 to 1"),
     "size": (0.0, np.inf, "shares, above 0"),
@@ -51,8 +52,9 @@ class Signals:
     enter_long exit_long enter_short exit_short are booleans. confidence (fraction), size (shares), stop_loss and take_profit
     (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
     itself may fill, or from which on it does), trailing_stop (fraction of the price), trailing_amount (currency) and exit_fraction (the
-    part of the position that an exit sells) are columns or one number; NaN: not given. tags is one text, or a column of texts, that
-    decisions carry.
+    part of the position that an exit sells) are columns or one number; NaN: not given. on_open and on_close (booleans, columns or one)
+    make the order wait for the next session's open, or for a session's close. tags is one text, or a column of texts, that decisions
+    carry.
     """
 
     enter_long: ArrayLike | None = None
@@ -70,6 +72,8 @@ class Signals:
     trailing_stop: ArrayLike | None = None
     trailing_amount: ArrayLike | None = None
     exit_fraction: ArrayLike | None = None
+    on_open: ArrayLike | None = None
+    on_close: ArrayLike | None = None
     tags: Any = None
 
 
@@ -181,11 +185,12 @@ def _check_signals(strategy: Strategy, where: str) -> None:
 
 @dataclass(frozen=True)
 class Wishes:
-    """Checked signals: booleans of shape (rows, bars), numbers and tags broadcastable to it or None; history cut off."""
+    """Checked signals: booleans, numbers and calls of shape (rows, bars), tags broadcastable to it or None; history cut off."""
 
     booleans: Mapping[str, NDArray[np.bool_]]
     numbers: Mapping[str, NDArray[np.float64]]
     tags: NDArray[Any] | None
+    calls: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def checked(signals: Any, bars: Bars, name: str) -> Wishes:
@@ -205,7 +210,10 @@ def checked(signals: Any, bars: Bars, name: str) -> Wishes:
         value = getattr(signals, column)
         if value is not None:
             numbers[column] = _number(value, bars, name, column)[..., bars.lookback :]
-    return Wishes(booleans, numbers, None if signals.tags is None else _words(signals.tags, bars, name)[..., bars.lookback :])
+    calls = {column: value for column in CALLS if (value := _call(getattr(signals, column), bars, name, column)) is not None}
+    _one_call(booleans, numbers, calls, bars, name)
+    tags = None if signals.tags is None else _words(signals.tags, bars, name)[..., bars.lookback :]
+    return Wishes(booleans, numbers, tags, calls)
 
 
 def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray[np.bool_]:
@@ -217,6 +225,28 @@ def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray
             "wrong dtype", where=where, value=value.dtype, allowed="bool", action="compare, or use .astype(bool) where no NaN is left"
         )
     return value
+
+
+def _call(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.bool_] | None:
+    """A column of booleans, or one of them, cut to the session's columns; None where it is not given."""
+    if value is None:
+        return None
+    array = _array(value, name, column)
+    return _boolean(array if array.ndim else np.broadcast_to(array, bars.shape), bars, name, column)[..., bars.lookback :]
+
+
+def _one_call(booleans: Mapping[str, Any], numbers: Mapping[str, Any], calls: Mapping[str, Any], bars: Bars, name: str) -> None:
+    """Raise StrategyError where a wish asks for a session's open or close and for another way to fill too."""
+    ways = {**calls, **{column: ~np.isnan(numbers[column]) for column in ("limit", "entry_stop") if column in numbers}}
+    if not calls or len(ways) < 2 or not booleans:
+        return
+    wished = np.logical_or.reduce(list(booleans.values()))
+    both = wished & np.logical_or.reduce(list(calls.values())) & (np.add.reduce([way.astype(np.int8) for way in ways.values()]) > 1)
+    if both.any():
+        at = tuple(int(index[0]) for index in np.nonzero(both))
+        where = f"strategy {name}, {place_of(bars, (*at[:-1], at[-1] + bars.lookback))}"
+        asked, allowed = " and ".join(column for column, way in ways.items() if way[at]), "one of on_open, on_close, a level of its own"
+        raise StrategyError("one order cannot fill in two ways", where=where, value=asked, allowed=allowed)
 
 
 def _number(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.float64]:

@@ -48,6 +48,8 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
         status = r.PARTIAL
     order.status, order.reason, order.slot = status, reason, slot.number
     account.resting -= order.rests
+    account.on_open -= order.type == r.MARKET_ON_OPEN
+    account.on_close -= order.type == r.MARKET_ON_CLOSE
     if order.role == r.EXIT:
         account.resting_exits -= order.rests
     if order.role == r.ENTRY:
@@ -184,6 +186,28 @@ def fillable(m: Tape, s: int, t: int) -> bool:
 def ends_session(m: Tape, t: int) -> bool:
     """Whether the slot is its session's last."""
     return t + 1 == len(m.slots) or m.slots[t + 1].day != m.slots[t].day
+
+
+@compiled
+def begins_fillable(m: Tape, s: int, t: int) -> bool:
+    """Whether a fillable bar is its symbol's first of the session."""
+    u = t
+    while u > 0 and m.slots[u - 1].day == m.slots[t].day:
+        u -= 1
+        if fillable(m, s, u):
+            return False
+    return True
+
+
+@compiled
+def ends_fillable(m: Tape, s: int, t: int) -> bool:
+    """Whether a fillable bar is its symbol's last of the session."""
+    u = t
+    while not ends_session(m, u):
+        u += 1
+        if fillable(m, s, u):
+            return False
+    return True
 
 
 @compiled

@@ -38,10 +38,11 @@ def entry_reason(m: Tape, b: Book, signal: Any, direction: int, most: int, t: in
         return why.LOW_QUALITY
     if signal.confidence < rules.min_confidence:
         return why.LOW_CONFIDENCE
-    if ends_session(m, t) and (rules.flat or (rules.day and rules.fill != r.SAME_CLOSE)):
-        return why.SESSION_CLOSED
-    if rules.flat and m.slots[t].end > m.slots[t].session_close - rules.no_entry_us:
-        return why.AFTER_LAST_ENTRY
+    if not signal.on_open:
+        if (ends_session(m, t) and (rules.flat or (rules.day and rules.fill != r.SAME_CLOSE))) or (rules.flat and signal.on_close):
+            return why.SESSION_CLOSED
+        if rules.flat and m.slots[t].end > m.slots[t].session_close - rules.no_entry_us:
+            return why.AFTER_LAST_ENTRY
     adds = stays(b, pair)
     if pair.entry != r.NONE or (adds and (pair.direction != direction or pair.adds >= most)):
         return why.ALREADY_IN_POSITION
@@ -162,7 +163,7 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     if approved:
         made = order_of(m, b, signal, row, t, role, direction, quantity, lots)
         verdict.order = b.orders[made].id
-        at_once = b.rules[0].fill == r.SAME_CLOSE and not b.orders[made].rests
+        at_once = b.rules[0].fill == r.SAME_CLOSE and b.orders[made].type == r.MARKET
         if at_once and fillable(m, pair.symbol, t) and (role == r.EXIT or not waits(b, pair)):
             fill_market(m, b, made, t, r.AT_CLOSE)
 
@@ -203,8 +204,14 @@ def replace_exit(b: Book, number: int, made: int, whole: bool, slot: Any) -> Non
 
 
 @compiled
-def set_levels(b: Book, order: Any, signal: Any) -> None:
-    """Make an order with a limit or a stop of its own rest until a price meets it."""
+def set_terms(b: Book, order: Any, signal: Any) -> None:
+    """Make an order with a limit or a stop of its own rest until a price meets it, others wait for a session's open or close."""
+    if signal.on_open:
+        order.type = r.MARKET_ON_OPEN
+        b.account[0].on_open += 1
+    elif signal.on_close:
+        order.type = r.MARKET_ON_CLOSE
+        b.account[0].on_close += 1
     order.limit = signal.limit
     if order.role == r.ENTRY:
         order.stop = signal.entry_stop
@@ -228,7 +235,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     order.stop_loss, order.take_profit = signal.stop_loss, signal.take_profit
     order.stop_price, order.target_price = signal.stop_price, signal.target_price
     order.trailing_stop, order.trailing_amount = signal.trailing_stop, signal.trailing_amount
-    set_levels(b, order, signal)
+    set_terms(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
         order.joins = int(stays(b, pair))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backtester.columns import Floats, Ints
+from backtester.columns import Bools, Floats, Ints
 from backtester.errors import DataError, InternalError
 from backtester.trading import accounting, inputs, records, rows
 from backtester.trading.costs import MAX_MICRO
@@ -60,7 +60,8 @@ class Market:
 @dataclass(frozen=True)
 class Events:
     """Signals as columns of shape (events,). t: the slot of the chunk at whose end the signal is available; action: 0 enter_long,
-    1 exit_long, 2 enter_short, 3 exit_short; floats are NaN where not given; tag: place in tags, or -1.
+    1 exit_long, 2 enter_short, 3 exit_short; floats are NaN where not given; on_open, on_close: the order is one
+    on a session's open or close; tag: place in tags, or -1.
     """
 
     t: Ints
@@ -80,6 +81,8 @@ class Events:
     trailing_stop: Floats
     trailing_amount: Floats
     exit_fraction: Floats
+    on_open: Bools
+    on_close: Bools
     tag: NDArray[np.int32]
     tags: tuple[str, ...] = ()
 
@@ -91,7 +94,8 @@ class Events:
         """No signals."""
         whole, small, empty = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0)
         numbers: dict[str, Any] = dict.fromkeys(("price", "quality", "confidence", *inputs.GIVEN), empty)
-        return cls(t=whole, strategy=small, symbol=small, action=np.zeros(0, np.int8), tag=small, **numbers)
+        calls: dict[str, Any] = dict.fromkeys(inputs.CALLS, np.zeros(0, np.bool_))
+        return cls(t=whole, strategy=small, symbol=small, action=np.zeros(0, np.int8), tag=small, **numbers, **calls)
 
     def between(self, first: int, stop: int) -> Events:
         """The signals of the slots first <= t < stop, counted from the first."""

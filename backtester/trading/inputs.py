@@ -37,9 +37,10 @@ GIVEN = (
     "trailing_amount",
     "exit_fraction",
 )
+CALLS = ("on_open", "on_close")
 VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
-"""Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; a verdict's fields and the
-columns of decisions."""
+"""Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; the part of a session that it
+may ask for; a verdict's fields and the columns of decisions."""
 
 
 def tape(market: Market, before: int) -> Tape:
@@ -64,6 +65,7 @@ def signals(events: Events, symbols: int) -> Records:
     for name in ("price", "quality", *GIVEN):
         signals[name] = getattr(events, name)
     signals["confidence"] = confidence(events)
+    signals["on_open"], signals["on_close"] = events.on_open, events.on_close
     return signals
 
 
@@ -176,6 +178,8 @@ def book(events: Events, carry: Carry, rules: Records, instruments: Records, tie
         ("exits", (pairs["exit"] != records.NONE).sum()),
         ("leaving", carry.orders["leaves"].sum()),
         ("resting", carry.orders["rests"].sum()),
+        ("on_open", (carry.orders["type"] == records.MARKET_ON_OPEN).sum()),
+        ("on_close", (carry.orders["type"] == records.MARKET_ON_CLOSE).sum()),
         ("resting_exits", carry.orders["rests"][carry.orders["role"] == records.EXIT].sum()),
         ("next_order", carry.next_order),
         ("next_trade", carry.next_trade),

@@ -13,7 +13,18 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import begin_month, delist, ends_session, fillable, new_order, price_at, refuse, waits
+from backtester.trading.book import (
+    begin_month,
+    begins_fillable,
+    delist,
+    ends_fillable,
+    ends_session,
+    fillable,
+    new_order,
+    price_at,
+    refuse,
+    waits,
+)
 from backtester.trading.decisions import close_late, decide
 from backtester.trading.guards import trail
 from backtester.trading.money import compiled
@@ -23,19 +34,33 @@ from backtester.trading.resting import look_at_open, look_in_bar, turned
 
 
 @compiled
+def due(m: Tape, b: Book, row: int, s: int, t: int, at: int) -> bool:
+    """Whether a waiting order fills at a fillable bar's open or close, whatever its price."""
+    order = b.orders[row]
+    if order.rests:
+        return False
+    if order.type == r.MARKET_ON_OPEN:
+        return at == r.AT_OPEN and order.day < m.slots[t].day and begins_fillable(m, s, t)
+    if order.type == r.MARKET_ON_CLOSE:
+        return at == r.AT_CLOSE and ends_fillable(m, s, t)
+    usual: bool = at == (r.AT_OPEN if b.rules[0].fill == r.NEXT_OPEN else r.AT_CLOSE)
+    return usual
+
+
+@compiled
 def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
-    """Steps 1 and 3: waiting market orders, exits first."""
+    """Steps 1 and 3: market orders that are due, exits first."""
     if b.account[0].exits > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            if pair.exit != r.NONE and not b.orders[pair.exit].rests and fillable(m, pair.symbol, t):
+            if pair.exit != r.NONE and fillable(m, pair.symbol, t) and due(m, b, pair.exit, pair.symbol, t, at):
                 fill_market(m, b, pair.exit, t, at)
     if b.account[0].entries > 0:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            if pair.entry == r.NONE or b.orders[pair.entry].rests or waits(b, pair):
+            if pair.entry == r.NONE or waits(b, pair):
                 continue
-            if fillable(m, pair.symbol, t):
+            if fillable(m, pair.symbol, t) and due(m, b, pair.entry, pair.symbol, t, at):
                 fill_market(m, b, pair.entry, t, at)
 
 
@@ -78,12 +103,8 @@ def flatten(m: Tape, b: Book, t: int) -> None:
     """Step 4: close what has its last fillable bar of the session here."""
     for i in range(b.account[0].active):
         number = b.active[i]
-        s, u, side = b.pairs[number].symbol, t, -b.pairs[number].direction
-        if b.pairs[number].quantity == 0.0 or not fillable(m, s, t):
-            continue
-        while not ends_session(m, u) and (u == t or not fillable(m, s, u)):
-            u += 1
-        if u == t or not fillable(m, s, u):
+        s, side = b.pairs[number].symbol, -b.pairs[number].direction
+        if b.pairs[number].quantity != 0.0 and fillable(m, s, t) and ends_fillable(m, s, t):
             seen, flags = price_at(m, b, s, t, side, r.AT_CLOSE)
             slot = m.slots[t]
             row = new_order(b, number, r.EXIT, side, r.CLOSE, b.pairs[number].quantity, slot, slot.end, m.close[s, t])
@@ -103,13 +124,20 @@ def mark(m: Tape, b: Book, t: int) -> None:
 
 
 @compiled
+def outlives(m: Tape, b: Book, row: int, t: int) -> bool:
+    """Whether an order is one on the open that this session made: it lives to see another one."""
+    made_here: bool = b.orders[row].type == r.MARKET_ON_OPEN and b.orders[row].day == m.slots[t].day
+    return made_here
+
+
+@compiled
 def expire(m: Tape, b: Book, t: int) -> None:
-    """Step 7: waiting entries expire; with day orders waiting exits too."""
+    """Step 7: waiting entries expire; with day orders waiting exits too. What waits for the next open stays."""
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
-        if pair.entry != r.NONE:
+        if pair.entry != r.NONE and not outlives(m, b, pair.entry, t):
             refuse(b, pair.entry, r.EXPIRED, why.EXPIRED, m.slots[t])
-        if pair.exit != r.NONE and b.rules[0].day:
+        if pair.exit != r.NONE and b.rules[0].day and not outlives(m, b, pair.exit, t):
             refuse(b, pair.exit, r.EXPIRED, why.EXPIRED, m.slots[t])
 
 
@@ -138,15 +166,15 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
             if account.active > 0:
                 if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
                     charge_borrow(m, b, t)
-                if at == r.AT_OPEN:
-                    fill_waiting(m, b, t, at)
+                if at == r.AT_OPEN or account.on_open > 0:
+                    fill_waiting(m, b, t, r.AT_OPEN)
                 near = look_at_open(m, b, t) if account.resting > 0 else 0
                 if account.guarded > 0:
                     look_inside(m, b, t)
                 if near > 0:
                     look_in_bar(m, b, t)
-                if at == r.AT_CLOSE:
-                    fill_waiting(m, b, t, at)
+                if at == r.AT_CLOSE or account.on_close > 0:
+                    fill_waiting(m, b, t, r.AT_CLOSE)
                 if rules.flat and account.positions > 0:
                     flatten(m, b, t)
                 if account.positions > 0:

@@ -58,7 +58,7 @@ SLOT = _record("number ts end day month session_close")
 session's close in us UTC."""
 
 SIGNAL = _record(
-    "slot pair action",
+    "slot pair action on_open on_close",
     "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount "
     "exit_fraction",
 )
@@ -79,16 +79,16 @@ TIER = _record("", "above per_share fee_bps")
 month on; the first one, above -inf, is the commission's own."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits next_order next_trade "
-    "orders fills trades equity active gone day month tier error pair stamp",
+    "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits on_open on_close next_order "
+    "next_trade orders fills trades equity active gone day month tier error pair stamp",
     "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
 a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders, joining and leaving of them: entries
 that add to a position, exits of all of it; resting and resting_exits: those of them that wait for a price, and how many of these are
-exits; orders to active: rows in use; gone: pairs may have left the active list; day: the session before the chunk; month: that of the
-slot; moved: shares filled in it; tier: the one whose rates fees are of; error and pair: what stopped the kernel; stamp: the source that
-the compiled code was made from."""
+exits; on_open and on_close: those that wait for a session's; orders to active: rows in use; gone: pairs may have left the active list;
+day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose rates fees are of; error and
+pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
     "value fee borrow income ts start freed trade listed adds slot stop target entry exit symbol direction mark at_close",

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from backtester.errors import StrategyError
 from backtester.signals.bars import Bars
-from backtester.signals.strategy import BOOLEANS, LIMITS, Signals, Strategy, Wishes, checked, declared, field_names
+from backtester.signals.strategy import BOOLEANS, CALLS, LIMITS, Signals, Strategy, Wishes, checked, declared, field_names
 from tests.signals.views import bars_of
 
 NAN, INF = float("nan"), float("inf")
@@ -168,6 +168,34 @@ def test_signals_are_cut_to_the_session() -> None:
     assert set(found.booleans) == {"enter_long"}
 
 
+def test_an_order_may_wait_for_a_session_s_open_or_close() -> None:
+    bars = two_rows()
+    every, none = np.ones(bars.shape, bool), np.zeros(bars.shape, bool)
+    wishes = checked(Signals(enter_long=every, on_open=True, on_close=none), bars, "s")
+    assert wishes.calls["on_open"].all()
+    assert not wishes.calls["on_close"].any()
+    assert wishes.calls["on_open"].shape == wishes.booleans["enter_long"].shape
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"on_open": True, "on_close": True}, "on_open and on_close"),
+        ({"on_open": True, "limit": 5.0}, "on_open and limit"),
+        ({"on_close": True, "entry_stop": 5.0}, "on_close and entry_stop"),
+    ],
+)
+def test_an_order_waits_for_one_thing_alone(given: dict[str, Any], asked: str) -> None:
+    bars = two_rows()
+    every, none = np.ones(bars.shape, bool), np.zeros(bars.shape, bool)
+    with pytest.raises(StrategyError, match=f"cannot fill in two ways.*session.*symbol.*{asked}"):
+        checked(Signals(enter_long=every, **given), bars, "s")
+    assert checked(Signals(enter_long=none, **given), bars, "s").calls
+    for wrong in (1, "yes", np.ones(3, bool)):
+        with pytest.raises(StrategyError, match="wrong"):
+            checked(Signals(enter_long=every, on_open=wrong), bars, "s")
+
+
 def test_nothing_wished_is_nothing() -> None:
     assert checked(Signals(), two_rows(), "s") == Wishes({}, {}, None)
 
@@ -312,4 +340,4 @@ def test_a_layout_that_looks_like_a_setting_is_refused() -> None:
 
 
 def test_the_columns_of_signals_are_known_by_name() -> None:
-    assert field_names() == (*BOOLEANS, *LIMITS, "tags")
+    assert field_names() == (*BOOLEANS, *LIMITS, *CALLS, "tags")

@@ -117,6 +117,7 @@ def events(market: Market, wishes: Sequence[Wish]) -> Events:
         symbol=np.array([market.symbols.index(wish.symbol) for wish in wishes], np.int32),
         action=np.array([ACTIONS.index(wish.action) for wish in wishes], np.int8),
         **{name: np.array([row.get(name, math.nan) for row in rows], np.float64) for name in NUMBERS},
+        **{name: np.array([row.get(name, False) for row in rows], np.bool_) for name in ("on_open", "on_close")},
         tag=np.array([tags.index(wish.tag) if wish.tag else -1 for wish in wishes], np.int32),
         tags=tags,
     )
