@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def shared_data() -> Path:
 def project() -> Path:
     """The project's root folder."""
     return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trials of tests are not counted among the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BT_DATA_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 pytest_plugins = ["tests.lakes"]

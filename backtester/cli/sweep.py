@@ -6,6 +6,7 @@ Place in the flow: commands only; sweeping does the work. Never computes a figur
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,7 @@ def _facts(defined: Sweep, result: SweepRun) -> dict[str, Any]:
         "sweep_key": result.manifest["identity"]["sweep_key"],
         "counts": result.manifest["counts"],
         "best": _best(defined, result),
+        "evidence": result.evidence,
     }
 
 
@@ -109,6 +111,22 @@ def _print_summary(defined: Sweep, result: SweepRun) -> None:
         click.echo(f"best by {defined.settings.objective}")
         print_facts({"trials": best})
         click.echo()
+    for sentence in _doubts(result.evidence):
+        click.echo(f"note: {sentence}", err=True)
     failed = f", {counts['failed']:,} of them failed" if counts["failed"] else ""
     click.echo(f"{counts['trials']:,} trials in {seconds:,.1f} s{failed}")
     click.echo(f"result  {clean(str(result.folder))}")
+
+
+def _doubts(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """What the best trial's figures must be read with."""
+    deflated, overfit, tested = (evidence.get(name) for name in ("deflated_sharpe", "overfitting", "superiority"))
+    if deflated and deflated["trials_ever"] is not None:
+        made, ever = evidence["trials"], evidence["trials_ever"]
+        more = f", {deflated['trials_ever']:.2f} for all {ever:,} ever made of this market and these strategies" if ever > made else ""
+        yield f"the best Sharpe ratio is more than luck with probability {deflated['trials']:.2f} for {made:,} trials{more}"
+    if overfit:
+        share = f"{overfit['probability']:.0%}"
+        yield f"the best trial of one half of the sessions is no better than the median in the other half in {share} of choices"
+    if tested:
+        yield f"if no trial earned anything, the best of so many would look as good with probability {tested['consistent']:.2f}"

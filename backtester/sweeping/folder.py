@@ -5,7 +5,7 @@ Place in the flow: `sweep` claims it, adds blocks as engines end them, and publi
 
     plan.json                               what is swept: must be equal for a resume
     blocks/<first trial>-<token>.parquet    rows of the table of trials; beside it .equity.parquet, written before it
-    trials.parquet, trial_equity.parquet, config.json, manifest.json     the result; the blocks are gone then
+    trials.parquet, trial_equity.parquet, evidence.json, config.json, manifest.json     the result; the blocks are gone then
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from backtester.outcome.lock import Lock, take
 from backtester.sweeping.tables import EQUITY_SCHEMA
 
 PLAN, MANIFEST, CONFIG, BLOCKS = "plan.json", "manifest.json", "config.json", "blocks"
-TRIALS, EQUITY = "trials.parquet", "trial_equity.parquet"
+TRIALS, EQUITY, EVIDENCE = "trials.parquet", "trial_equity.parquet", "evidence.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class SweepRun:
     def equity(self) -> pl.DataFrame:
         """One row a trial and session."""
         return pl.read_parquet(self.folder / EQUITY)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """How much of the best trial's result may be luck; docs/sweeps.md has the keys."""
+        found: dict[str, Any] = json.loads((self.folder / EVIDENCE).read_bytes())
+        return found
 
 
 class SweepFolder:
@@ -86,10 +92,18 @@ class SweepFolder:
         commit(folder / f"{stem}.equity.parquet", _writer(equity))
         commit(folder / f"{stem}.parquet", _writer(trials))
 
-    def publish(self, trials: pl.DataFrame, equity: pl.DataFrame, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> SweepRun:
-        """Write the whole tables, the config and, last, the manifest; the blocks go."""
+    def publish(
+        self,
+        trials: pl.DataFrame,
+        equity: pl.DataFrame,
+        evidence: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        config: Mapping[str, Any],
+    ) -> SweepRun:
+        """Write the whole tables, the evidence, the config and, last, the manifest; the blocks go."""
         commit(self.path / EQUITY, _writer(equity))
         commit(self.path / TRIALS, _writer(trials))
+        _write_json(self.path / EVIDENCE, evidence)
         _write_json(self.path / CONFIG, config)
         self._lock.confirm()
         _write_json(self.path / MANIFEST, manifest)

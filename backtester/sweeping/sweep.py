@@ -17,12 +17,14 @@ import polars as pl
 
 from backtester import pipeline
 from backtester.outcome.environment import environment, libraries, program
-from backtester.planning import setup
+from backtester.planning import Setup, setup
 from backtester.sweeping.definition import Sweep
+from backtester.sweeping.evidence import evidence
 from backtester.sweeping.folder import SweepFolder, SweepRun
 from backtester.sweeping.identity import identity, sweep_key
 from backtester.sweeping.local import local
 from backtester.sweeping.tables import DONE, FAILED, digest, trials_schema
+from backtester.sweeping.trial_ledger import counted, subject
 from backtester.sweeping.variants import Trial
 
 BAR_TRIALS_A_BLOCK = 2_000_000_000
@@ -56,29 +58,28 @@ def run_sweep(
     """Run a sweep into the folder `out`. Raises the errors of `backtester.errors`; finished blocks stay on disk then."""
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     plan = identity(sweep.base, sweep.config, sweep.space)
-    trials, schema = sweep.trials(), trials_schema(sweep.space)
+    trials, schema, opened = sweep.trials(), trials_schema(sweep.space), setup(sweep.config)
     with SweepFolder.claim(out, plan, force=force, resume=resume) as folder:
         finished = folder.trials(schema)
         known = set(finished["trial"].to_list())
         watch = _Watch(sweep, len(trials), finished, progress)
         left = [trial for trial in trials if trial.number not in known]
-        for rows, equity in engine(sweep, blocks_of(sweep, left), watch.walked):
+        for rows, equity in engine(sweep, blocks_of(sweep, opened, left), watch.walked):
             folder.add(rows, equity)
             watch.add(rows)
         table, equity = folder.trials(schema), folder.equity()
+        best = ranked(sweep, table)["trial"].to_list()
+        for number in best[: sweep.settings.keep_best]:
+            _run_again(sweep, trials[number], folder.path / "best" / f"{number:06}")
         seconds = time.perf_counter() - clock
         manifest = _manifest(sweep, plan, table, equity, started, seconds, watch.bar_trials)
-        best = ranked(sweep, table).head(sweep.settings.keep_best)
-        for number in best["trial"].to_list():
-            _run_again(sweep, trials[number], folder.path / "best" / f"{number:06}")
-        return folder.publish(table, equity, manifest, sweep.config.resolved())
+        ever = counted(subject(sweep.config, plan), manifest["identity"]["sweep_key"], table.height)
+        found = evidence(sweep, table, equity, best[0], ever, opened.sessions.per_year) if best else {}
+        return folder.publish(table, equity, found, manifest, sweep.config.resolved())
 
 
-def blocks_of(sweep: Sweep, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
+def blocks_of(sweep: Sweep, opened: Setup, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
     """Trials in blocks of so many bars that what a kill can lose is some seconds of work."""
-    if not trials:
-        return []
-    opened = setup(sweep.config)
     bars = max(1, len(opened.sessions) * opened.needs.slots * len(opened.symbols))
     size = sweep.settings.block or max(1, min(MOST_TRIALS_A_BLOCK, BAR_TRIALS_A_BLOCK // bars))
     return [trials[first : first + size] for first in range(0, len(trials), size)]
