@@ -19,7 +19,7 @@ from backtester.trading.records import Records
 if TYPE_CHECKING:
     from backtester.trading.execution import Carry, Market
 
-EXACT_LOTS, SLACK = 2.0**20, 1e-9
+FEW_LOTS, SLACK = 2.0**20, 1e-9
 """Up to so many lots a sum of quantities is off by less than that part of a lot, which counts as a rounding."""
 
 
@@ -74,32 +74,39 @@ def _gross(carry: Carry) -> int:
 
 def _positions(before: Carry, fills: Records, ends: Ints, lots: Floats) -> tuple[Ints, Floats]:
     """The pairs that held or traded, and what each held (with its sign) at every slot of `ends`: (pairs,) and (pairs, ends)."""
-    first = before.pairs["quantity"] * before.pairs["direction"]
+    start = before.pairs["quantity"] * before.pairs["direction"]
     order = np.argsort(fills["pair"], kind="stable")
     pair, slot, moved = fills["pair"][order], fills["slot"][order], (fills["side"] * fills["quantity"])[order]
-    pairs = np.union1d(pair, np.flatnonzero(first))
-    found = np.empty((len(pairs), len(ends)))
-    bounds = np.searchsorted(pair, pairs), np.searchsorted(pair, pairs, side="right")
-    for row, (number, begin, stop) in enumerate(zip(pairs.tolist(), *(bound.tolist() for bound in bounds), strict=True)):
-        held = _summed(float(first[number]), moved[begin:stop], float(lots[number % len(lots)]))
-        found[row] = held[np.searchsorted(slot[begin:stop], ends, side="right")]
-    return pairs, found
+    pairs = np.union1d(pair, np.flatnonzero(start))
+    first, own, lot = np.searchsorted(pair, pairs), start[pairs], lots[pairs % len(lots)]
+    if not len(moved):
+        return pairs, np.repeat(own[:, None], len(ends), axis=1)
+    reach = int(ends[-1]) + 1
+    last = np.searchsorted(pair * reach + slot, pairs[:, None] * reach + ends, side="right")
+    found = _in_lots(moved, np.searchsorted(pairs, pair), first, own, lot)
+    if found is None:
+        found = _one_by_one(moved, np.append(first[1:], len(moved)), first, own, lot)
+    return pairs, np.where(last > first[:, None], found[np.maximum(last - 1, 0)], own[:, None])
 
 
-def _summed(first: float, moved: Floats, lot: float) -> Floats:
-    """What is held before and after each of a pair's fills: whole lots, added up as whole numbers where there are not too many."""
-    start, steps = np.rint(first / lot), np.rint(moved / lot)
-    total = start + np.concatenate(([0.0], np.cumsum(steps)))
-    few = max(np.abs(total).max(), np.abs(steps).max(initial=0.0)) < EXACT_LOTS
-    if few and abs(start * lot - first) <= SLACK * lot and (np.abs(steps * lot - moved) <= SLACK * lot).all():
-        whole: Floats = total * lot
-        return whole
-    held = np.empty(len(moved) + 1)
-    held[0] = last = first
-    for row, step in enumerate(moved.tolist(), 1):
-        last += step
-        whole_lots = round(last / lot) * lot
-        held[row] = last = whole_lots if abs(whole_lots - last) <= SLACK * lot else last
+def _in_lots(moved: Floats, pair: Ints, first: Ints, own: Floats, lot: Floats) -> Floats | None:
+    """What a pair holds after each fill, added up as whole numbers of lots; None where it is not, or there are too many to be exact."""
+    starts, steps = np.rint(own / lot), np.rint(moved / lot[pair])
+    sums = np.concatenate(([0.0], np.cumsum(steps)))
+    held = starts[pair] + (sums[1:] - sums[first][pair])
+    exact = (np.abs(starts * lot - own) <= SLACK * lot).all() and (np.abs(steps * lot[pair] - moved) <= SLACK * lot[pair]).all()
+    few = max(np.abs(held).max(initial=0.0), np.abs(steps).max(initial=0.0)) < FEW_LOTS and np.abs(sums).max() < 2.0**52
+    return held * lot[pair] if exact and few else None
+
+
+def _one_by_one(moved: Floats, stop: Ints, first: Ints, own: Floats, lot: Floats) -> Floats:
+    """The same as sums of floats, each a whole number of lots where it is but for a rounding."""
+    held = np.empty(len(moved))
+    for begin, end, quantity, unit in zip(first.tolist(), stop.tolist(), own.tolist(), lot.tolist(), strict=True):
+        for row, step in enumerate(moved[begin:end].tolist(), begin):
+            quantity += step
+            whole = round(quantity / unit) * unit
+            held[row] = quantity = whole if abs(whole - quantity) <= SLACK * unit else quantity
     return held
 
 

@@ -61,8 +61,7 @@ class Account:
 
     def __init__(self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: int, symbols: Sequence[str]):
         self._execution = execution
-        self._rules = inputs.rules(execution, risk, account)
-        self._given = self._rules, inputs.instruments(execution, symbols), inputs.tiers(execution)
+        self._given = inputs.given(execution, risk, account, symbols)
         self.carry = Carry.start(micro(account.cash), strategies, len(symbols))
         self.start = self.carry.cash
         self.equity: list[int] = []
@@ -76,7 +75,7 @@ class Account:
         """One chunk: its stretches in order, and its signals in the order of decision. Raises the errors of `execution.trade`."""
         for part in parts:
             for act in part.acts:
-                self.carry = adjusted(self.carry, act, self._execution.lot)
+                self.carry = adjusted(self.carry, act, self._execution)
             own = events if len(parts) == 1 else events.between(part.first, part.last)
             self._trade(part, own)
 
@@ -84,7 +83,7 @@ class Account:
         from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
         market, carry = part.market, self.carry
-        book = inputs.book(events, carry, *self._given, len(market.ts), len(market.labels))
+        book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels))
         slot = compiled.kernel().entry_point(part.tape, book, inputs.signals(events, carry.width), 0)
         ended = book.account[0]
         if ended["error"] != records.NO_ERROR:

@@ -7,6 +7,7 @@ never changes a bar.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ from backtester.schema import ACTION_KINDS
 from backtester.trading import records as r
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
-from backtester.trading.inputs import PRICES
+from backtester.trading.inputs import PRICES, rungs
 from backtester.trading.records import Records
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Outcome
@@ -78,7 +79,7 @@ def trade_through(
     for first, stop in pairwise(cuts):
         for act in acts:
             if act.session == first:
-                carry = adjusted(carry, act, execution.lot_of(market.symbols[act.symbol]))
+                carry = adjusted(carry, act, execution)
         piece, signals = market, events
         if (first, stop) != (0, len(market.labels)):
             piece, begin, end = piece_of(market, first, stop)
@@ -88,12 +89,15 @@ def trade_through(
     return outcomes, carry
 
 
-def adjusted(carry: Carry, act: Act, lot: float) -> Carry:
+def adjusted(carry: Carry, act: Act, execution: ExecutionSettings) -> Carry:
     """The account after one action on one symbol; DataError where it pays more than an account can hold."""
     pairs, orders = carry.pairs.copy(), carry.orders.copy()
     held = np.flatnonzero((pairs["symbol"] == act.symbol) & (pairs["quantity"] != 0.0))
     if act.kind == SPLIT:
+        lot = execution.lot_of(carry.symbols[act.symbol])
         amounts = _split(pairs, orders, np.flatnonzero(pairs["symbol"] == act.symbol), held, act.value, lot)
+        for number in held.tolist():
+            _split_rungs(pairs[number], orders, execution, lot)
     else:
         amounts = np.rint(pairs["quantity"][held] * act.value * 1e6)
     if (amounts > MAX_MICRO).any():
@@ -143,6 +147,15 @@ def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio
     whole = (orders["role"][waits] == r.GUARD) | (orders["leaves"][waits] != 0)
     guards = waits[whole]
     orders["quantity"][guards] = _snapped(orders["filled"][guards] + pairs["quantity"][orders["pair"][guards]], lot)
+
+
+def _split_rungs(pair: Any, orders: Records, execution: ExecutionSettings, lot: float) -> None:
+    """Each rung is for its part of what was entered, at most what is held."""
+    parts, left = rungs(execution), int(pair["rungs"])
+    for row, rung in zip(range(int(pair["target"]), int(pair["target"]) + left), parts[len(parts) - left :], strict=True):
+        if not rung["rest"]:
+            own = max(1.0, math.floor(rung["fraction"] * pair["entered"] / lot + SLACK)) * lot
+            orders["quantity"][row] = min(own, orders["quantity"][row])
 
 
 def _lots(quantity: Floats, lot: float) -> Floats:

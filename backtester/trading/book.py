@@ -137,14 +137,13 @@ def waits(b: Book, pair: Any) -> bool:
 
 
 @compiled
-def leaving(b: Book, pair: Any) -> float:
-    """How much of a position its waiting exit will sell."""
-    if pair.exit == r.NONE:
-        return 0.0
-    order = b.orders[pair.exit]
-    asked = pair.quantity if order.leaves else snapped(order.quantity - order.filled, b.instruments[pair.symbol].lot)
-    sold: float = min(asked, pair.quantity)
-    return sold
+def asked(b: Book, row: int) -> float:
+    """How much of its position an exit or a guard will sell: all of it, or what is left of the order."""
+    order, pair = b.orders[row], b.pairs[b.orders[row].pair]
+    whole: float = pair.quantity
+    if order.leaves or (order.role == r.GUARD and (row != pair.target or pair.rungs == 0)) or order.type == r.CLOSE:
+        return whole
+    return min(snapped(order.quantity - order.filled, b.instruments[pair.symbol].lot), whole)
 
 
 @compiled

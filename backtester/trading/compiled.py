@@ -52,7 +52,7 @@ def _signature() -> tuple[Any, ...]:
     tape = named([prices] * 9 + [_array(r.SLOT, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT)]
     active = types.Array(types.int64, 1, "C")
-    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER)]
+    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
     book = named([*given, _array(r.ACCOUNT), active, *written], r.Book)
     return (tape, book, _array(r.SIGNAL, True), types.int64)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import bound, ends_session, enlist, fillable, leaves, leaving, new_order, refuse, resolve, stop_run, waits
+from backtester.trading.book import asked, bound, ends_session, enlist, fillable, leaves, new_order, refuse, resolve, stop_run, waits
 from backtester.trading.money import ENOUGH, booked, compiled, fee_of, lot_of, most_lots, power, value_of
 from backtester.trading.positions import fill_market
 from backtester.trading.records import Book, Tape
@@ -97,7 +97,7 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
         if pair.quantity != 0.0:
             amount = pair.mark
             if pair.exit != r.NONE:
-                sold = leaving(b, pair)
+                sold = asked(b, pair.exit)
                 cost = fee_of(b, pair.last, sold)
                 amount = value_of(pair.last, pair.quantity - sold) if sold < pair.quantity else 0
         if pair.entry != r.NONE:

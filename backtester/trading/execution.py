@@ -169,9 +169,8 @@ def trade(
 
     _check(market, events, carry)
     events = events.sorted()
-    rules, held = inputs.rules(execution, risk, account), len(carry.decisions["ts"])
-    given = rules, inputs.instruments(execution, market.symbols), inputs.tiers(execution)
-    book = inputs.book(events, carry, *given, len(market.ts), len(market.labels))
+    given, held = inputs.given(execution, risk, account, market.symbols), len(carry.decisions["ts"])
+    book = inputs.book(events, carry, given, len(market.ts), len(market.labels))
     slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
     ended = book.account[0]
     if ended["error"] != records.NO_ERROR:

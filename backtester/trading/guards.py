@@ -79,13 +79,53 @@ def protect(b: Book, row: int, slot: Any, at: int) -> None:
         target = pair.price * (1.0 + pair.direction * (rules.take_profit if np.isnan(order.take_profit) else order.take_profit))
     kind, stop = follow(b, order, pair, stop)
     pair.stop_level, pair.target_level = pair.direction * stop, pair.direction * target
-    pair.stop, pair.target = r.NONE, r.NONE
+    pair.stop, pair.target, pair.rungs = r.NONE, r.NONE, 0
     if not np.isnan(stop):
         pair.stop = guard(b, row, kind, stop, slot, at)
-    if not np.isnan(target):
+    if len(b.rungs) > 0 and np.isnan(order.target_price) and np.isnan(order.take_profit):
+        climb(b, row, slot, at)
+    elif not np.isnan(target):
         pair.target = guard(b, row, r.TARGET, target, slot, at)
     if pair.stop != r.NONE or pair.target != r.NONE:
         b.account[0].guarded += 1
+
+
+@compiled
+def resize(b: Book, pair: Any) -> None:
+    """Guards and a leaving exit are for what has filled of them and all that is held; a rung for its part at most."""
+    lot = b.instruments[pair.symbol].lot
+    for row in (pair.stop, pair.target if pair.rungs == 0 else r.NONE, pair.exit if leaves(b, pair) else r.NONE):
+        if row != r.NONE:
+            b.orders[row].quantity = snapped(b.orders[row].filled + pair.quantity, lot)
+    for k in range(pair.rungs):
+        order, rung = b.orders[pair.target + k], b.rungs[len(b.rungs) - pair.rungs + k]
+        part = snapped(order.filled + pair.quantity, lot)
+        if rung.rest == 0:
+            part = min(max(1.0, np.floor(rung.fraction * pair.entered / lot + 1e-9)) * lot, part)
+        order.quantity = part
+
+
+@compiled
+def climb(b: Book, row: int, slot: Any, at: int) -> None:
+    """A target for each rung of a position just opened."""
+    pair = b.pairs[b.orders[row].pair]
+    for k in range(len(b.rungs)):
+        made = guard(b, row, r.TARGET, pair.price * (1.0 + pair.direction * b.rungs[k].take_profit), slot, at)
+        if k == 0:
+            pair.target, pair.target_level = made, pair.direction * b.orders[made].limit
+    pair.rungs = len(b.rungs)
+    resize(b, pair)
+
+
+@compiled
+def climbed(b: Book, pair: Any) -> None:
+    """The nearest rung has filled: the next one is the position's target, or it has none."""
+    pair.rungs -= 1
+    pair.target, pair.target_level = pair.target + 1 if pair.rungs > 0 else r.NONE, np.nan
+    if pair.rungs > 0:
+        pair.target_level = pair.direction * b.orders[pair.target].limit
+    elif pair.stop == r.NONE:
+        b.account[0].guarded -= 1
 
 
 @compiled
@@ -103,7 +143,7 @@ def move(b: Book, row: int, slot: Any, at: int) -> None:
             pair.stop, pair.stop_level = guard(b, row, r.STOP, stop, slot, at), pair.direction * stop
         elif b.orders[pair.stop].type == r.STOP or pair.direction * stop > pair.stop_level:
             pair.stop_level, b.orders[pair.stop].stop = pair.direction * stop, stop
-    if not np.isnan(target):
+    if not np.isnan(target) and pair.rungs == 0:
         if pair.target == r.NONE:
             pair.target, pair.target_level = guard(b, row, r.TARGET, target, slot, at), pair.direction * target
         else:
@@ -113,21 +153,15 @@ def move(b: Book, row: int, slot: Any, at: int) -> None:
 
 
 @compiled
-def resize(b: Book, pair: Any) -> None:
-    """Guards and a leaving exit follow what is held: each is for what has filled of it and all that is left."""
-    lot = b.instruments[pair.symbol].lot
-    for row in (pair.stop, pair.target, pair.exit if leaves(b, pair) else r.NONE):
-        if row != r.NONE:
-            b.orders[row].quantity = snapped(b.orders[row].filled + pair.quantity, lot)
-
-
-@compiled
 def unguard(b: Book, row: int, slot: Any) -> None:
     """Cancel what guarded, waited to close or to join a position that the order of a row closes."""
     order, pair = b.orders[row], b.pairs[b.orders[row].pair]
-    for other in (pair.stop, pair.target):
-        if other != r.NONE and other != row:
-            resolve(b, other, r.CANCELLED, why.OCO if order.role == r.GUARD else why.POSITION_CLOSED, slot)
+    reason = why.OCO if order.role == r.GUARD else why.POSITION_CLOSED
+    if pair.stop != r.NONE and pair.stop != row:
+        resolve(b, pair.stop, r.CANCELLED, reason, slot)
+    for k in range(max(pair.rungs, 1)):
+        if pair.target != r.NONE and pair.target + k != row:
+            resolve(b, pair.target + k, r.CANCELLED, reason, slot)
     if pair.exit != r.NONE:
         resolve(b, pair.exit, r.CANCELLED, why.FLAT_AT_CLOSE if order.type == r.CLOSE else why.POSITION_CLOSED, slot)
     if pair.entry != r.NONE and b.orders[pair.entry].joins:
@@ -136,4 +170,4 @@ def unguard(b: Book, row: int, slot: Any) -> None:
         b.account[0].guarded -= 1
     if not np.isnan(trailed(pair, pair.price)):
         b.account[0].trailing -= 1
-    pair.stop, pair.target = r.NONE, r.NONE
+    pair.stop, pair.target, pair.rungs = r.NONE, r.NONE, 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from backtester.trading import records
 from backtester.trading.costs import MAX_MICRO, micro
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings, limit_count, limit_micro
+from backtester.trading.settings import WHOLE
 
 if TYPE_CHECKING:
     from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
@@ -149,12 +150,36 @@ def _microseconds(minutes: float) -> int:
     return round(min(minutes * 60e6, 2.0**61))
 
 
-def book(events: Events, carry: Carry, rules: Records, instruments: Records, tiers: Records, slots: int, sessions: int) -> Book:
+def rungs(execution: ExecutionSettings) -> Records:
+    """The targets of a position that is sold in parts."""
+    found = np.zeros(len(execution.scale_out), records.RUNG)
+    for row, rung in zip(found, execution.scale_out, strict=True):
+        row["take_profit"], row["fraction"] = rung.take_profit, rung.fraction
+    found["rest"][-1:] = sum(rung.fraction for rung in execution.scale_out) >= 1.0 - WHOLE
+    return found
+
+
+class Given(NamedTuple):
+    """What stays the same in all chunks of a run, as records."""
+
+    rules: Records
+    instruments: Records
+    tiers: Records
+    rungs: Records
+
+
+def given(execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, symbols: Sequence[str]) -> Given:
+    """The settings of a run as records."""
+    return Given(rules(execution, risk, account), instruments(execution, symbols), tiers(execution), rungs(execution))
+
+
+def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
-    Each entry can bring two more orders (stop, target) and one at the close. With a time stop each can bring one exit more, and as a day
-    order one more each session. An order fills once at most.
+    Each entry can bring a stop, a target or each of the rungs, and an order at the close. With a time stop each can bring one exit more,
+    and as a day order one more each session. An order fills once at most.
     """
+    rules, tiers = given.rules, given.tiers
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
     held_now = pairs["quantity"] != 0.0
     waits = pairs["entry"] != records.NONE
@@ -193,15 +218,13 @@ def book(events: Events, carry: Carry, rules: Records, instruments: Records, tie
         account[name] = value
     late = (entering + positions) * int(rules["timed"][0])
     late += min(late, len(pairs)) * sessions * int(rules["day"][0])
-    orders = np.empty(live + len(events) + 3 * entering + positions + late, records.ORDER)
+    orders = np.empty(live + len(events) + (2 + max(1, len(given.rungs))) * entering + positions + late, records.ORDER)
     orders[:live] = carry.orders
     verdicts = np.empty(held + len(events), records.VERDICT)
     for name, column in VERDICT.items():
         verdicts[name][:held] = carry.decisions[column]
     return Book(
-        rules,
-        instruments,
-        tiers,
+        *given,
         account,
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,

@@ -76,7 +76,6 @@ def first_hit(rules: Any, first: float, stop: float, target: float) -> bool:
 @compiled
 def look_inside(m: Tape, b: Book, t: int) -> None:
     """Step 2: stops and targets. Until now only an entry at this very open can be of this slot."""
-    rules = b.rules[0]
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
         s, stop, target = pair.symbol, pair.stop_level, pair.target_level
@@ -84,18 +83,28 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
         worst, best = turned(pair.direction, m.low[s, t], m.high[s, t])
         if not (worst <= stop or best >= target or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
             continue
-        hit, reached = worst <= stop, best > target or (rules.touch and best == target)
-        row, level, flags = r.NONE, first, r.AMBIGUOUS if hit and reached else r.NO_FLAGS
-        if first <= stop:
-            row, flags = pair.stop, r.NO_FLAGS
-        elif first > target or (first == target and (rules.touch or pair.slot != m.slots[t].number)):
-            row, flags = pair.target, r.NO_FLAGS
-        elif hit and (not reached or first_hit(rules, first, stop, target)):
-            row, level = pair.stop, stop
-        elif reached:
-            row, level = pair.target, target
-        if row != r.NONE:
-            fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
+        while look(m, b, pair, first, worst, best, t):
+            pass
+
+
+@compiled
+def look(m: Tape, b: Book, pair: Any, first: float, worst: float, best: float, t: int) -> bool:
+    """Stop and target of a position look at its bar; whether the next rung, and the stop again, shall look at it too."""
+    rules, stop, target, left = b.rules[0], pair.stop_level, pair.target_level, pair.rungs
+    hit, reached = worst <= stop, best > target or (rules.touch and best == target)
+    row, level, flags = r.NONE, first, r.AMBIGUOUS if hit and reached else r.NO_FLAGS
+    if first <= stop:
+        row, flags = pair.stop, r.NO_FLAGS
+    elif first > target or (first == target and (rules.touch or pair.slot != m.slots[t].number)):
+        row, flags = pair.target, r.NO_FLAGS
+    elif hit and (not reached or first_hit(rules, first, stop, target)):
+        row, level = pair.stop, stop
+    elif reached:
+        row, level = pair.target, target
+    if row != r.NONE:
+        fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
+    more: bool = row != r.NONE and pair.quantity != 0.0 and pair.rungs < left
+    return more
 
 
 @compiled

@@ -12,9 +12,9 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import book, leaving, price_at, refuse, resolve, snapped, stop_run
+from backtester.trading.book import asked, book, price_at, refuse, resolve, snapped, stop_run
 from backtester.trading.costs import MAX_MICRO
-from backtester.trading.guards import move, protect, resize, unguard
+from backtester.trading.guards import climbed, move, protect, resize, unguard
 from backtester.trading.money import apart, booked, compiled, fits, lot_of, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
@@ -152,7 +152,7 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
     """Fill an exit of any kind at the price seen: where nothing of the position is left, what else waited for it is cancelled."""
     account, order, slot = b.account[0], b.orders[row], m.slots[t]
     pair, number = b.pairs[order.pair], order.pair
-    quantity = leaving(b, pair) if order.role == r.EXIT and pair.exit == row else pair.quantity
+    quantity = asked(b, row)
     price, more = slipped(m, b, row, t, at, seen, quantity)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, number)
@@ -167,6 +167,8 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
         pair.quantity, pair.trade = snapped(pair.quantity - quantity, lot_of(b, number)), account.next_trade
         account.next_trade += 1
         revalue(b, number, pair.last)
+        if row == pair.target and pair.rungs > 0:
+            climbed(b, pair)
         return resize(b, pair)
     account.marks -= pair.direction * pair.mark
     account.gross -= pair.mark

@@ -75,8 +75,9 @@ no longer than max_hold_bars slots or max_hold_us; tiered: there is more than on
 
 INSTRUMENT = _record("", "lot ticks")
 TIER = _record("", "above per_share fee_bps")
+RUNG = _record("rest", "take_profit fraction")
 """One symbol: its lot, and what the ticks of slippage are worth in currency. One tier of the commission: the rates from so many shares a
-month on; the first one, above -inf, is the commission's own."""
+month on; the first one, above -inf, is the commission's own. One target of several: its fraction of what was entered, or all the rest."""
 
 ACCOUNT = _record(
     "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits on_open on_close next_order "
@@ -91,16 +92,16 @@ day: the session before the chunk; month: that of the slot; moved: shares filled
 pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PAIR = _record(
-    "value fee borrow income ts start freed trade listed adds slot stop target entry exit symbol direction mark at_close",
+    "value fee borrow income ts start freed trade listed adds rungs slot stop target entry exit symbol direction mark at_close",
     "quantity low high stop_level target_level last price trailing_stop trailing_amount entered",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
 far; income: dividends so far, below 0 where they were paid; ts: the open of the entry's slot; start: from when it is held; at_close:
 the slot at whose close it was entered, or NONE; adds: orders that have entered it; entered: all that was ever bought into it; freed: the
-end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; low and high: prices seen;
-stop_level and target_level: times the direction, so that a short is looked at like a long; trailing_stop and trailing_amount: how far
-behind the price the stop follows, or NaN; last: the last close; listed: the pair stands in the active list. What is looked at in every
-bar stands side by side."""
+end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; rungs: targets that have
+not filled where there are several, whose rows follow each other from target on; low and high: prices seen; stop_level and target_level:
+times the direction, so that a short is looked at like a long; trailing_stop and trailing_amount: how far behind the price the stop
+follows, or NaN; last: the last close; listed: the pair stands in the active list. What is looked at in every bar stands side by side."""
 
 ORDER = _record(
     "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves",
@@ -145,6 +146,7 @@ class Book(NamedTuple):
     rules: Records
     instruments: Records
     tiers: Records
+    rungs: Records
     account: Records
     active: Ints
     pairs: Records

@@ -6,6 +6,7 @@ Place in the flow: `config` nests them, `inputs` turns them into numbers for the
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
@@ -21,6 +22,10 @@ def _currency(text: str) -> str:
 
 
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})]
+
+
+WHOLE = 1e-9
+"""Fractions that add up to 1 but for so much are all of a position."""
 
 
 class SizingSettings(Settings):
@@ -40,11 +45,19 @@ class InstrumentSettings(Settings):
     currency: Currency | None = None
 
 
+class RungSettings(Settings):
+    """One rung of `scale_out`: the fraction of what was entered that is sold at a target, itself a fraction of the entry price."""
+
+    take_profit: float = Field(gt=0.0)
+    fraction: float = Field(gt=0.0, le=1.0)
+
+
 class ExecutionSettings(Settings):
-    """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; tick is the
-    size of a tick in currency, borrow_bps what a short position costs, in basis points a year; instruments: symbols with a lot or tick of
-    their own; actions: what becomes of the lake's splits and dividends; cost_ladder: multiples of all costs at which the same signals are
-    traded once more, for the figures `costs` of metrics.json.
+    """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; scale_out:
+    several targets instead of one, each for a part of the position; tick is the size of a tick in currency, borrow_bps what a short
+    position costs, in basis points a year; instruments: symbols with a lot or tick of their own; actions: what becomes of the lake's
+    splits and dividends; cost_ladder: multiples of all costs at which the same signals are traded once more, for the figures `costs` of
+    metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close"] = "next_open"
@@ -60,6 +73,7 @@ class ExecutionSettings(Settings):
     no_entry_minutes: float = Field(default=0.0, ge=0.0)
     stop_loss: float | None = Field(default=None, gt=0.0, lt=1.0)
     take_profit: float | None = Field(default=None, gt=0.0)
+    scale_out: tuple[RungSettings, ...] = Field(default=(), max_length=20)
     trailing_stop: float | None = Field(default=None, gt=0.0, lt=1.0)
     trailing_amount: float | None = Field(default=None, gt=0.0)
     max_hold_bars: int | None = Field(default=None, ge=1)
@@ -74,6 +88,16 @@ class ExecutionSettings(Settings):
     def _one_trailing_stop(self) -> Self:
         if self.trailing_stop is not None and self.trailing_amount is not None:
             raise ValueError("trailing_stop and trailing_amount are two ways to say the same; leave out one")
+        return self
+
+    @model_validator(mode="after")
+    def _rising_rungs(self) -> Self:
+        if self.scale_out and self.take_profit is not None:
+            raise ValueError("take_profit and scale_out are two ways to set targets; leave out one")
+        if any(rung.take_profit <= before.take_profit for before, rung in pairwise(self.scale_out)):
+            raise ValueError("the rungs of scale_out do not rise; order them by take_profit, each above the one before")
+        if (parts := sum(rung.fraction for rung in self.scale_out)) > 1.0 + WHOLE:
+            raise ValueError(f"the fractions of scale_out add up to {parts:g}; at most 1 of a position can be sold")
         return self
 
     @model_validator(mode="after")

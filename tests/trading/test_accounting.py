@@ -79,8 +79,8 @@ def test_a_symbol_without_bars_in_a_chunk_keeps_its_carried_mark():
 
 def test_the_kernel_that_runs_is_the_one_of_these_sources():
     settings = ExecutionSettings()
-    given = inputs.rules(settings, RiskSettings(), AccountSettings(cash=1.0)), inputs.instruments(settings, "AB"), inputs.tiers(settings)
-    book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), *given, 6, 2)
+    given = inputs.given(settings, RiskSettings(), AccountSettings(cash=1.0), "AB")
+    book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), given, 6, 2)
     compiled.kernel().entry_point(inputs.tape(MARKET, 0), book, inputs.signals(events(MARKET, []), 2), 0)
     assert book.account[0]["stamp"] == compiled._stamp()
     assert book.account[0]["cash"] == 1
