@@ -250,6 +250,13 @@ def bind_strategies(config: Config) -> list[tuple[StrategySettings, Described, S
     return bound
 
 
+def together(configs: Sequence[Config], strategies: Sequence[StrategySettings]) -> Config:
+    """The first of some configs with these strategies, of which it knows what any of them does."""
+    made = configs[0].model_copy(update={"strategies": tuple(strategies)})
+    made._known = {key: known for config in configs for key, known in config._known.items()}
+    return made
+
+
 def schema() -> Document:
     """The JSON Schema (draft 2020-12) of a config; it knows shapes, types and bounds, `load` knows the rest."""
     described = Config.model_json_schema()

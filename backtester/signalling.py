@@ -24,6 +24,7 @@ from backtester.reach import Trader, indicator_columns
 from backtester.signals import batch, calling, indicators
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
+from backtester.signals.loading import Origin
 from backtester.trading.execution import Events
 from backtester.trading.inputs import GIVEN
 
@@ -40,21 +41,18 @@ class Stopped:
 
 
 @contextmanager
-def calls(setup: Setup) -> Iterator[Call]:
-    """How the run calls its strategies: in this process, or each in one of its own where the config asks for it."""
+def calls(setup: Setup, *, shared: bool = False) -> Iterator[Call]:
+    """How the run calls its strategies: in this process, or each in one of its own where the config asks for it.
+
+    shared: strategies of one file share a process, as the trials of a sweep do. Not for two threads.
+    """
     limits = setup.config.resources.limits
     if limits is None:
         yield calling.call
         return
     from backtester.signals.apart import Apart  # most runs do without
-    from backtester.signals.messages import Origin
 
-    origins = []
-    for trader in setup.traders:
-        digest = trader.described.source.digest
-        origins.append(Origin(trader.entry.use, str(setup.config.root), json.dumps(trader.entry.params), digest))
-    callers = [_caller(setup, trader) for trader in setup.traders]
-    with Apart(callers, origins, limits) as apart:
+    with Apart([_caller(setup, trader) for trader in setup.traders], limits, shared=shared) as apart:
         yield apart.call
 
 
@@ -95,11 +93,11 @@ class Signaller:
         """The same for another thread."""
         return Signaller(self._setup, self._prepared, self._at)
 
-    def events(self, places: tuple[int, ...]) -> Events:
-        """Signals of the strategies at these places, in the order of decision. Raises StrategyError."""
+    def events(self, places: tuple[int, ...], call: Call = calling.call) -> Events:
+        """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
             callers = [_caller(self._setup, self._setup.traders[place]) for place in places]
-            found = [(own, calling.call(caller, self._given)) for own, caller in enumerate(callers)]
+            found = [(own, call(caller, self._given, None)) for own, caller in enumerate(callers)]
             self._last = places, _events(self._setup, self._prepared, found)
         return self._last[1]
 
@@ -133,8 +131,9 @@ def _caller(setup: Setup, trader: Trader) -> Caller:
     """The strategy as it is called, in every part of the run."""
     columns = {interval: indicator_columns(setup.config, interval) for interval in trader.inputs.values()}
     advice = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
-    known = trader.described
-    return Caller(trader.entry.name, trader.strategy, known.declared, known.source.path, trader.symbols, columns, advice)
+    entry, known = trader.entry, trader.described
+    origin = Origin(entry.use, str(setup.config.root), json.dumps(entry.params), known.source.path, known.source.digest)
+    return Caller(entry.name, trader.strategy, known.declared, origin, trader.symbols, columns, advice)
 
 
 def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: int) -> View:

@@ -21,7 +21,7 @@ from types import TracebackType
 from backtester.errors import ResourceError
 from backtester.signals.batch import Found
 from backtester.signals.calling import Caller, EndedError, Given, span_of
-from backtester.signals.messages import Origin, error_of, found_of, of_caller, of_given, wanted
+from backtester.signals.messages import Nest, error_of, found_of, of_caller, of_given, wanted
 from backtester.signals.parcel import packed
 from backtester.signals.process import Limits, Process, Wait
 
@@ -31,11 +31,13 @@ SERVES = "backtester.signals.child"
 
 
 class Apart:
-    """The processes of a run's strategies; use it in a `with` block, which starts and ends them."""
+    """The processes of a run's strategies; use it in a `with` block, which starts and ends them.
 
-    def __init__(self, callers: Sequence[Caller], origins: Sequence[Origin], limits: Limits) -> None:
-        self._callers, self._limits, self._wanted = callers, limits, wanted(callers)
-        self._origins = {caller.name: origin for caller, origin in zip(callers, origins, strict=True)}
+    shared: one process for all strategies of a file, which it is given one after the other; else each has its own from the start.
+    """
+
+    def __init__(self, callers: Sequence[Caller], limits: Limits, *, shared: bool = False) -> None:
+        self._callers, self._limits, self._shared, self._wanted = callers, limits, shared, wanted(callers)
         self._running: dict[str, Called] = {}
         self._given: weakref.ref[Given] | None = None
         self._parcel: int | None = None
@@ -46,11 +48,11 @@ class Apart:
         Raises StrategyError: EndedError where its process ended, LimitError where it took more time or memory than it may.
         """
         try:
-            process = self._running.get(caller.name) or self._start(caller)
+            process = self._running.get(self._whose(caller)) or self._start(caller)
             process.show(given, self._shown(given))
             return process.call(caller, given, only)
         except EndedError:
-            self._running.pop(caller.name).end()
+            self._running.pop(self._whose(caller)).end()
             raise
         except OSError as error:
             what, where = "columns cannot be handed to a strategy's process", f"strategy {caller.name}"
@@ -58,7 +60,7 @@ class Apart:
 
     def __enter__(self) -> Apart:
         try:
-            for caller in self._callers:
+            for caller in () if self._shared else self._callers:
                 self._start(caller)
         except BaseException:
             self._end()
@@ -69,8 +71,12 @@ class Apart:
         self._end()
 
     def _start(self, caller: Caller) -> Called:
-        process = self._running[caller.name] = Called(caller, self._origins[caller.name], self._limits)
+        process = self._running[self._whose(caller)] = Called(caller, self._limits)
         return process
+
+    def _whose(self, caller: Caller) -> str:
+        """Whose process calls a strategy: its file's, or its own."""
+        return caller.origin.use if self._shared else caller.name
 
     def _shown(self, given: Given) -> int:
         """The parcel of what is given, made once for all strategies."""
@@ -91,14 +97,16 @@ class Apart:
 
 
 class Called(Process):
-    """The process in which one strategy is called."""
+    """The process in which a strategy is called, or one after the other that come from one file."""
 
-    def __init__(self, caller: Caller, origin: Origin, limits: Limits) -> None:
-        warm = limits.seconds is not None or limits.memory is not None
-        first = {"caller": of_caller(caller, origin), "memory": limits.memory, "warm": warm}
-        super().__init__(SERVES, caller.file, limits.memory, f"strategy {caller.name}", first)
-        self._limits, self._ready = limits, False
+    def __init__(self, caller: Caller, limits: Limits) -> None:
+        self._limits, self._ready, self._held = limits, False, (caller.name, caller.origin)
         self._seen: weakref.ref[Given] | None = None
+        super().__init__(SERVES, caller.origin.path, limits.memory, f"strategy {caller.name}", self._loading(caller))
+
+    def _loading(self, caller: Caller) -> Nest:
+        warm = self._limits.seconds is not None or self._limits.memory is not None
+        return {"caller": of_caller(caller), "memory": self._limits.memory, "warm": warm}
 
     def show(self, given: Given, parcel: int) -> None:
         """Hand over what may be seen, where that is new."""
@@ -109,6 +117,9 @@ class Called(Process):
     def call(self, caller: Caller, given: Given, only: int | None) -> Found:
         """The events of a call. Raises what the strategy raised; EndedError or LimitError where nothing can come any more."""
         place = f"strategy {caller.name}", span_of(given.days if only is None else given.days[only : only + 1])
+        if self._held != (caller.name, caller.origin):
+            self._held, self._ready = (caller.name, caller.origin), False
+            self.tell(self._loading(caller))
         if not self._ready:
             loaded = self.answer(Wait(LOADING_SECONDS, "while it was loaded", *place))
             if "error" in loaded:

@@ -25,6 +25,7 @@ from backtester.errors import StrategyError
 from backtester.signals import batch
 from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
+from backtester.signals.loading import Origin
 from backtester.signals.strategy import Declared, Strategy, checked
 
 Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
@@ -41,14 +42,16 @@ class LimitError(EndedError):
 
 @dataclass(frozen=True)
 class Caller:
-    """What it takes to call a strategy: its name in the run, the object, what it has said of itself, symbols (index), configured
-    indicators by interval, and where to look when it raises. The run has no object of a strategy that is called in a process of its own.
+    """What it takes to call a strategy: its name in the run, the object, what it has said of itself, what it is loaded from, symbols
+    (index), configured indicators by interval, and where to look when it raises.
+
+    The run has no object of a strategy that is called in a process of its own.
     """
 
     name: str
     strategy: Strategy | None
     declared: Declared
-    file: str
+    origin: Origin
     symbols: Ints
     columns: Mapping[str, Columns]
     advice: str
@@ -108,7 +111,7 @@ def said(error: StrategyError, caller: Caller) -> str:
         return "\n".join(notes)
     cause = error.__cause__ or error
     frame = cause.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename != caller.file:
+    while frame is not None and frame.tb_frame.f_code.co_filename != caller.origin.path:
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(cause), cause, frame, chain=False)) if frame is not None else ""
 
@@ -142,8 +145,8 @@ def _where(caller: Caller, first: Batch, error: BaseException, told: str | None 
         symbols = {str(symbol) for symbol in first.bars.symbol.ravel()}
         place += ", " + _span(sorted({str(day) for day in first.bars.session.ravel()}))
         place += f", symbol {symbols.pop()}" if len(symbols) == 1 else ""
-    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == caller.file]
-    line = f"{Path(caller.file).name}:{lines[-1]}" if lines else ""
+    lines = [str(frame.lineno) for frame in traceback.extract_tb(error.__traceback__) if frame.filename == caller.origin.path]
+    line = f"{Path(caller.origin.path).name}:{lines[-1]}" if lines else ""
     return ", ".join(word for word in (head, line, place.strip(", ")) if word)
 
 

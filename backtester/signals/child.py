@@ -3,8 +3,8 @@
 Place in the flow: started by `apart`, which alone speaks with it. Never reads a lake, never trades, and never outlives the run:
 the system ends it with the process that started it, even where that one is killed.
 
-    from the run     caller (once), given (once a part), only and symbols (each call)
-    to the run       ready or error (once), found or error (to each call)
+    from the run     caller (once, or whenever it is another), given (once a part), only and symbols (each call)
+    to the run       ready or error (to each caller), found or error (to each call)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from backtester.errors import StrategyError
 from backtester.signals.calling import Caller, Given, LimitError, call, place_of
-from backtester.signals.loading import resolve, source_of
+from backtester.signals.loading import Origin, resolve, source_of
 from backtester.signals.messages import Nest, given_of, of_error, of_found
 from backtester.signals.parcel import packed, receive, send, unpacked
 from backtester.signals.strategy import Declared
@@ -54,28 +54,31 @@ def serve(number: int, words: int, parent: int, asks_where: int, answers: Callab
 
 
 def _answer_all(line: socket.socket) -> None:
-    first = receive(line)
-    if first is None:
-        return
-    message = unpacked(first, shared=True)
-    memory = message["memory"]
-    try:
-        with beneath(while_loading(memory)):
-            caller = _loaded(message["caller"])
-    except StrategyError as error:
-        answer(line, {"error": of_error(error, None)})
-        return
-    if message["warm"]:
-        _warm()
-    given, ceiling = None, None if memory is None else _held() + memory
-    answer(line, {"ready": True})
+    """Load a strategy whenever one is named, and call the last that was."""
+    caller: Caller | None = None
+    given: Given | None = None
+    ceiling: int | None = None
+    memory: int | None = None
     while (number := receive(line)) is not None:
         message = unpacked(number, shared=True)
         if "given" in message:
             given = given_of(message["given"])
-            continue
-        assert given is not None
-        answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
+        elif "caller" in message:
+            memory = message["memory"]
+            try:
+                with beneath(while_loading(memory)):
+                    caller = _loaded(message["caller"])
+            except StrategyError as error:
+                answer(line, {"error": of_error(error, None)})
+                return
+            if message["warm"]:
+                _warm()
+            ceiling = _held() + memory if ceiling is None and memory is not None else ceiling
+            answer(line, {"ready": True})
+        else:
+            assert caller is not None
+            assert given is not None
+            answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
 
 
 def answer(line: socket.socket, message: Nest) -> None:
@@ -87,12 +90,12 @@ def answer(line: socket.socket, message: Nest) -> None:
 
 def _loaded(message: Nest) -> Caller:
     """The strategy as the run loaded it; StrategyError where that is not possible any more."""
-    where = f"strategy {message['name']}"
-    kind = resolve(message["use"], Path(message["root"]))
-    if source_of(message["use"], kind).digest != message["digest"]:
+    where, origin = f"strategy {message['name']}", Origin(**message["origin"])
+    kind = resolve(origin.use, Path(origin.root))
+    if source_of(origin.use, kind).digest != origin.digest:
         raise StrategyError("the strategy's file was changed while the run went", where=where, action="run again")
     try:
-        strategy = kind.model_validate_json(message["params"])
+        strategy = kind.model_validate_json(origin.params)
     except Exception as error:  # the checks of a strategy's fields are its author's code and may raise anything
         value = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StrategyError("the strategy refuses in its own process what it took before", where=where, value=value) from error
@@ -101,7 +104,7 @@ def _loaded(message: Nest) -> Caller:
         for interval, held in message["columns"].items()
     }
     known = Declared(**message["declared"])
-    return Caller(message["name"], strategy, known, message["file"], message["symbols"], columns, message["advice"])
+    return Caller(message["name"], strategy, known, origin, message["symbols"], columns, message["advice"])
 
 
 def _warm() -> None:

@@ -32,6 +32,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a strategy is loaded from: `use`, the folder at which relative paths start, settings as JSON, its file and that one's
+    SHA-256.
+    """
+
+    use: str
+    root: str
+    params: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Described:
     """All that the run must know of a strategy without having it: its settings as JSON values, what it declares, where it comes from."""
 

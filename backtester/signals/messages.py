@@ -7,7 +7,7 @@ other side; what it sees are the same columns, what it finds the same events. Ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from backtester.columns import TAPE_COLUMNS, Sessions, Tape
@@ -18,16 +18,6 @@ from backtester.signals.calling import Caller, Given, LimitError, said
 from backtester.splits import Splits
 
 Nest = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a strategy is loaded from: `use`, the folder at which relative paths start, settings as JSON, and its file's SHA-256."""
-
-    use: str
-    root: str
-    params: str
-    digest: str
 
 
 def wanted(callers: Iterable[Caller]) -> dict[str, set[int]]:
@@ -73,10 +63,10 @@ def given_of(message: Nest) -> Given:
     return Given(message["days"], lambda interval, lookback: views[interval, lookback], message["historical"])
 
 
-def of_caller(caller: Caller, origin: Origin) -> Nest:
+def of_caller(caller: Caller) -> Nest:
     """How a strategy is loaded and called."""
-    called = {name: getattr(caller, name) for name in ("name", "file", "symbols", "columns", "advice")}
-    return fields_of(origin) | called | {"declared": fields_of(caller.declared)}
+    called = {name: getattr(caller, name) for name in ("name", "symbols", "columns", "advice")}
+    return called | {"origin": fields_of(caller.origin), "declared": fields_of(caller.declared)}
 
 
 def of_found(found: Found) -> Nest:

@@ -15,7 +15,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,8 @@ from backtester.market import load
 from backtester.market.prepare import Past, Prepared
 from backtester.pipeline import market_of, prepare_days, reader
 from backtester.planning import Setup, check_memory, expected_memory, setup
-from backtester.signalling import Signaller
+from backtester.signalling import Signaller, calls
+from backtester.signals.calling import Call
 from backtester.sweeping.figures import closing, figures
 from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base, Group, Trial, Variant, groups, variants
@@ -88,11 +91,15 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
     desks = [_Desk(variant, own, made.symbols) for variant, own in zip(group.variants, group.entries, strict=True)]
     chains = list(_chains(desks, made))
     done = 0
-    with ThreadPoolExecutor(threads, "trials") as pool:
+    with ExitStack() as stack:
+        ways: SimpleQueue[Call] = SimpleQueue()
+        for _ in range(threads):
+            ways.put(stack.enter_context(calls(made, shared=True)))
+        pool = stack.enter_context(ThreadPoolExecutor(threads, "trials"))
         for prepared, sessions in _prepared(made):
             parts = stretches(market_of(made, prepared), desks[0].account.carry, made.acting)
             signaller = Signaller(made, prepared, done)
-            for finished in pool.map(lambda chain: _work(chain, signaller.fork(), parts), chains):  # noqa: B023 - used at once
+            for finished in pool.map(lambda chain: _work(chain, signaller.fork(), parts, ways), chains):  # noqa: B023 - used at once
                 if progress is not None:
                     progress(finished * prepared.grid.close.size)
             done += sessions
@@ -130,18 +137,25 @@ def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:
         yield chain
 
 
-def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch]) -> int:
-    """Signals and fills of some trials over one part."""
-    for desk in chain:
-        if desk.error is not None:
-            continue
-        begun = time.perf_counter()
-        try:
-            desk.account.trade(parts, signaller.events(desk.entries))
-        except BacktesterError as error:
-            desk.error = error.message()
-        desk.seconds += time.perf_counter() - begun
+def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch], ways: SimpleQueue[Call]) -> int:
+    """Signals and fills of some trials over one part; `ways` are the ways to call strategies, one for each thread."""
+    call = ways.get()
+    try:
+        for desk in chain:
+            if desk.error is None:
+                _trade(desk, signaller, parts, call)
+    finally:
+        ways.put(call)
     return len(chain)
+
+
+def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call) -> None:
+    begun = time.perf_counter()
+    try:
+        desk.account.trade(parts, signaller.events(desk.entries, call))
+    except BacktesterError as error:
+        desk.error = error.message()
+    desk.seconds += time.perf_counter() - begun
 
 
 def _outcome(desk: _Desk, made: Setup) -> Outcome:

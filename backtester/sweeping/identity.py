@@ -11,10 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from backtester.config import Config
+from backtester.config import Config, bind_strategies
 from backtester.market.lake import Lake
 from backtester.outcome.digests import json_digest
-from backtester.signals.loading import resolve, source_of
 from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base
 
@@ -34,7 +33,7 @@ def identity(base: Base, config: Config, space: Space) -> dict[str, Any]:
         "trials": settings.trials,
         "seed": settings.seed if settings.search != "grid" else None,
         "objective": settings.objective if settings.search == "tpe" else None,
-        "strategies": {entry.name: _source(entry.use, config) for entry in config.strategies},
+        "strategies": {entry.name: described.source.digest for entry, described, _ in bind_strategies(config)},
         "lake": _lake(config),
     }
 
@@ -42,10 +41,6 @@ def identity(base: Base, config: Config, space: Space) -> dict[str, Any]:
 def sweep_key(plan: dict[str, Any], trials: str, equity: str) -> str:
     """The key that equal sweeps share: their identity and what came out of them."""
     return json_digest({"plan": plan, "trials": trials, "equity": equity})
-
-
-def _source(use: str, config: Config) -> str:
-    return source_of(use, resolve(use, config.root)).digest
 
 
 def _lake(config: Config) -> str:

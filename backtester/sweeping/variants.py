@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backtester.config import Config, StrategySettings, of_document
+from backtester.config import Config, StrategySettings, of_document, together
 from backtester.config_document import Document, with_values
 from backtester.errors import BacktesterError
 from backtester.market.lake import Lake
@@ -118,7 +118,7 @@ def _group(members: Sequence[Variant]) -> Group:
                 entries.append(entry)
             own.append(places[key])
         chosen.append(tuple(own))
-    return Group(members[0].config.model_copy(update={"strategies": tuple(entries)}), tuple(members), tuple(chosen))
+    return Group(together([variant.config for variant in members], entries), tuple(members), tuple(chosen))
 
 
 def _shared(config: Config) -> str:

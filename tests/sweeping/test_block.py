@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,56 @@ def test_a_trial_that_raises_fails_alone(simulated: Path, tmp_path: Path, monkey
     assert [outcome.error is None for outcome in block.outcomes] == [True, False, True, False]
     assert "too much" in str(block.outcomes[1].error)
     assert "/strategies/0/params/limit" in str(block.outcomes[3].error)
+
+
+APART = """
+import os
+from pathlib import Path
+from backtester import Signals, Strategy
+
+Path(f"loaded{os.getpid()}").touch()
+
+class Mine(Strategy):
+    interval: str = "5m"
+    period: int = 3
+    does: str = "well"
+
+    @property
+    def lookback(self):
+        return self.period
+
+    def signals(self, bars):
+        if self.does == "ends" and (bars.session == bars.session.max()).any():
+            os._exit(3)
+        while self.does == "loops":
+            pass
+        average = bars.indicator("sma", period=self.period)
+        return Signals(enter_long=bars.close > average, exit_long=bars.close < average)
+"""
+
+
+def test_trials_whose_strategy_has_a_process_of_its_own_give_the_same_and_fail_alone(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STR-05, STR-06, F-05: nothing of the file runs here; one trial ends its process, one is ended."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(APART, encoding="utf-8")
+    parameters = {"strategies.0.params.period": [3, 5], "strategies.0.params.does": ["well", "ends", "loops"]}
+    limits = {
+        "strategies": strategy("mine.py:Mine"),
+        "resources": {"strategy_timeout_seconds": 3},
+        "backtest_config.end_date": "2024-11-08",
+    }
+    _, apart = block_of(simulated, parameters, limits, threads=2)
+    assert not (tmp_path / f"loaded{os.getpid()}").exists()
+    said = [outcome.error for outcome in apart.outcomes]
+    assert (said[0], said[3]) == (None, None)
+    for ended, looped in ((said[1], said[2]), (said[4], said[5])):
+        assert ended is not None
+        assert looped is not None
+        assert "got exit status 3; signals must return" in ended
+        assert "no answer in 3 s" in looped
+    sound = {"strategies.0.params.period": [3, 5]}
+    _, together = block_of(simulated, sound, limits | {"resources": {}})
+    assert [outcome.figures for outcome in together.outcomes] == [apart.outcomes[place].figures for place in (0, 3)]
+    assert [outcome.equity.tolist() for outcome in together.outcomes] == [apart.outcomes[place].equity.tolist() for place in (0, 3)]
