@@ -141,13 +141,15 @@ def events_of(scene: Scene, first: int, last: int) -> Events:
     def column(name: str) -> Any:
         return np.array([np.nan if getattr(s, name) is None else getattr(s, name) for s in signals], dtype=np.float64)
 
-    levels = [field.name for field in fields(Events) if field.name not in ("t", "strategy", "symbol", "action", "tag", "tags")]
+    calls = [field.name for field in fields(Events) if field.name in ("on_open", "on_close")]
+    levels = [field.name for field in fields(Events) if field.name not in ("t", "strategy", "symbol", "action", "tag", "tags", *calls)]
     return Events(
         t=np.array([signal.t - first for signal in signals], dtype=np.int64),
         strategy=np.array([scene.strategies.index(signal.strategy) for signal in signals], dtype=np.int32),
         symbol=np.array([scene.symbols.index(signal.symbol) for signal in signals], dtype=np.int32),
         action=np.array([ACTIONS.index(signal.action) for signal in signals], dtype=np.int8),
         **{name: column(name) for name in levels},
+        **{name: np.array([getattr(s, name) for s in signals], dtype=np.bool_) for name in calls},
         tag=np.array([tags.index(signal.tag) for signal in signals], dtype=np.int32),
         tags=tags,
     ).sorted()

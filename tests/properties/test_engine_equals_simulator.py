@@ -99,7 +99,9 @@ def test_the_cases_reach_every_word_of_the_tables():
         seen.update(f"rung {order.status} {order.reason}".strip() for order in result.orders if order.rung is not None)
         positions = {(trade["strategy"], trade["symbol"], trade["entry"]) for trade in result.trades}
         seen["part"] += len(result.trades) > len(positions)
-        seen.update(flag for fill in result.fills for flag in [*fill["flags"], *["ambiguous"] * fill["ambiguous"]])
+        for fill in result.fills:
+            flags = [*["ambiguous"] * fill["ambiguous"], *fill["flags"]]
+            seen.update([*flags, " ".join(flags), f"other {fill['other_type']}"])
         seen.update(f"{trade['direction']} {trade['exit_reason'] or 'held'}" for trade in result.trades)
     assert EVERY_WORD - {word for word, count in seen.items() if count} == set()
 
@@ -139,6 +141,16 @@ OF_FEATURES: dict[str, set[str]] = {
         "exit margin_call filled", "exit margin_call expired expired", "exit margin_call cancelled position_closed",
         "enter_long margin_call", "enter_short margin_call", "long margin_call", "short margin_call",
     },
+    "session_orders": {
+        *(f"{role} market_on_{place} {end}" for role in ("entry", "exit") for place in ("open", "close")
+          for end in ("filled", "expired expired", "open no_bar_to_fill")),
+        "exit market_on_open cancelled position_closed", "exit market_on_close cancelled position_closed",
+        "exit market_on_open cancelled flat_at_close", "exit market_on_open cancelled replaced",
+    },
+    "next_vwap": {"typical_price"},
+    "size_at_fill": {"entry market cancelled below_lot"},
+    "ambiguity": {"other target", "other stop", "other trailing", "other held"},
+    "drill_down": {"drilled", "ambiguous drilled"},
 }  # fmt: skip
 PATIENT = {
     "enter_long no_stop", "enter_short no_stop",
