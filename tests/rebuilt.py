@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def in_lots(quantity: float, lot: float) -> float:
-    """A sum of quantities as lots times the lot."""
-    whole = round(quantity / lot) * lot
-    return whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+def in_lots(quantity: float, more: float, lot: float) -> float:
+    """The sum of two quantities (the other below 0: a difference) as lots times the lot."""
+    whole = round((quantity + more) / lot) * lot
+    return whole if abs(whole - quantity - more) <= 1e-9 * lot + 1e-15 * (abs(quantity) + abs(more)) else quantity + more
 
 
 @dataclass
@@ -67,8 +67,8 @@ class Book:
         self.count += 1
         return self.count
 
-    def in_lots(self, symbol: str, quantity: float) -> float:
-        return in_lots(quantity, self.lots.get(symbol, 1.0))
+    def in_lots(self, symbol: str, quantity: float, more: float) -> float:
+        return in_lots(quantity, more, self.lots.get(symbol, 1.0))
 
     def enter(self, fill: Mapping[str, Any], sign: int, value: int, fee: int) -> None:
         """A fill opens a position or adds to it."""
@@ -77,7 +77,7 @@ class Book:
             self.held[key] = Held(self.next_number(), sign, fill["ts"])
         mine = self.held[key]
         mine.price = (mine.price * mine.quantity + fill["price"] * more) / (mine.quantity + more)
-        mine.quantity = self.in_lots(fill["symbol"], mine.quantity + more)
+        mine.quantity = self.in_lots(fill["symbol"], mine.quantity, more)
         mine.value, mine.fees = mine.value + value, mine.fees + fee
 
     def leave(self, fill: Mapping[str, Any], mine: Held, value: int, fee: int) -> None:
@@ -94,7 +94,7 @@ class Book:
         if whole:
             del self.held[key]
             return
-        mine.quantity = self.in_lots(fill["symbol"], mine.quantity - less)
+        mine.quantity = self.in_lots(fill["symbol"], mine.quantity, -less)
         mine.value, mine.fees, mine.number = mine.value - its_value, mine.fees - its_fees, self.next_number()
 
 

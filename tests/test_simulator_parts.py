@@ -179,3 +179,12 @@ def test_quantities_stay_whole_lots():
     # 0.3 - 0.1 is 0.19999999999999998 in floats, two lots are 0.2
     result = simulate(scene([flat(100.0)] * 3, signals=[buy(0, size=0.3), sell(1, exit_fraction=0.34)], lot=0.1))
     assert [trade["quantity"] for trade in result.trades] == [0.1, 0.2]
+    # and so with many lots: 2597023.7 less five parts is 209938.50000000056 in floats, 2099385 lots are 209938.5
+    sizes, parts = (1299149.0, 1297874.7), (259702.3, 2337.3, 233498.4, 1891337.1, 210.1)
+    signals, held = [buy(k, size=size) for k, size in enumerate(sizes)], sum(sizes)
+    for k, part in enumerate(parts):
+        signals.append(sell(2 + k, exit_fraction=(part + 0.05) / held))
+        held -= part
+    many = simulate(scene([flat(100.0)] * 9, signals=[*signals, sell(7)], lot=0.1, max_entries=2, cash=1e9))
+    assert [(trade["quantity"], trade["is_open"]) for trade in many.trades[-1:]] == [(209938.5, False)]
+    assert len(many.trades) == 6

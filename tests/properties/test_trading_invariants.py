@@ -39,7 +39,7 @@ def test_equity_is_cash_and_positions_at_their_last_close(scene: Scene, got: Tab
             key = (fill["strategy"], fill["symbol"])
             cash += signed_cash(fill)
             more = fill["quantity"] if fill["side"] == "buy" else -fill["quantity"]
-            held[key] = in_lots(held.get(key, 0.0) + more, lots[fill["symbol"]])
+            held[key] = in_lots(held.get(key, 0.0), more, lots[fill["symbol"]])
         last |= {symbol: bar.close for symbol, bar in slot.bars.items()}
         assert (slot.start in equity) == bool(slot.bars)
         if slot.bars:
@@ -139,7 +139,7 @@ def test_every_order_is_resolved_or_open_at_the_end(scene: Scene, got: Tables):
     orders, fills, trades = rows_of(got["orders"]), rows_of(got["fills"]), rows_of(got["trades"])
     filled, lots = Counter[int](), lots_of(scene)
     for fill in fills:
-        filled[fill["order_id"]] = in_lots(filled[fill["order_id"]] + fill["quantity"], lots[fill["symbol"]])
+        filled[fill["order_id"]] = in_lots(filled[fill["order_id"]], fill["quantity"], lots[fill["symbol"]])
     assert filled == Counter({order["order_id"]: order["filled"] for order in orders if order["filled"]})
     assert all(order["filled"] > 0.0 for order in orders if order["status"] in ("filled", "partial"))
     assert all(order["filled"] == 0.0 for order in orders if order["status"] in ("cancelled", "expired"))
@@ -159,7 +159,7 @@ def test_a_strategy_has_one_position_of_a_symbol_that_no_fill_turns_around(scene
     for fill in rows_of(got["fills"]):
         key, more = (fill["strategy"], fill["symbol"]), fill["quantity"] if fill["side"] == "buy" else -fill["quantity"]
         before = held.pop(key, 0.0)
-        after = in_lots(before + more, lots[fill["symbol"]])
+        after = in_lots(before, more, lots[fill["symbol"]])
         assert before * after >= 0.0
         closed += abs(after) < abs(before)
         held |= {key: after} if after else {}

@@ -129,7 +129,7 @@ class Account(View):
         return position.quantity if whole else min(self.to_fill(order), position.quantity)
 
     def to_fill(self, order: Order) -> float:
-        return self.in_lots(order.symbol, order.quantity - order.filled)
+        return self.in_lots(order.symbol, order.quantity, -order.filled)
 
     def staying_value(self, position: Position) -> int:
         """The mark of what no waiting exit will take."""

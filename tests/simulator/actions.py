@@ -67,7 +67,7 @@ class Holder(Weigher):
         lot, left = self.lot_of(order.symbol), self.to_fill(order)
         if order.filled > 0.0:
             order.filled = max(1, floor(order.filled * ratio / lot + 1e-9)) * lot
-        order.quantity = self.in_lots(order.symbol, order.filled + max(1, floor(left * ratio / lot + 1e-9)) * lot)
+        order.quantity = self.in_lots(order.symbol, order.filled, max(1, floor(left * ratio / lot + 1e-9)) * lot)
 
     def split_entry(self, order: Order, ratio: float) -> None:
         signal = order.signal

@@ -34,7 +34,7 @@ class Leaver(Sizer):
         if order.type != "close":
             self.used[order.symbol] = self.used.get(order.symbol, 0) + self.lots_of(order.symbol, quantity)
         self.take(order.strategy, (row["value"] if order.side == "sell" else -row["value"]) - row["fee"])
-        order.filled = self.in_lots(order.symbol, order.filled + quantity)
+        order.filled = self.in_lots(order.symbol, order.filled, quantity)
         return row
 
     def price_of(self, t: int, order: Order, at: str, seen: float, quantity: float) -> tuple[float, list[str]]:
@@ -119,7 +119,7 @@ class Leaver(Sizer):
         self.trade(part, row["order"], row["value"], row["fee"], t, price)
         for name, share in shares.items():
             setattr(position, name, getattr(position, name) - share)
-        position.quantity = self.in_lots(position.symbol, position.quantity - quantity)
+        position.quantity = self.in_lots(position.symbol, position.quantity, -quantity)
         self.round_trips += 1
         position.trade_id = self.round_trips
 
@@ -127,7 +127,7 @@ class Leaver(Sizer):
         """Orders of the whole position take its quantity, rungs their part of what was entered."""
         waits, lot = self.waiting_exit(position), self.lot_of(position.symbol)
         for order in [*position.guards, *([waits] if waits and waits.leaving else [])]:
-            order.quantity = self.in_lots(position.symbol, order.filled + position.quantity)
+            order.quantity = self.in_lots(position.symbol, order.filled, position.quantity)
             if order.rung is not None and not order.takes_rest:
                 order.quantity = min(max(1, floor(order.rung * position.entered / lot + 1e-9)) * lot, order.quantity)
 
@@ -172,7 +172,7 @@ class Leaver(Sizer):
             "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol,
             "direction": "long" if position.direction == 1 else "short", "quantity": position.quantity,
             "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
-            "pnl": pnl, "return": pnl / position.value, "fees": costs, "borrow": position.borrow,
+            "pnl": pnl, "return": pnl / position.value if position.value else None, "fees": costs, "borrow": position.borrow,
             "dividends": position.income, "bars": t - position.slot,
             "mae": min(0.0, *moves), "mfe": max(0.0, *moves), "exit_reason": why, "is_open": order is None, "order": order,
         })  # fmt: skip

@@ -103,8 +103,8 @@ class Desk(Leaver):
         """What a fill adds to a position that is held: the average price, and sums."""
         held, more, price = position.quantity, row["quantity"], row["price"]
         position.price = (position.price * held + price * more) / (held + more)
-        position.quantity = self.in_lots(position.symbol, held + more)
-        position.entered = self.in_lots(position.symbol, position.entered + more)
+        position.quantity = self.in_lots(position.symbol, held, more)
+        position.entered = self.in_lots(position.symbol, position.entered, more)
         position.value += row["value"]
         position.fee += row["fee"]
         position.lowest, position.highest = min(position.lowest, price), max(position.highest, price)

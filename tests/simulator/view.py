@@ -51,11 +51,11 @@ class View:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[0]
         return self.rules.lot if own is None else own
 
-    def in_lots(self, symbol: str, quantity: float) -> float:
-        """A sum or a difference of quantities as `lots * lot` again, but for what holds a fraction of a lot."""
-        lot = self.lot_of(symbol)
-        whole = round(quantity / lot) * lot
-        return whole if abs(whole - quantity) <= 1e-9 * lot else quantity
+    def in_lots(self, symbol: str, quantity: float, more: float) -> float:
+        """The sum of two quantities (the other below 0: a difference) as `lots * lot` again, but for what holds a fraction of a lot."""
+        lot, exact = self.lot_of(symbol), quantity + more
+        whole = round(exact / lot) * lot
+        return whole if abs(whole - exact) <= 1e-9 * lot + 1e-15 * (abs(quantity) + abs(more)) else exact
 
     def tick_of(self, symbol: str) -> float:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[1]
