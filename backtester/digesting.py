@@ -57,9 +57,11 @@ def digest_rows(prepared: Prepared, stages: Mapping[str, Sequence[str]], events:
 
 
 def _grid_digests(prepared: Prepared) -> list[str]:
-    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing."""
+    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing; over mean prices
+    too, where fills are at them.
+    """
     grid = prepared.grid
-    columns = [getattr(grid, name) for name in OHLCV]
+    columns = [getattr(grid, name) for name in OHLCV] + ([] if grid.vwap is None else [grid.vwap])
     digests = []
     for low, high in pairwise(grid.clock.offset.tolist()):
         hasher = hashlib.sha256(f"{len(grid.symbols)} {high - low}".encode())

@@ -194,7 +194,8 @@ def reader(made: Setup) -> Callable[[Part], Loaded]:
     threads = resources.threads or os.cpu_count() or 1
 
     def of(kind: Literal["bars", "quotes"], interval: str) -> Reader:
-        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory, made.needs.calendar)
+        means = kind == "bars" and interval == made.needs.base and made.config.execution.fill == "next_vwap"
+        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory, made.needs.calendar, means)
 
     bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
     with_quotes = made.config.execution.quoted
@@ -217,7 +218,7 @@ def market_of(made: Setup, prepared: Prepared) -> Market:
     return Market(
         symbols=made.symbols, strategies=made.names, ts=clock.ts, end=clock.end, session=clock.session.astype(np.int32), labels=days.label,
         session_open=days.open, session_close=days.close,
-        open=grid.open, high=grid.high, low=grid.low, close=grid.close, volume=grid.volume, **quotes,
+        open=grid.open, high=grid.high, low=grid.low, close=grid.close, volume=grid.volume, vwap=grid.vwap, **quotes,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ FILLED, DERIVED, OUT_OF_SESSION, SYNTHETIC = 1, 2, 4, 8
 # Words of `flags` of a decision and of a fill, joined by a comma where there are several, "" where there is none.
 SIZE_CUT = "size_cut"
 STALE_CLOSE, SYNTHETIC_QUOTE = "stale_close", "synthetic_quote"
+FILL_FLAGS = (STALE_CLOSE, SYNTHETIC_QUOTE, "typical_price", "over_participation", "drilled")
 
 PHASES = ("initialize", "history", "load", "activate", "process", "end")
 STAGES = ("bars", "derived", "quality", "indicators", "signals")
@@ -207,7 +208,7 @@ FILLS = Table(
         _number("slippage", "paid against the price before slippage, never negative", MONEY),
         _TYPE,
         _flag("ambiguous", "the bar held both stop and target"),
-        _text("flags", "stale_close, synthetic_quote, both joined by a comma, or nothing"),
+        _text("flags", "stale_close, synthetic_quote, typical_price, over_participation, drilled, joined by a comma, or nothing"),
     ),
     (
         (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, ""),

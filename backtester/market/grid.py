@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from backtester.columns import NO_BREAK, OHLCV, Bools, Floats, Ints, LazyTape, Sessions, Tape, place
 from backtester.intervals import Interval
-from backtester.market.load import Chunk
+from backtester.market.load import VWAP, Chunk
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ COUNTS = -1
 
 @dataclass(frozen=True)
 class Grid:
-    """Bars on slots: columns of shape (symbols, slots), NaN where there is none; present tells which are there."""
+    """Bars on slots: columns of shape (symbols, slots), NaN where there is none; present tells which are there.
+
+    vwap: mean prices, where they were read and the lake has any.
+    """
 
     clock: Clock
     symbols: tuple[str, ...]
@@ -73,6 +76,7 @@ class Grid:
     present: Bools
     count: NDArray[np.int32]
     strays: Strays
+    vwap: Floats | None = None
 
     @property
     def full(self) -> bool:
@@ -104,6 +108,8 @@ def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     clock = clock_of(chunk.sessions, interval)
     stored = {name: chunk.column(name) for name in OHLCV}
     position, kept, present, count, strays = _sort_out(chunk, clock, _finite(list(stored.values())))
+    if VWAP in chunk.table.column_names:
+        stored[VWAP] = chunk.column(VWAP)
     columns = {name: scatter(values, position, kept, *present.shape) for name, values in stored.items()}
     return Grid(clock=clock, symbols=chunk.symbols, present=present, count=count, strays=strays, **columns)
 

@@ -32,7 +32,8 @@ from backtester.sql import query
 Verify = Literal["hash", "size", "off"]
 Part = TypeVar("Part")
 Done = TypeVar("Done")
-QUERIES = {"bars": "load_bars", "quotes": "load_quotes"}
+QUERIES = {"bars": "load_bars", "quotes": "load_quotes", "means": "load_bars_with_vwap"}
+VWAP = "vwap"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Reader:
     """What is read of a lake: kind and interval, symbols (sorted by name), and with how many threads and bytes.
 
     calendar: all sessions that may be asked for, which tells where bars stand that were filed by another; None: in the files
-    with their names.
+    with their names. means: with the bars' mean prices, null where a file has none.
     """
 
     lake: Lake
@@ -51,6 +52,7 @@ class Reader:
     threads: int = 2
     max_memory: int | None = None
     calendar: Sessions | None = None
+    means: bool = False
 
     @cached_property
     def shelves(self) -> Shelves | None:
@@ -157,12 +159,13 @@ def unread(reader: Reader, sessions: Sessions) -> Chunk:
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
     try:
-        relation = reader.connection.sql(query(QUERIES[reader.kind]), params={"files": [_literal(str(path)) for path in paths]})
+        name = "means" if reader.means and any(VWAP in pq.read_schema(path).names for path in paths) else reader.kind
+        relation = reader.connection.sql(query(QUERIES[name]), params={"files": [_literal(str(path)) for path in paths]})
         return _settled(relation.to_arrow_table())
     except duckdb.OutOfMemoryException as error:
         raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
                             action="lower backtest_config.prefetch_days or raise resources.max_memory") from error  # fmt: skip
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         for path in paths:
             _check_columns(reader, path)
         raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error

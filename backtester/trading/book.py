@@ -34,7 +34,7 @@ def new_order(b: Book, pair: int, role: int, side: int, kind: int, quantity: flo
     order.status, order.reason, order.slot, order.decision = r.OPEN, why.NO_REASON, r.NONE, r.NONE
     order.ts, order.day, order.quantity, order.filled, order.seen = ts, slot.day, quantity, 0.0, seen
     order.limit, order.stop = np.nan, np.nan
-    order.rests, order.looked, order.triggered, order.joins, order.leaves = 0, r.NONE, 0, 0, 0
+    order.rests, order.looked, order.triggered, order.joins, order.leaves, order.anew = 0, r.NONE, 0, 0, 0, 0
     account.orders += 1
     account.next_order += 1
     return row
@@ -223,3 +223,12 @@ def price_at(m: Tape, b: Book, s: int, t: int, side: int, at: int) -> tuple[floa
         if not np.isnan(quote):
             return quote, r.NO_FLAGS
     return price, r.SYNTHETIC_QUOTE
+
+
+@compiled
+def mean_price(m: Tape, s: int, t: int) -> tuple[float, int]:
+    """The bar's mean price, where the lake has one that lies in the bar; else its typical price, which the flags say."""
+    if m.vwap.shape[1] > 0 and m.low[s, t] <= m.vwap[s, t] <= m.high[s, t]:
+        return m.vwap[s, t], r.NO_FLAGS
+    typical: float = (m.high[s, t] + m.low[s, t] + m.close[s, t]) / 3
+    return typical, r.TYPICAL_PRICE

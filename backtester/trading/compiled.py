@@ -49,7 +49,7 @@ def _signature() -> tuple[Any, ...]:
     """The types of the kernel's arguments."""
     prices = types.Array(types.float64, 2, "C", readonly=True)
     named: Any = types.NamedTuple
-    tape = named([prices] * 9 + [_array(r.SLOT, True)], r.Tape)
+    tape = named([prices] * 10 + [_array(r.SLOT, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]

@@ -12,11 +12,9 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import asked, bound, ends_session, enlist, fillable, leaves, new_order, refuse, resolve, stop_run, waits
-from backtester.trading.money import ENOUGH, booked, compiled, fee_of, lot_of, most_lots, power, value_of
+from backtester.trading.money import ENOUGH, MOST_LOTS, booked, compiled, fee_of, lot_of, lots_for, most_lots, power, value_of
 from backtester.trading.positions import fill_market
 from backtester.trading.records import Book, Tape
-
-MOST_LOTS = 2.0**53
 
 
 @compiled
@@ -77,14 +75,12 @@ def wanted_lots(b: Book, signal: Any, direction: int) -> float:
     if rules.sizing == r.SHARES or not np.isnan(size):
         lots: float = np.floor((rules.size if np.isnan(size) else size) / lot + 1e-9)
         return min(lots, MOST_LOTS)
-    if rules.sizing == r.NOTIONAL:
-        return most_lots(b, price, lot, rules.notional, r.VALUE, MOST_LOTS)
-    limit, measure = booked(max(rules.size * (account.cash + account.marks), -1.0)), r.VALUE_AND_FEE
-    if rules.sizing == r.RISK_FRACTION:
-        price, measure = risked(b, signal, direction), r.VALUE
-        if not price > 0.0:
-            return np.nan
-    return most_lots(b, price, lot, limit, measure, MOST_LOTS) if limit > 0 else 0.0
+    if rules.sizing != r.RISK_FRACTION:
+        return lots_for(b, price, lot)
+    limit, distance = booked(max(rules.size * (account.cash + account.marks), -1.0)), risked(b, signal, direction)
+    if not distance > 0.0:
+        return np.nan
+    return most_lots(b, distance, lot, limit, r.VALUE, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
@@ -238,6 +234,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     set_terms(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
+        order.anew = int(b.rules[0].anew != 0 and np.isnan(signal.size))
         order.joins = int(stays(b, pair))
         pair.entry = made
         account.entries += 1

@@ -35,7 +35,7 @@ class Market:
 
     ts and end (slots,) int64: open and end of each slot, us UTC; session (slots,) int32: place in labels; labels (sessions,)
     datetime64[D], session_open and session_close (sessions,) int64 us UTC. Prices and volume (symbols, slots) float64, NaN where
-    there is no bar; quotes the same, or None where the run has none. Sessions are whole.
+    there is no bar; quotes and vwap the same, or None where the run has none. Sessions are whole.
     """
 
     symbols: tuple[str, ...]
@@ -55,6 +55,7 @@ class Market:
     bid_close: Floats | None = None
     ask_open: Floats | None = None
     ask_close: Floats | None = None
+    vwap: Floats | None = None
 
 
 @dataclass(frozen=True)

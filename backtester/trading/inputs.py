@@ -21,11 +21,11 @@ from backtester.trading.settings import WHOLE
 if TYPE_CHECKING:
     from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 
-FILLS = ("next_open", "next_close", "same_close")
+FILLS = ("next_open", "next_close", "same_close", "next_vwap")
 SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
-PRICES = (*OHLCV, *QUOTES)
+PRICES = (*OHLCV, *QUOTES, "vwap")
 GIVEN = (
     "size",
     "stop_loss",
@@ -99,6 +99,7 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("max_hold_bars", limit_count(execution.max_hold_bars)),
         ("max_hold_us", _microseconds(math.inf if execution.max_hold_minutes is None else execution.max_hold_minutes)),
         ("cooldown_us", _microseconds(risk.cooldown_minutes)),
+        ("anew", sizing.at == "fill"),
         ("tiered", len(fees.tiers) > 0),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),

@@ -36,7 +36,9 @@ EXITS = {
 }
 EXIT_REASONS = tuple(EXITS.get(code) for code in range(len(schema.ORDER_TYPES)))
 DECISION_FLAGS = ("", schema.SIZE_CUT)
-FILL_FLAGS = ("", schema.STALE_CLOSE, schema.SYNTHETIC_QUOTE, f"{schema.STALE_CLOSE},{schema.SYNTHETIC_QUOTE}")
+FILL_FLAGS = tuple(
+    ",".join(word for bit, word in enumerate(schema.FILL_FLAGS) if bits >> bit & 1) for bits in range(1 << len(schema.FILL_FLAGS))
+)
 
 
 def tables(outcome: Outcome) -> dict[str, pl.DataFrame]:

@@ -28,6 +28,7 @@ apart: Callable[[Function], Function] = _PART()
 is cached; _nrt=False: nothing is counted or allocated."""
 
 BEYOND = MAX_MICRO + 1
+MOST_LOTS = 2.0**53
 ENOUGH = 2 * MAX_MICRO
 """More than any account can pay: where sums of waiting amounts are cut, so that they cannot wrap around."""
 
@@ -109,6 +110,16 @@ def most_lots(b: Book, price: float, lot: float, limit: int, measure: int, most:
         else:
             high = middle
     return low
+
+
+@compiled
+def lots_for(b: Book, price: float, lot: float) -> float:
+    """The most lots whose value, or value and fee, the config's sizing in money allows at a price."""
+    rules, account = b.rules[0], b.account[0]
+    if rules.sizing == r.NOTIONAL:
+        return most_lots(b, price, lot, rules.notional, r.VALUE, MOST_LOTS)
+    limit = booked(max(rules.size * (account.cash + account.marks), -1.0))
+    return most_lots(b, price, lot, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled

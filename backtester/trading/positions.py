@@ -12,10 +12,10 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import asked, book, price_at, refuse, resolve, snapped, stop_run
+from backtester.trading.book import asked, book, mean_price, price_at, refuse, resolve, snapped, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.guards import climbed, move, protect, resize, unguard
-from backtester.trading.money import apart, booked, compiled, fits, lot_of, most_lots, room, value_of
+from backtester.trading.money import apart, booked, compiled, fits, lot_of, lots_for, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
 
@@ -84,17 +84,38 @@ def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float, quantity: 
     return price, flags
 
 
+@compiled
+def size_anew(b: Book, row: int, price: float) -> None:
+    """The size of an entry at the price of its fill; its order, and the decision on it, are of that quantity where there is any."""
+    rules, order = b.rules[0], b.orders[row]
+    lot = lot_of(b, order.pair)
+    order.lots = lots_for(b, price, lot)
+    if order.lots >= 1.0 and value_of(price, order.lots * lot) > rules.max_per_trade:
+        order.lots = most_lots(b, price, lot, rules.max_per_trade, r.VALUE, order.lots)
+    if order.lots >= 1.0:
+        order.quantity = order.lots * lot
+        b.verdicts[order.decision].quantity = order.quantity
+
+
 @apart
 def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
     """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
     account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
     pair, lot = b.pairs[order.pair], lot_of(b, order.pair)
-    quantity = order.lots * lot
-    price, more = slipped(m, b, row, t, at, seen, quantity)
+    anew = order.anew != 0 and order.filled == 0.0
+    price, more = slipped(m, b, row, t, at, seen, 0.0 if anew else order.lots * lot)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if pair.quantity == 0.0 and account.positions >= rules.max_open_positions:
         return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
+    if anew:
+        size_anew(b, row, price)
+        if order.lots < 1.0:
+            return refuse(b, row, r.CANCELLED, why.BELOW_LOT, slot)
+        price, more = slipped(m, b, row, t, at, seen, order.lots * lot)
+        if not price > 0.0:
+            return stop_run(b, r.BAD_PRICE, order.pair)
+    quantity = order.lots * lot
     if fits(b, price, quantity, 0, r.ACCOUNT_POWER):
         resolve(b, row, r.FILLED, why.NO_REASON, slot)
     else:
@@ -207,10 +228,13 @@ def share(amount: int, part: float, whole: float) -> int:
 
 @compiled
 def fill_market(m: Tape, b: Book, row: int, t: int, at: int) -> None:
-    """Fill a market order at the bar's open or close."""
+    """Fill a market order at the bar's open or close, or where the run asks for it at its mean price."""
     order = b.orders[row]
     s = b.pairs[order.pair].symbol
-    seen, flags = price_at(m, b, s, t, order.side, at)
+    if b.rules[0].fill == r.NEXT_VWAP and order.type != r.MARKET_ON_OPEN and order.type != r.MARKET_ON_CLOSE:
+        seen, flags = mean_price(m, s, t)
+    else:
+        seen, flags = price_at(m, b, s, t, order.side, at)
     if order.role == r.ENTRY:
         fill_entry(m, b, row, t, at, seen, flags)
     else:

@@ -28,12 +28,12 @@ MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME, MARKET_ON_OPEN, 
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
-NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = range(3)
+NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE, NEXT_VWAP = range(4)
 PESSIMISTIC, OPTIMISTIC, OPEN_TO_NEAREST = range(3)
 SHARES, NOTIONAL, EQUITY_FRACTION, RISK_FRACTION = range(4)
 
 # Bits of a fill's flags; of a decision's.
-NO_FLAGS, AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE = 0, 1, 2, 4
+NO_FLAGS, AMBIGUOUS, STALE_CLOSE, SYNTHETIC_QUOTE, TYPICAL_PRICE, OVER_PARTICIPATION, DRILLED = 0, 1, 2, 4, 8, 16, 32
 SIZE_CUT = 1
 
 # What an order is for; where in a bar it fills; what a size is measured by; what stops the kernel.
@@ -66,12 +66,13 @@ SIGNAL = _record(
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered",
+    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
     "min_quality min_confidence",
 )
 """The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
-no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission."""
+no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission; anew: sizes are
+worked out at the fill."""
 
 INSTRUMENT = _record("", "lot ticks")
 TIER = _record("", "above per_share fee_bps")
@@ -104,13 +105,13 @@ times the direction, so that a short is looked at like a long; trailing_stop and
 follows, or NaN; last: the last close; listed: the pair stands in the active list. What is looked at in every bar stands side by side."""
 
 ORDER = _record(
-    "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves",
+    "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves anew",
     "limit stop quantity filled lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
 )
 """One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
-stop; joins: an entry that adds to a position; leaves: an exit of all of it; slot: the one that resolved it, or NONE; decision: its
-decision's row, or NONE; value and fee: what an entry expects to cost; limit and stop: its own levels; filled: of its quantity; lots: what
-is left of an entry; stop_loss to trailing_amount: what the signal gave for the position to come."""
+stop; joins: an entry that adds to a position; leaves: an exit of all of it; anew: its size is worked out at its fill; slot: the one that
+resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost; limit and stop: its own levels;
+filled: of its quantity; lots: what is left of an entry; stop_loss to trailing_amount: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
 TRADE = _record(
@@ -124,7 +125,9 @@ one signal; the account after one slot."""
 
 
 class Tape(NamedTuple):
-    """The chunk's market: prices (symbols, slots), NaN where there is no bar; quotes of shape (0, 0) where there are none."""
+    """The chunk's market: prices (symbols, slots), NaN where there is no bar; quotes and vwap of shape (0, 0) where there
+    are none.
+    """
 
     open: Floats
     high: Floats
@@ -135,6 +138,7 @@ class Tape(NamedTuple):
     bid_close: Floats
     ask_open: Floats
     ask_close: Floats
+    vwap: Floats
     slots: Records
 
 

@@ -30,11 +30,21 @@ WHOLE = 1e-9
 
 class SizingSettings(Settings):
     """How much an entry buys, at the price seen: whole lots of `value` shares, currency units, or fraction of equity; or as many lots as
-    lose that fraction of equity between the price seen and the position's stop.
+    lose that fraction of equity between the price seen and the position's stop. at: with `fill`, sizes in money are worked out anew at the
+    price of the fill.
     """
 
     type: Literal["shares", "notional", "equity_fraction", "risk_fraction"] = "shares"
     value: float = Field(default=100.0, gt=0.0)
+    at: Literal["decision", "fill"] = "decision"
+
+    @model_validator(mode="after")
+    def _money_at_the_fill(self) -> Self:
+        if self.at == "fill" and self.type in ("shares", "risk_fraction"):
+            raise ValueError(
+                f"at 'fill' means nothing for sizes of type '{self.type}'; leave it out, or size by notional or equity_fraction"
+            )
+        return self
 
 
 class InstrumentSettings(Settings):
@@ -60,7 +70,7 @@ class ExecutionSettings(Settings):
     metrics.json.
     """
 
-    fill: Literal["next_open", "next_close", "same_close"] = "next_open"
+    fill: Literal["next_open", "next_close", "same_close", "next_vwap"] = "next_open"
     price: Literal["trade", "quote"] = "trade"
     sizing: SizingSettings = SizingSettings()
     lot: float = Field(default=1.0, gt=0.0)
@@ -98,6 +108,12 @@ class ExecutionSettings(Settings):
             raise ValueError("the rungs of scale_out do not rise; order them by take_profit, each above the one before")
         if (parts := sum(rung.fraction for rung in self.scale_out)) > 1.0 + WHOLE:
             raise ValueError(f"the fractions of scale_out add up to {parts:g}; at most 1 of a position can be sold")
+        return self
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if self.fill == "next_vwap" and self.price == "quote":
+            raise ValueError("a bar's mean price is one of trades, not of quotes; leave out fill 'next_vwap' or price 'quote'")
         return self
 
     @model_validator(mode="after")

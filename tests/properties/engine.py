@@ -129,6 +129,7 @@ def market_of(scene: Scene, slots: list[Slot]) -> Market:
         session_open=np.array([first.start for first in firsts], dtype=np.int64),
         session_close=np.array([first.session_close for first in firsts], dtype=np.int64),
         **{name: grid("bars", name) for name in ("open", "high", "low", "close", "volume")},
+        vwap=grid("bars", "vwap") if scene.rules.fill == "next_vwap" else None,
         **{name: grid("quotes", name) if quotes else None for name in ("bid_open", "bid_close", "ask_open", "ask_close")},
     )
 

@@ -1,6 +1,7 @@
 """Literal markets of a few bars, and what the engine makes of them as rows.
 
-A bar is a price (open = high = low = close, volume 1), (open, high, low, close), (open, high, low, close, volume), or None where
+A bar is a price (open = high = low = close, volume 1), (open, high, low, close), (open, high, low, close, volume), one with
+a mean price at its end, or None where
 there is none. Slots are minutes from 13:30 UTC; the first session is 2025-07-02, one session a day.
 """
 
@@ -40,6 +41,11 @@ def prices(bar: Bar) -> tuple[float, ...]:
     return (bar, bar, bar, bar, 1.0) if isinstance(bar, float | int) else (*bar, 1.0)[:5]
 
 
+def mean(bar: Bar) -> float:
+    """The mean price of a bar, NaN where it has none."""
+    return bar[5] if isinstance(bar, tuple) and len(bar) > 5 else math.nan
+
+
 def market(
     bars: dict[str, Sequence[Sequence[Bar]]],
     strategies: Sequence[str] = ("s",),
@@ -49,6 +55,7 @@ def market(
     lengths = [len(session) for session in next(iter(bars.values()))]
     slots = [(at(k, session), session) for session, length in enumerate(lengths) for k in range(length)]
     grid = np.array([[prices(bar) for session in bars[symbol] for bar in session] for symbol in sorted(bars)])
+    means = np.array([[mean(bar) for session in bars[symbol] for bar in session] for symbol in sorted(bars)])
     quoted: dict[str, Any] = {}
     if quotes is not None:
         none = (math.nan,) * 4
@@ -65,6 +72,7 @@ def market(
         session_open=opens,
         session_close=opens + np.array(lengths) * MINUTE,
         **{name: grid[:, :, k] for k, name in enumerate(("open", "high", "low", "close", "volume"))},
+        vwap=None if np.isnan(means).all() else means,
         **quoted,
     )
 
@@ -133,7 +141,7 @@ def between(signals: Events, first: int, last: int) -> Events:
 def part(market: Market, first: int, last: int) -> Market:
     """The sessions first <= session < last of a market."""
     rows = slice(*np.searchsorted(market.session, [first, last]).tolist())
-    grids = ("open", "high", "low", "close", "volume", "bid_open", "bid_close", "ask_open", "ask_close")
+    grids = ("open", "high", "low", "close", "volume", "bid_open", "bid_close", "ask_open", "ask_close", "vwap")
     return Market(
         market.symbols,
         market.strategies,
