@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet --editable
 DEMO := configs/quickstart.json
 SWEEP ?= configs/sweeps/sma_crossover.json
+WALK ?= configs/sweeps/walk_forward.json
 RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo sweep test lint types imports bench bench-short differential properties lock clean
+.PHONY: help demo sweep walkforward test lint types imports bench bench-short differential properties lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +41,9 @@ demo: $(VENV)/core.stamp ## simulate a sample market, run configs/quickstart.jso
 
 sweep: $(VENV)/core.stamp ## try the variants of SWEEP, a config of configs/sweeps, and print the best
 	@$(BIN)/bt sweep $(SWEEP) --force
+
+walkforward: $(VENV)/core.stamp ## walk WALK, a config of configs/sweeps with windows, forward
+	@$(BIN)/bt walkforward $(WALK)
 
 test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential'

@@ -25,7 +25,7 @@ from backtester.config_document import Document, assign, read
 from backtester.config_errors import Fault, Refusal, placed, problems
 from backtester.config_fields import Day, Memory, Name, Stream, Symbols, Text
 from backtester.config_strategies import Known, bind, described, key_of
-from backtester.config_sweep import SweepSettings
+from backtester.config_sweep import SweepSettings, WalkForwardSettings
 from backtester.errors import BacktesterError, ConfigError
 from backtester.market.history import HistorySettings, ListedIndicatorSettings
 from backtester.market.quality import GapFillerSettings
@@ -53,6 +53,7 @@ _OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
     ("resources",),
     ("keep",),
     ("sweep",),
+    ("walkforward",),
     ("backtest_config", "prefetch_days"),
     ("backtest_config", "speed_multiplier"),
     ("session_data_config", "lake"),
@@ -161,6 +162,7 @@ class Config(Settings):
     on_error: Literal["isolate", "fail"] = "isolate"
     resources: ResourceSettings = ResourceSettings()
     sweep: SweepSettings | None = Field(None, description="variants of this config that `bt sweep` tries; `bt run` runs the config itself")
+    walkforward: WalkForwardSettings | None = Field(None, description="windows that `bt walkforward` sweeps, one after the other")
     api_config: dict[str, Any] = Field({}, description="recorded only")
     metadata: dict[str, Any] = Field({}, description="anything; recorded only")
 

@@ -37,3 +37,31 @@ class SweepSettings(Settings):
         if missing:
             raise Refusal([Fault((name,), f"a search by {self.search} needs it", action="such as 200") for name in missing])
         return self
+
+
+class WalkForwardSettings(Settings):
+    """`walkforward`: sessions to choose parameters on (train), and the sessions after them to judge the choice on (test).
+
+    rolling and anchored: windows of `train` and `test` sessions, each `step` (or else `test`) after the one before; anchored ones all
+    begin at the first session. combinatorial: `folds` folds, `tests` of them judged on in every choice. purge and embargo in sessions.
+    """
+
+    kind: Literal["rolling", "anchored", "combinatorial"] = "rolling"
+    train: int | None = Field(None, ge=1)
+    test: int | None = Field(None, ge=1)
+    step: int | None = Field(None, ge=1)
+    folds: int | None = Field(None, ge=2, le=100)
+    tests: int | None = Field(None, ge=1, le=100)
+    purge: int = Field(0, ge=0)
+    embargo: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        windows, folds = ("train", "test"), ("folds", "tests")
+        needed, senseless = (folds, (*windows, "step")) if self.kind == "combinatorial" else (windows, (*folds, "embargo"))
+        faults = [Fault((name,), f"{self.kind} needs it", action="a number of sessions") for name in needed if getattr(self, name) is None]
+        given = [name for name in senseless if getattr(self, name)]
+        faults += [Fault((name,), f"means nothing where kind is {self.kind}", getattr(self, name), action="leave it out") for name in given]
+        if faults:
+            raise Refusal(faults)
+        return self

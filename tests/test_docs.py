@@ -59,6 +59,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         for line in re.findall(r"\$\(BIN\)/bt (.*)", makefile):
             words = shlex.split(line.replace("$(DEMO)", "configs/quickstart.json").replace("$(SWEEP)", "configs/sweeps/sma_crossover.json"))
+            words = [word.replace("$(WALK)", "configs/sweeps/walk_forward.json") for word in words]
             found = CliRunner().invoke(main, words, catch_exceptions=False)
             assert found.exit_code == 0, found.output
     return folder

@@ -20,6 +20,7 @@ from backtester.cli.stop import Terminated, stoppable
 _HOMES = {
     "run": "run",
     "sweep": "sweep",
+    "walkforward": "sweep",
     "plan": "run",
     "validate": "run",
     "schema": "run",

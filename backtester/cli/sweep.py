@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backtester.sweeping.folder import SweepRun
 
 SHOWN = 10
+_WALKED = ("final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept")
 _COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
 
 
@@ -84,6 +85,67 @@ def sweep(
         print_json(_facts(defined, result))
     elif not quiet:
         _print_summary(defined, result)
+
+
+@click.command(epilog="\b\nExample:\n  bt walkforward configs/sweeps/walk_forward.json --train 20 --test 5")
+@config_words
+@click.option("--param", "parameters", multiple=True, metavar="PATH=VALUES", help="Values to try: 2:20:2, 5,10,20, log:1e-4:1e-1:7.")
+@click.option("--objective", metavar="FIGURE", help="What is best: a figure, or -figure for the smallest.")
+@click.option("--kind", type=click.Choice(["rolling", "anchored"]), help="Windows that move on, or that all begin at the first session.")
+@click.option("--train", type=click.IntRange(1), metavar="N", help="Sessions to choose parameters on.")
+@click.option("--test", type=click.IntRange(1), metavar="N", help="Sessions after them to judge the choice on.")
+@click.option("--step", type=click.IntRange(1), metavar="N", help="Sessions from one window to the next; those of a test if absent.")
+@click.option("--purge", type=click.IntRange(0), metavar="N", help="Sessions left out between the two.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; walks/<config's name> if absent.")
+@click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
+@click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
+def walkforward(
+    config: Path,
+    lake: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    parameters: tuple[str, ...],
+    objective: str | None,
+    kind: str | None,
+    train: int | None,
+    test: int | None,
+    step: int | None,
+    purge: int | None,
+    out: Path | None,
+    workers: int | None,
+    quiet: bool,
+) -> None:
+    """Choose parameters on one window of sessions, judge them on the next, and chain what the choices earned.
+
+    The sections `sweep` and `walkforward` of CONFIG say which, or the options. Windows that are done are not done again: the same
+    command goes on where it was stopped.
+    """
+    keep_memory()
+    limit_threads(None, config, overrides)
+    from backtester.sweeping.definition import sweep_of, windows_of
+
+    windows = {"kind": kind, "train": train, "test": test, "step": step, "purge": purge}
+    with redirect_stdout(sys.stderr):
+        defined = sweep_of(config, overrides=overrides, lake=lake, parameters=parameters, changes={"objective": objective}, windows=windows)
+    from backtester.cli.sweep_progress import walking
+    from backtester.sweeping.local import local
+    from backtester.sweeping.walk import walk_forward
+    from backtester.sweeping.workers import Workers
+
+    place = out or Path("walks") / config.stem
+    with walking(quiet) as progress, redirect_stdout(sys.stderr):
+        walk = walk_forward(defined, windows_of(defined), place, engine=Workers(workers) if workers else local, progress=progress)
+    if as_json:
+        print_json({"folder": str(place), "figures": walk.figures, "folds": walk.folds.to_dicts()})
+    elif not quiet:
+        figure = defined.objective[0]
+        columns = ["test_start", "test_end", *defined.space.names, f"in_{figure}", f"out_{figure}", "out_total_return", "out_trades"]
+        print_facts({"folds": walk.folds.select(list(dict.fromkeys(columns))).to_dicts()})
+        click.echo()
+        print_facts(
+            {name: walk.figures.get(name) for name in ("final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept")}
+        )
+        click.echo(f"result         {clean(str(place))}")
 
 
 def _facts(defined: Sweep, result: SweepRun) -> dict[str, Any]:

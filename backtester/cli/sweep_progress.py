@@ -58,3 +58,20 @@ def line(progress: SweepProgress, seconds: float, objective: str) -> str:
     if progress.best is not None:
         words += f", best {objective} {progress.best[1]:.4g} (trial {progress.best[0]})"
     return words
+
+
+@contextmanager
+def walking(quiet: bool) -> Iterator[Callable[[int, int, SweepProgress], None] | None]:
+    """The function that shows a walk's progress: the fold, and how far its sweep is; None where nobody wants to see it."""
+    if quiet:
+        yield None
+        return
+    last = time.monotonic()
+
+    def show(fold: int, total: int, progress: SweepProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            click.echo(f"fold {fold + 1:,} of {total:,}: {progress.done:,} of {progress.total:,} trials", err=True)
+
+    yield show

@@ -13,7 +13,7 @@ from typing import Any
 
 from backtester.config import Config, of_document
 from backtester.config_document import assign, read, with_values
-from backtester.config_sweep import SweepSettings
+from backtester.config_sweep import SweepSettings, WalkForwardSettings
 from backtester.errors import ConfigError, UsageError, did_you_mean
 from backtester.sweeping.figures import FIGURES
 from backtester.sweeping.space import MOST_TRIALS, Combination, Space, space_of
@@ -57,17 +57,23 @@ def sweep_of(
     lake: Path | None = None,
     parameters: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
+    windows: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """The sweep that a config file or mapping asks for.
 
     parameters: `PATH=VALUES` texts, in place of those that the section `sweep` names, where there are any; changes: other keys of
-    that section. Raises the errors of `config.load`, and ConfigError with every problem of the section.
+    that section; windows: keys of the section `walkforward`.
+
+    Raises the errors of `config.load`, and ConfigError with every problem of the section.
     """
     document = assign(read(source), overrides)
     section = dict(document.get("sweep") or {}) | {name: value for name, value in (changes or {}).items() if value is not None}
     if parameters:
         section["parameters"] = dict(_pair(text) for text in parameters)
     document["sweep"] = {"parameters": {}} | section
+    asked = {name: value for name, value in (windows or {}).items() if value is not None}
+    if asked:
+        document["walkforward"] = dict(document.get("walkforward") or {}) | asked
     root, stem = (Path.cwd(), "sweep") if isinstance(source, Mapping) else (Path(source).resolve().parent, Path(source).stem)
     config = of_document(with_values(document, {}), root, stem, lake)
     settings = config.sweep
@@ -77,6 +83,14 @@ def sweep_of(
     if figure not in FIGURES:
         raise ConfigError("no such figure", where="/sweep/objective", value=figure, action=did_you_mean(figure, FIGURES))
     return Sweep(Base(document, root, lake), config, space, settings)
+
+
+def windows_of(sweep: Sweep) -> WalkForwardSettings:
+    """The windows that the config asks for. Raises ConfigError where it asks for none."""
+    if sweep.config.walkforward is None:
+        action = 'such as "walkforward": {"train": 20, "test": 5}'
+        raise ConfigError("a walk needs windows", where="/walkforward", action=action)
+    return sweep.config.walkforward
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -89,8 +89,8 @@ class SweepFolder:
         """Put a block on disk: when this returns, its trials are done for good."""
         stem = f"{int(trials['trial'][0]):010}-{secrets.token_hex(4)}"
         folder = self.path / BLOCKS
-        commit(folder / f"{stem}.equity.parquet", _writer(equity))
-        commit(folder / f"{stem}.parquet", _writer(trials))
+        commit(folder / f"{stem}.equity.parquet", writer(equity))
+        commit(folder / f"{stem}.parquet", writer(trials))
 
     def publish(
         self,
@@ -101,12 +101,12 @@ class SweepFolder:
         config: Mapping[str, Any],
     ) -> SweepRun:
         """Write the whole tables, the evidence, the config and, last, the manifest; the blocks go."""
-        commit(self.path / EQUITY, _writer(equity))
-        commit(self.path / TRIALS, _writer(trials))
-        _write_json(self.path / EVIDENCE, evidence)
-        _write_json(self.path / CONFIG, config)
+        commit(self.path / EQUITY, writer(equity))
+        commit(self.path / TRIALS, writer(trials))
+        write_json(self.path / EVIDENCE, evidence)
+        write_json(self.path / CONFIG, config)
         self._lock.confirm()
-        _write_json(self.path / MANIFEST, manifest)
+        write_json(self.path / MANIFEST, manifest)
         shutil.rmtree(self.path / BLOCKS, ignore_errors=True)
         return load(self.path)
 
@@ -162,7 +162,7 @@ def _prepare(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> 
         path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
         if not (path / PLAN).exists():  # before all else: a folder without it is not a sweep's
-            _write_json(path / PLAN, plan)
+            write_json(path / PLAN, plan)
         (path / BLOCKS).mkdir(exist_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
@@ -192,11 +192,13 @@ def _check(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> No
         raise OutputError(f"the result's place holds {state}", where=str(path), action="choose another place, or use --resume or --force")
 
 
-def _writer(rows: pl.DataFrame) -> Callable[[Path], None]:
+def writer(rows: pl.DataFrame) -> Callable[[Path], None]:
+    """What fills a file with a table, for `commit`."""
     return lambda path: rows.write_parquet(path, compression="zstd")
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a value as JSON that people can read, too, whole or not at all."""
     content = (json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
 
     def write(temporary: Path) -> None:

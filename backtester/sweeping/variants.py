@@ -33,7 +33,7 @@ class Base:
 
     def config(self, values: Mapping[str, Any]) -> Config:
         """The config with a value at each dotted path. Raises the errors of `config.load`."""
-        document = with_values({name: part for name, part in self.document.items() if name != "sweep"}, values)
+        document = with_values({name: part for name, part in self.document.items() if name not in ("sweep", "walkforward")}, values)
         return of_document(document, self.root, lake=self.lake)
 
 

@@ -1,0 +1,209 @@
+"""Walk-forward: parameters chosen on one window of sessions are judged on the next, and what the choices earned is chained.
+
+Place in the flow: `bt walkforward` calls `walk_forward`. Each window's choice is a sweep with a folder of its own, each judgement a run
+with all its tables: what is there already is not made again. Never looks at a session to judge on before the choice is made.
+
+    folds/000/     the sweep of the first window          folds.parquet     one row a fold
+    tests/000/     the run that judges its best trial     walk.parquet      one row a session: fold, equity, return
+                                                          walk.json         figures of the whole; written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from backtester import folds, pipeline
+from backtester.atomic import commit
+from backtester.config import Config
+from backtester.config_sweep import WalkForwardSettings
+from backtester.errors import OutputError
+from backtester.outcome import ratios
+from backtester.outcome.digests import plain
+from backtester.outcome.growth import growth
+from backtester.outcome.results import is_run
+from backtester.outcome.run import Run
+from backtester.outcome.run import load as load_run
+from backtester.planning import setup
+from backtester.reach import day_of
+from backtester.sweeping.definition import Sweep
+from backtester.sweeping.figures import FIGURES
+from backtester.sweeping.folder import MANIFEST, PLAN, SweepRun, differences, write_json, writer
+from backtester.sweeping.folder import load as load_sweep
+from backtester.sweeping.identity import identity
+from backtester.sweeping.local import local
+from backtester.sweeping.sweep import Engine, SweepProgress, ranked, run_sweep
+from backtester.sweeping.variants import Base
+
+WALK, FOLDS, EQUITY = "walk.json", "folds.parquet", "walk.parquet"
+WALK_SCHEMA = {"fold": pl.Int64(), "session": pl.Date(), "equity": pl.Float64(), "return": pl.Float64()}
+
+Days = tuple[np.datetime64, np.datetime64]
+"""First and last session of a window."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One window: its days, the trial chosen on the first, and what it earned on the second; None where no trial had an objective."""
+
+    number: int
+    train: Days
+    test: Days
+    chosen: Mapping[str, Any] | None
+    judged: Run | None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """All folds, the chained equity (a row a session), and its figures."""
+
+    folds: pl.DataFrame
+    equity: pl.DataFrame
+    figures: Mapping[str, Any]
+
+
+def walk_forward(
+    sweep: Sweep,
+    settings: WalkForwardSettings,
+    out: Path,
+    *,
+    engine: Engine = local,
+    progress: Callable[[int, int, SweepProgress], None] | None = None,
+) -> Walk:
+    """Walk through rolling or anchored windows into the folder `out`, going on where an earlier call of the same was stopped.
+
+    `progress` hears the fold, how many there are, and how far its sweep is. Raises ConfigError where no window fits, the errors of
+    `run_sweep` (OutputError where another sweep stands in a fold's folder) and of `pipeline.run`.
+    """
+    config = sweep.config
+    opened = setup(config)
+    labels, cash = opened.sessions.label, config.account.cash
+    assert settings.train is not None
+    assert settings.test is not None
+    windows = folds.walk_forward(
+        len(labels), settings.train, settings.test, settings.step, anchored=settings.kind == "anchored", purge=settings.purge, partial=True
+    )
+    done: list[Fold] = []
+    for number, window in enumerate(windows):
+        train, test = _days(labels, window.train), _days(labels, window.test)
+        told = None if progress is None else _teller(progress, number, len(windows))
+        best = _chosen(_within(sweep, train), out / "folds" / f"{number:03}", engine, told)
+        judged = None if best is None else _judged(sweep, best, test, cash, out / "tests" / f"{number:03}")
+        done.append(Fold(number, train, test, best, judged))
+        cash = cash if judged is None else judged.metrics["final_equity"]
+    return _written(_walk(sweep, done, opened.sessions.per_year), out)
+
+
+def _written(walk: Walk, out: Path) -> Walk:
+    """Put the tables and, last, the figures on disk."""
+    for name, rows in ((FOLDS, walk.folds), (EQUITY, walk.equity)):
+        commit(out / name, writer(rows))
+    write_json(out / WALK, walk.figures)
+    return walk
+
+
+def _teller(progress: Callable[[int, int, SweepProgress], None], number: int, total: int) -> Callable[[SweepProgress], None]:
+    return lambda reached: progress(number, total, reached)
+
+
+def _days(labels: NDArray[np.datetime64], sessions: range) -> Days:
+    return labels[sessions[0]], labels[sessions[-1]]
+
+
+def _dates(days: Days) -> dict[str, str]:
+    return {"backtest_config.start_date": str(day_of(days[0])), "backtest_config.end_date": str(day_of(days[1]))}
+
+
+def _within(sweep: Sweep, days: Days) -> Sweep:
+    """The sweep over some days only."""
+    document = sweep.base.document | {"backtest_config": sweep.base.document["backtest_config"] | _plain(_dates(days))}
+    base = Base(document, sweep.base.root, sweep.base.lake)
+    dates = sweep.config.backtest_config.model_copy(update={"start_date": day_of(days[0]), "end_date": day_of(days[1])})
+    return replace(sweep, base=base, config=_with(sweep.config, dates), settings=sweep.settings.model_copy(update={"keep_best": 0}))
+
+
+def _plain(values: Mapping[str, str]) -> dict[str, str]:
+    return {path.rpartition(".")[2]: value for path, value in values.items()}
+
+
+def _with(config: Config, dates: Any) -> Config:
+    return config.model_copy(update={"backtest_config": dates})
+
+
+def _chosen(sweep: Sweep, out: Path, engine: Engine, progress: Callable[[SweepProgress], None] | None) -> Mapping[str, Any] | None:
+    """The best trial of a window's sweep, as a row of its table; None where no trial has the objective."""
+    made: SweepRun
+    if (out / MANIFEST).exists():
+        made = load_sweep(out)
+        if changed := differences(made.manifest["plan"], plain(identity(sweep.base, sweep.config, sweep.space))):
+            action = "choose another place for the walk"
+            raise OutputError("what stands there is another sweep", where=str(out), value="; ".join(changed[:10]), action=action)
+    else:
+        made = run_sweep(sweep, out, resume=(out / PLAN).exists(), engine=engine, progress=progress)
+    best = ranked(sweep, made.trials)
+    return None if best.is_empty() else best.row(0, named=True)
+
+
+def _judged(sweep: Sweep, best: Mapping[str, Any], days: Days, cash: float, out: Path) -> Run:
+    """The run of the chosen trial over the sessions after its window, with the cash that the folds before it left."""
+    trial = sweep.trials()[best["trial"]]
+    values = dict(zip((parameter.path for parameter in sweep.space.parameters), trial.values, strict=True))
+    config = sweep.base.config(values | _dates(days) | {"account.cash": cash})
+    if is_run(out):
+        before = load_run(out)
+        if before.manifest["config"]["digest"] == config.digest:
+            return before
+    return pipeline.run(config, out, force=True)
+
+
+def _walk(sweep: Sweep, done: list[Fold], per_year: float) -> Walk:
+    start, rows, cash = sweep.config.account.cash, [], sweep.config.account.cash
+    for fold in done:
+        if fold.judged is not None:
+            table = fold.judged.table("sessions").select("session", "equity", "return")
+            rows.append(table.select(pl.lit(fold.number, pl.Int64).alias("fold"), pl.all()))
+            cash = fold.judged.metrics["final_equity"]
+    equity = (
+        pl.concat(rows) if rows else pl.DataFrame(schema={"fold": pl.Int64, "session": pl.Date, "equity": pl.Float64, "return": pl.Float64})
+    )
+    table = pl.DataFrame([_row(sweep, fold) for fold in done], infer_schema_length=None)
+    values = equity["equity"].to_numpy()
+    figures = growth(ratios.returns(values, start), cash / start - 1.0, values, start, per_year)
+    return Walk(table, equity, {"final_equity": cash, **figures, **_drift(sweep, table)})
+
+
+def _row(sweep: Sweep, fold: Fold) -> dict[str, Any]:
+    """A fold as a row: its days, what was chosen, the figures in the sample (in_) and out of it (out_)."""
+    head = {
+        "fold": fold.number,
+        "train_start": day_of(fold.train[0]), "train_end": day_of(fold.train[1]),
+        "test_start": day_of(fold.test[0]), "test_end": day_of(fold.test[1]),
+    }  # fmt: skip
+    chosen, judged = fold.chosen or {}, {} if fold.judged is None else fold.judged.metrics
+    values = {name: chosen.get(name) for name in ("trial", *sweep.space.names)}
+    return head | values | {f"in_{name}": chosen.get(name) for name in FIGURES} | {f"out_{name}": judged.get(name) for name in FIGURES}
+
+
+def _drift(sweep: Sweep, table: pl.DataFrame) -> dict[str, Any]:
+    """How steady the choices were and how much of what the windows promised was kept.
+
+    changes: folds that chose another value than the fold before, by parameter; efficiency: mean annual return out of the sample over
+    that in it; kept: share of folds whose objective out of the sample was above 0.
+    """
+    made = table.filter(pl.col("trial").is_not_null())
+    changes = {name: int((made[name] != made[name].shift(1)).slice(1).sum()) for name in sweep.space.names} if made.height > 1 else {}
+    inside, outside = (made[f"{side}_annual_return"].drop_nulls().mean() for side in ("in", "out"))
+    figure = sweep.objective[0]
+    judged = made[f"out_{figure}"].drop_nulls()
+    return {
+        "folds": table.height,
+        "changes": changes,
+        "efficiency": outside / inside if isinstance(inside, float) and isinstance(outside, float) and inside > 0 else None,
+        "kept": float((judged > 0).mean()) if judged.len() else None,  # type: ignore[arg-type]
+    }
