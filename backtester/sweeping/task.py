@@ -14,8 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
+from backtester.config import Config, bind_strategies
 from backtester.errors import StrategyError
-from backtester.signals.loading import resolve, source_of
 from backtester.sweeping.block import run_block
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.space import space_of
@@ -30,14 +30,13 @@ Tables = tuple[pl.DataFrame, pl.DataFrame]
 
 def packed(sweep: Sweep, trials: Sequence[Trial], threads: int) -> bytes:
     """A block as a task."""
-    sources = {entry.use: source_of(entry.use, resolve(entry.use, sweep.config.root)).digest for entry in sweep.config.strategies}
     task = {
         "document": sweep.base.document,
         "root": str(sweep.base.root),
         "lake": str(sweep.config.lake),
         "parameters": sweep.settings.parameters,
         "trials": [[trial.number, list(trial.values)] for trial in trials],
-        "sources": sources,
+        "sources": _sources(sweep.config),
         "threads": threads,
     }
     return json.dumps(task).encode()
@@ -46,15 +45,14 @@ def packed(sweep: Sweep, trials: Sequence[Trial], threads: int) -> bytes:
 def worked(task: bytes, progress: Callable[[int], None] | None = None) -> bytes:
     """Run a task; its tables. Raises the errors of `run_block`, and StrategyError where a strategy's file is another one here."""
     given = json.loads(task)
-    root = Path(given["root"])
-    for use, digest in given["sources"].items():
-        found = source_of(use, resolve(use, root)).digest
-        if found != digest:
+    base = Base(given["document"], Path(given["root"]), Path(given["lake"]))
+    for use, found in _sources(base.config({})).items():
+        if found != given["sources"][use]:
             action = "copy the same file to every machine"
             raise StrategyError("a strategy's file is not the one that the sweep began with", where=use, value=found[:12], action=action)
     space = space_of(given["parameters"], (), RESERVED)
     trials = [Trial(number, key_of(space, tuple(values)), tuple(values)) for number, values in given["trials"]]
-    block = run_block(Base(given["document"], root, Path(given["lake"])), space, trials, given["threads"], progress)
+    block = run_block(base, space, trials, given["threads"], progress)
     return _framed(trials_frame(space, block)) + _framed(equity_frame(block))
 
 
@@ -63,6 +61,11 @@ def unpacked(result: bytes) -> Tables:
     (length,) = _LENGTH.unpack_from(result)
     first, rest = result[_LENGTH.size : _LENGTH.size + length], result[2 * _LENGTH.size + length :]
     return pl.read_ipc(io.BytesIO(first)), pl.read_ipc(io.BytesIO(rest))
+
+
+def _sources(config: Config) -> dict[str, str]:
+    """The digests of the strategies' files; where they have processes of their own, those read them."""
+    return {entry.use: described.source.digest for entry, described, _ in bind_strategies(config)}
 
 
 def _framed(rows: pl.DataFrame) -> bytes:
