@@ -154,6 +154,11 @@ ENTERED = (100.0, 104.0, 96.0, 99.5)
         ({"limit": 98.0}, {"stop_price": 97.0}, [(100.0, 104.0, 97.5, 100.0)], [("stop", 97.0, "", None, None)]),
         ({"limit": 98.0}, {"stop_price": 97.0, "target_price": 103.0},
          [(100.0, 104.0, 98.0, 100.0), (100.0, 100.0, 97.5, 98.0), (98.0, 103.5, 98.0, 99.5)], [("target", 103.0, "drilled", None, None)]),
+        # in the finer bar that enters it is sure again where that bar does not reach the target
+        ({"limit": 98.0}, {"stop_price": 97.0, "target_price": 103.0}, [(100.0, 102.0, 96.0, 100.0), (100.0, 104.0, 100.0, 99.5)],
+         [("stop", 97.0, "drilled", None, None)]),
+        ({"limit": 98.0}, {"stop_price": 97.0, "target_price": 103.0}, [(100.0, 104.0, 96.0, 99.5)],
+         [("stop", 97.0, "ambiguous drilled", "target", 103.0)]),
         # a stop_limit triggered inside fills at its stop
         ({"entry_stop": 101.0, "limit": 102.0}, {"stop_price": 97.0}, [(100.0, 100.0, 96.0, 100.0), (100.0, 104.0, 99.0, 99.5)], []),
         # one that the open triggers is a limit order from then on

@@ -187,7 +187,7 @@ def halves(scene: Scene) -> Scene:
     scene = plain(scene)
     rules = replace(
         scene.rules, cash=max(1.0, round(scene.rules.cash * 4) / 4), lot=1.0, slippage_bps=0.0, slippage_ticks=0.0, slippage_spread=0.0,
-        impact_bps=0.0, tiers=(), instruments=None,
+        impact_bps=0.0, tiers=(), instruments=None, fill="next_close" if scene.rules.fill == "next_vwap" else scene.rules.fill,
         fee_bps=0.0, cap_bps=None, per_share=0.25, minimum=scene.rules.minimum and 0.5,
         stop_loss=scene.rules.stop_loss and 1 / 16, take_profit=scene.rules.take_profit and 1 / 32, borrow_bps=0.0,
         trailing_stop=scene.rules.trailing_stop and 1 / 32, trailing_amount=whole(scene.rules.trailing_amount),
@@ -273,8 +273,9 @@ def test_a_higher_fee_never_raises_the_final_equity_of_the_same_trades(scene: Sc
     """I-35: with cash and limits that never bite, so that the fills stay the same."""
     scene = plain(scene)
     free = replace(
-        scene.rules, cash=1e11, sizing="shares", value=10.0, max_buying_power=None, max_per_trade=None, max_per_symbol=None, fee_bps=1.0
-    )
+        scene.rules, cash=1e11, sizing="shares", size_at="decision", value=10.0, fee_bps=1.0,
+        max_buying_power=None, max_per_trade=None, max_per_symbol=None,
+    )  # fmt: skip
     signals = tuple(replace(signal, size=None) for signal in scene.signals)
     low, high = (play(replace(scene, rules=replace(free, fee_bps=bps), signals=signals)) for bps in (1.0, 9.0))
     assert without(low["fills"], "fee").equals(without(high["fills"], "fee"))
@@ -285,7 +286,7 @@ def test_a_higher_fee_never_raises_the_final_equity_of_the_same_trades(scene: Sc
 def test_a_stop_that_no_price_reaches_is_no_stop(scene: Scene, got: Tables):
     """I-37: and a target beyond all prices is no target."""
     none = {"stop_loss": None, "take_profit": None, "trailing_stop": None, "trailing_amount": None}
-    rules = replace(scene.rules, sizing="shares", value=10.0, scale_out=(), **none)
+    rules = replace(scene.rules, sizing="shares", size_at="decision", value=10.0, scale_out=(), **none)
     bare = [replace(s, stop_price=None, target_price=None, **none) for s in scene.signals]
     levels = {"enter_long": (1e-9, 1e9), "enter_short": (1e9, 1e-9)}
     far = [replace(s, **dict(zip(("stop_price", "target_price"), levels.get(s.action, (None, None)), strict=True))) for s in bare]
@@ -297,7 +298,7 @@ def test_a_strategy_at_half_size_run_twice_is_the_strategy_at_full_size(scene: S
     """I-41: with cash and limits that never bite and no minimum fee."""
     scene = halves(scene)
     rules = replace(
-        scene.rules, cash=1e9, sizing="shares", value=20.0, minimum=0.0,
+        scene.rules, cash=1e9, sizing="shares", size_at="decision", value=20.0, minimum=0.0,
         max_buying_power=None, max_per_trade=None, max_per_symbol=None, max_open_positions=None,
     )  # fmt: skip
     mine = [replace(s, strategy="one", size=s.size and min(s.size, 40.0)) for s in scene.signals]
@@ -352,8 +353,8 @@ def mirrored(scene: Scene, top: float) -> Scene:
 def symmetric(scene: Scene) -> Scene:
     """The scene without what tells a rising price from a falling one: fractions of prices, fees, limits of money."""
     rules = replace(
-        halves(scene).rules, cash=1e9, sizing="shares", value=12.0, per_share=0.0, minimum=0.0, stop_loss=None, take_profit=None,
-        trailing_stop=None, max_buying_power=None, max_per_trade=None, max_per_symbol=None, allow_short=True,
+        halves(scene).rules, cash=1e9, sizing="shares", size_at="decision", value=12.0, per_share=0.0, minimum=0.0, stop_loss=None,
+        take_profit=None, trailing_stop=None, max_buying_power=None, max_per_trade=None, max_per_symbol=None, allow_short=True,
     )  # fmt: skip
     bare = [
         replace(s, stop_loss=None, take_profit=None, trailing_stop=None, size=s.size and min(s.size, 40.0)) for s in halves(scene).signals

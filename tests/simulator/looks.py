@@ -93,13 +93,14 @@ class Looker(Holder):
             return
         is_unsure = order.type != "limit" or self.meets_target(position, bar)
         if not is_unsure or self.rules.intrabar != "drill_down" or not self.drill_entry(t, position, order, level, at_limit):
-            self.stop_at_once(t, position, level, bar, [AMBIGUOUS] if is_unsure else [])
+            self.stop_at_once(t, position, order, level, bar, [])
 
-    def stop_at_once(self, t: int, position: Position, level: float, bar: Bar, flags: list[str]) -> None:
-        """The stop fills in the bar that entered at the level; it might have been the target, where the bar reaches it."""
-        stop = position.stop
+    def stop_at_once(self, t: int, position: Position, order: Order, level: float, bar: Bar, flags: list[str]) -> None:
+        """The stop fills in the bar that entered at the level; unsure but for a limit's entry in a bar that does not reach the target."""
+        stop, other = position.stop, position.target if self.meets_target(position, bar) else None
         seen = min(stop.stop, level) if position.direction == 1 else max(stop.stop, level)
-        self.leave(t, position, stop, "inside", seen, flags, position.target if self.meets_target(position, bar) else None)
+        unsure = [AMBIGUOUS] if order.type != "limit" or other is not None else []
+        self.leave(t, position, stop, "inside", seen, [*flags, *unsure], other)
 
     def drill_entry(self, t: int, position: Position, order: Order, level: float, at_limit: bool) -> bool:
         """The finer bars from the one that enters on, whether they fill anything or not; False: none enters."""
@@ -112,7 +113,7 @@ class Looker(Holder):
             if not enters:
                 continue
             if triggers(worst(first, position.exit_side), position.stop.stop, position.exit_side):
-                self.stop_at_once(t, position, level, first, [AMBIGUOUS, DRILLED])
+                self.stop_at_once(t, position, order, level, first, [DRILLED])
             else:
                 self.drill(t, position, bars, enough=True)
             return True
