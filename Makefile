@@ -12,7 +12,7 @@ RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo sweep walkforward test lint types imports bench bench-short differential properties lock clean
+.PHONY: help demo sweep walkforward test lint types imports bench bench-short differential properties nightly lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,11 @@ types: $(VENV)/dev.stamp ## check types with mypy
 imports: $(VENV)/dev.stamp ## check with import-linter that imports point one way
 	@$(BIN)/lint-imports
 
-properties: $(VENV)/test.stamp ## look for new counterexamples with many more property cases; takes long
-	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --hypothesis-profile=deep tests/properties
+properties: $(VENV)/test.stamp ## look for new counterexamples with CASES=3000 cases of engine against simulator, and many more of the rest
+	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile=deep tests/properties
+
+nightly: CASES := 5000
+nightly: properties differential ## compare the engine with the slow simulator on 5,000 new random cases, and with other programs
 
 differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential
