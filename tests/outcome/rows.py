@@ -67,7 +67,9 @@ def order(order_id: int, kind: str, level: float, status: str) -> pl.DataFrame:
     """A stop, trailing stop or target of 10 shares."""
     words = {"strategy": "s", "symbol": "A", "side": "sell", "type": kind, "status": status}
     levels = {"limit": level if kind == "target" else math.nan, "stop": math.nan if kind == "target" else level}
-    numbers = {name: np.array([value]) for name, value in {"order_id": order_id, "ts": OPEN, "quantity": 10.0, **levels}.items()}
+    filled = 10.0 if status == "filled" else 0.0
+    figures = {"order_id": order_id, "ts": OPEN, "quantity": 10.0, "filled": filled, **levels}
+    numbers = {name: np.array([value]) for name, value in figures.items()}
     return frame(ORDERS, {name: [word] for name, word in words.items()} | numbers | {"session": np.array([FIRST])})
 
 
