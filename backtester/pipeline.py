@@ -46,7 +46,7 @@ from backtester.signalling import Stopped, calls, signals
 from backtester.signals import calling
 from backtester.trading import ledger
 from backtester.trading.adjustments import joined, trade_through
-from backtester.trading.costs import fee_of, micro
+from backtester.trading.costs import micro
 from backtester.trading.execution import Carry, Events, Market, finish
 from backtester.trading.ladder import Ladder
 
@@ -138,7 +138,7 @@ def _days(
     """All parts in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies stopped."""
     cash = made.config.account.cash
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
-    score = Score(cash, made.sessions.per_year, fee_of(made.config.execution.commission), made.sessions.timezone)
+    score = Score(cash, made.sessions.per_year, made.sessions.timezone)
     record = recording.Record(made, folder, score, tally, cash)
     ladder = _ladder(made)
     with Behind() as behind, calls(made) as call:

@@ -34,6 +34,7 @@ SIDES = ("buy", "sell")
 ORDER_TYPES = (
     "market", "limit", "stop", "target", "trailing", "close", "stop_limit", "time", "market_on_open", "market_on_close", "margin_call",
 )  # fmt: skip
+GUARDS, HELD = ("stop", "trailing", "target"), "held"
 STATUSES = ("filled", "partial", "expired", "cancelled", "open")
 REASONS = (
     "approved",
@@ -207,15 +208,44 @@ FILLS = Table(
         _number("fee", "commission, never negative", MONEY),
         _number("slippage", "paid against the price before slippage, never negative", MONEY),
         _TYPE,
-        _flag("ambiguous", "the bar held both stop and target"),
+        _flag("ambiguous", "the bar held stop and target, or an entry and its stop, and does not say which came first"),
         _text("flags", "stale_close, synthetic_quote, typical_price, over_participation, drilled, joined by a comma, or nothing"),
+        _number("other", "of an ambiguous fill the price that it might have had instead", PRICE, empty=True),
+        _text("other_type", "what might have filled there: stop, trailing, target, or held where nothing might", empty=True),
     ),
     (
-        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, ""),
-        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "sell", 47.0, 213.7, 10043.9, 1.0, 0.0, "target", False, ""),
-        (9, "cross", "RIVN", "2025-07-03", "2025-07-03T16:59Z", "sell", 700.0, 13.1, 9170.0, 3.5, 0.92, "close", False, "stale_close"),
+        (1, "cross", "AAPL", "2025-07-02", "2025-07-02T14:05Z", "buy", 47.0, 209.52, 9847.44, 1.0, 0.94, "market", False, "", None, None),
+        (3, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "sell", 47.0, 213.7, 10043.9, 1.0, 0.0, "target", False, "", None, None),
+        (9, "cross", "RIVN", "2025-07-03", "2025-07-03T16:59Z", "sell", 700.0, 13.1, 9170.0, 3.5, 0.92, "close", False, "stale_close",
+         None, None),
     ),
-)
+)  # fmt: skip
+AMBIGUITY = Table(
+    "ambiguity",
+    "one ambiguous fill: what its trade earned, and would have earned otherwise",
+    ("order_id", "ts"),
+    (
+        _count("order_id", "the order that was executed"),
+        _count("trade_id", "the trade that it closed"),
+        _STRATEGY,
+        _SYMBOL,
+        _SESSION,
+        _instant("ts", "open of the bar that filled it"),
+        _TYPE,
+        _number("quantity", "executed", SHARES),
+        _number("price", "paid or received, slippage in it", PRICE),
+        _text("other_type", "what might have filled instead: stop, trailing, target, or held where nothing might", *GUARDS, HELD),
+        _number("other", "the price there, slippage in it; the bar's close where held", PRICE),
+        _number("pnl", "of the trade", MONEY),
+        _number("pnl_other", "the same trade's, closed at `other` with the fee of that price", MONEY),
+        _number("pnl_low", "the lower of the two", MONEY),
+        _number("pnl_high", "the higher of the two", MONEY),
+    ),
+    (
+        (2, 1, "cross", "AAPL", "2025-07-02", "2025-07-02T17:31Z", "stop", 47.0, 205.3, "target", 213.7, -200.34, 194.46, -200.34, 194.46),
+        (8, 4, "cross", "AAPL", "2025-07-03", "2025-07-03T14:12Z", "stop", 47.0, 209.9, "held", 210.4, -2.94, 20.56, -2.94, 20.56),
+    ),
+)  # fmt: skip
 TRADES = Table(
     "trades",
     "one round trip, or the part of one that an exit took, in the order of closing; those open at the end stand last, at the last close",
@@ -437,6 +467,7 @@ KEPT_TABLES = {table.name: table for table in (KEPT_SIGNALS, KEPT_BARS, KEPT_IND
 """Tables that a run writes only where its config asks to keep them; results do not depend on them."""
 
 RUN_TABLES = {
-    table.name: table for table in (DECISIONS, ORDERS, FILLS, TRADES, EQUITY, SESSIONS, ROLLING, QUALITY, GAPS, FINDINGS, DIGESTS)
+    table.name: table
+    for table in (DECISIONS, ORDERS, FILLS, AMBIGUITY, TRADES, EQUITY, SESSIONS, ROLLING, QUALITY, GAPS, FINDINGS, DIGESTS)
 }
 """The tables of a run's folder by name, in the order in which they are listed."""

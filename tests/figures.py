@@ -26,7 +26,7 @@ def of_the_run(tables: dict[str, Rows], cash: float, year: float, zone: str, fee
     profit, borrow = closing[-1] - cash, math.fsum(row["borrow"] for row in trades)
     own = of_trades(trades) | of_all_trades(trades)
     del own["net_profit"], own["fees"]
-    low, high = ambiguity(fills, tables["orders"], fee)
+    low, high = ambiguity(fills, fee)
     gross = own["gross_profit"]
     return {
         **growth([cash, *closing], year),
@@ -48,7 +48,7 @@ def of_the_run(tables: dict[str, Rows], cash: float, year: float, zone: str, fee
         "slippage_ratio": slippage / gross if gross else None,
         "ambiguous_fills": sum(row["ambiguous"] for row in fills),
         "ambiguity_low": profit + low,
-        "ambiguity_high": profit + high,
+        "ambiguity_high": None if high is None else profit + high,
         "by_symbol": groups(trades, lambda row: row["symbol"]),
         "by_strategy": groups(trades, lambda row: row["strategy"]),
         "by_direction": groups(trades, lambda row: row["direction"]),
@@ -174,16 +174,16 @@ def groups(trades: Rows, key: Callable[[dict[str, Any]], str]) -> dict[str, Any]
     return {name: of_trades([row for row in trades if key(row) == name]) for name in {key(row) for row in trades}}
 
 
-def ambiguity(fills: Rows, orders: Rows, fee: Callable[[float, float], float]) -> tuple[float, float]:
-    """What ambiguous fills could have brought less and more, had the other of stop and target filled."""
-    level = {row["order_id"]: row["limit"] if row["type"] == "target" else row["stop"] for row in orders}
+def ambiguity(fills: Rows, fee: Callable[[float, float], float]) -> tuple[float, float | None]:
+    """What ambiguous fills could have brought less and more at their other price; None where a position might have gone on."""
     low = high = 0.0
+    open_end = False
     for row in (row for row in fills if row["ambiguous"]):
-        other = level[row["order_id"] + (-1 if row["type"] == "target" else 1)]
-        value = other * row["quantity"] - row["value"]
-        change = (value if row["side"] == "sell" else -value) - (fee(other, row["quantity"]) - row["fee"])
-        low, high = low + min(change, 0.0), high + max(change, 0.0)
-    return low, high
+        value = row["other"] * row["quantity"] - row["value"]
+        change = (value if row["side"] == "sell" else -value) - (fee(row["other"], row["quantity"]) - row["fee"])
+        held = row["other_type"] == "held"
+        low, high, open_end = low + (0.0 if held else min(change, 0.0)), high + max(change, 0.0), open_end or held
+    return low, None if open_end else high
 
 
 def mean(values: list[float]) -> float | None:

@@ -24,8 +24,8 @@ out, a trade takes another 70 bytes.
     dividends                       currency, what positions have received, less what shorts have paid, over all trades
     profit_before_costs             currency; net_profit + fees + slippage + borrow
     fee_ratio, slippage_ratio       fees / gross_profit, slippage / gross_profit
-    ambiguous_fills                 fills of bars that held both stop and target
-    ambiguity_low, ambiguity_high   bounds of net_profit: each such bar at the worse and at the better of its stop and target
+    ambiguous_fills                 fills of bars that do not say which of two events came first
+    ambiguity_low, ambiguity_high   bounds of net_profit: each such fill at the worse and at the better of its two prices
     by_symbol, by_strategy, by_direction, by_weekday, by_hour
                                     name -> the figures of trade_statistics.statistics; weekday and hour are the entry's, on the clocks
                                     of the exchange
@@ -37,7 +37,7 @@ every formula, unit and null, and what other libraries mean by the same name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,37 +52,34 @@ from backtester.outcome.growth import growth, turnover
 from backtester.outcome.money import exact_sum, micro, money
 from backtester.outcome.per_group import Trips
 from backtester.outcome.rolling import rolling
-
-Fee = Callable[[float, float], float]
-"""The commission of a fill: price, quantity -> currency."""
+from backtester.schema import HELD
 
 
 class Score:
     """Collects a run's tables, piece by piece, into its key figures; `zone` is the time zone of the exchange."""
 
-    def __init__(self, cash: float, per_year: float, fee: Fee | None = None, zone: str = "UTC") -> None:
-        self._cash, self._per_year, self._fee = cash, per_year, fee
+    def __init__(self, cash: float, per_year: float, zone: str = "UTC") -> None:
+        self._cash, self._per_year = cash, per_year
         self._labels: list[NDArray[np.datetime64]] = []
         self._equity: list[Floats] = []
         self._trips = Trips(zone)
         self._value = self._fees = self._slippage = 0
         self._rows = self._invested = self._long = self._short = self._ambiguous = 0
         self._peak, self._deepest = cash, 0.0
-        self._worse: int | None = 0
+        self._worse = 0
         self._better: int | None = 0
 
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Append rows of sessions, equity, fills, trades and orders, as schema.py has them; missing tables have no rows.
-
-        The orders of an ambiguous fill, its stop and its target, come with the fill: both are resolved in its bar.
-        """
+        """Append rows of sessions, equity, fills, ambiguity and trades, as schema.py has them; missing tables have no rows."""
         if "sessions" in tables:
             self._labels.append(tables["sessions"]["session"].to_numpy())
             self._equity.append(tables["sessions"]["equity"].to_numpy())
         if "equity" in tables:
             self._add_equity(tables["equity"])
         if "fills" in tables:
-            self._add_fills(tables["fills"], tables.get("orders"))
+            self._add_fills(tables["fills"])
+        if "ambiguity" in tables:
+            self._add_ambiguity(tables["ambiguity"])
         if "trades" in tables:
             self._trips.add(tables["trades"])
 
@@ -105,7 +102,7 @@ class Score:
             **trips,
             **self._costs(profit, trips["gross_profit"]),
             "ambiguous_fills": self._ambiguous,
-            "ambiguity_low": None if self._worse is None else money(profit + self._worse),
+            "ambiguity_low": money(profit + self._worse),
             "ambiguity_high": None if self._better is None else money(profit + self._better),
             **{f"by_{group}": figures for group, figures in groups.items()},
             "benchmark": _benchmark(benchmark, returns, self._per_year),
@@ -165,52 +162,21 @@ class Score:
         self._long += int(np.count_nonzero(gross > -net))  # gross + net is twice what is long, gross - net twice what is short
         self._short += int(np.count_nonzero(gross > net))
 
-    def _add_fills(self, fills: pl.DataFrame, orders: pl.DataFrame | None) -> None:
+    def _add_fills(self, fills: pl.DataFrame) -> None:
         self._value += exact_sum(micro(fills["value"]))
         self._fees += exact_sum(micro(fills["fee"]))
         self._slippage += exact_sum(micro(fills["slippage"]))
-        ambiguous = fills.filter("ambiguous")
-        if ambiguous.is_empty():
-            return
-        self._ambiguous += ambiguous.height
-        for row in _with_others(ambiguous, orders).iter_rows(named=True):
-            worse, better = self._apart(row)
-            self._worse, self._better = _both(self._worse, worse), _both(self._better, better)
 
-    def _apart(self, row: Mapping[str, Any]) -> tuple[int | None, int | None]:
-        """What the other level would have brought less, and more, than the fill did, fees included, in 1e-6 units; one of them is 0.
-
-        None for the side that is not known without the other level: more than a stop, less than a target.
-        """
-        if row["other"] is None:
-            return (None, 0) if row["target"] else (0, None)
-        worth = round(row["other"] * row["quantity"] * 1e6) - round(row["value"] * 1e6)
-        fee = 0 if self._fee is None else round(self._fee(row["other"], row["quantity"]) * 1e6) - round(row["fee"] * 1e6)
-        change = (worth if row["side"] == "sell" else -worth) - fee
-        return min(change, 0), max(change, 0)
-
-
-def _both(one: int | None, other: int | None) -> int | None:
-    """The sum, where both are known."""
-    return None if one is None or other is None else one + other
-
-
-def _with_others(fills: pl.DataFrame, orders: pl.DataFrame | None) -> pl.DataFrame:
-    """Each ambiguous fill with `other`: a stop's target, a target's stop, fixed or trailing; null where it is not among the orders.
-
-    Stop and target of a position are made one after the other at the same moment, so their order_ids are neighbours.
-    """
-    if orders is None:
-        return fills.with_columns(target=pl.col("type") == "target", other=pl.lit(None, pl.Float64))
-    fills, orders = (
-        rows.with_columns(pl.col("strategy", "symbol", "type").cast(pl.String), target=pl.col("type") == "target")
-        for rows in (fills, orders)
-    )
-    levels = [
-        orders.filter(pl.col("type").is_in(kinds)).select("strategy", "symbol", pl.col("order_id") + step, ~pl.col("target"), other=level)
-        for kinds, level, step in ((("target",), "limit", -1), (("stop", "trailing"), "stop", 1))
-    ]
-    return fills.join(pl.concat(levels), on=["strategy", "symbol", "order_id", "target"], how="left", maintain_order="left")
+    def _add_ambiguity(self, rows: pl.DataFrame) -> None:
+        """What ambiguous fills could have brought less, and more, in 1e-6 units; a position that goes on has no known better end."""
+        self._ambiguous += rows.height
+        held = rows["other_type"].cast(pl.String) == HELD
+        known = rows.filter(~held)
+        self._worse += exact_sum(micro(known["pnl_low"])) - exact_sum(micro(known["pnl"]))
+        if held.any():
+            self._better = None
+        elif self._better is not None:
+            self._better += exact_sum(micro(rows["pnl_high"])) - exact_sum(micro(rows["pnl"]))
 
 
 def _spread(returns: Floats | None) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: floa
     fill.value, fill.fee = value_of(price, quantity), fee_of(b, price, quantity)
     fill.slippage = booked(abs(price - seen) * quantity * 1e6)
     fill.flags, fill.quantity, fill.price = flags, quantity, price
+    fill.tier, fill.other_type, fill.other = account.tier, r.NONE, np.nan
     account.fills += 1
     account.cash -= order.side * fill.value + fill.fee
     if b.rules[0].tiered:

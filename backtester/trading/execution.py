@@ -188,6 +188,7 @@ def trade(
         {name: values[:ready] for name, values in decisions.items()},
         rows.orders(made, carry.width, rows.resolved(made)),
         rows.fills(fills, carry.width),
+        rows.ambiguity(fills, carry.width),
         rows.closed_trades(trades, carry.width),
         _equity(market, carry, moments),
     )
@@ -209,6 +210,7 @@ def finish(carry: Carry) -> Outcome:
         decisions,
         rows.orders(orders, carry.width),
         rows.fills(np.zeros(0, records.FILL), carry.width),
+        rows.ambiguity(np.zeros(0, records.FILL), carry.width),
         rows.open_trades(carry.pairs, carry.slots, carry.width),
         rows.equity(np.zeros(0, records.MOMENT), np.zeros(0, np.int64), np.zeros(0, "datetime64[D]"), carry.peak),
     )

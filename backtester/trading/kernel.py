@@ -102,7 +102,7 @@ def look(m: Tape, b: Book, pair: Any, first: float, worst: float, best: float, t
     elif reached:
         row, level = pair.target, target
     if row != r.NONE:
-        fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags)
+        fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags, pair.target if row == pair.stop else pair.stop)
     more: bool = row != r.NONE and pair.quantity != 0.0 and pair.rungs < left
     return more
 
@@ -118,7 +118,7 @@ def flatten(m: Tape, b: Book, t: int) -> None:
             slot = m.slots[t]
             row = new_order(b, number, r.EXIT, side, r.CLOSE, b.pairs[number].quantity, slot, slot.end, m.close[s, t])
             widen(m, b, number, t)
-            fill_exit(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE)
+            fill_exit(m, b, row, t, r.AT_CLOSE, seen, flags if ends_session(m, t) else flags | r.STALE_CLOSE, r.NONE)
 
 
 @compiled

@@ -35,6 +35,7 @@ EXITS = {
     r.MARGIN_CALL: "margin_call",
 }
 EXIT_REASONS = tuple(EXITS.get(code) for code in range(len(schema.ORDER_TYPES)))
+OTHERS = (*schema.ORDER_TYPES, schema.HELD)
 DECISION_FLAGS = ("", schema.SIZE_CUT)
 FILL_FLAGS = tuple(
     ",".join(word for bit, word in enumerate(schema.FILL_FLAGS) if bits >> bit & 1) for bits in range(1 << len(schema.FILL_FLAGS))
@@ -42,11 +43,12 @@ FILL_FLAGS = tuple(
 
 
 def tables(outcome: Outcome) -> dict[str, pl.DataFrame]:
-    """The frames decisions, orders, fills, trades and equity; money in account currency."""
+    """The frames decisions, orders, fills, ambiguity, trades and equity; money in account currency."""
     return {
         "decisions": _decisions(outcome),
         "orders": _orders(outcome),
         "fills": _fills(outcome),
+        "ambiguity": _ambiguity(outcome),
         "trades": _trades(outcome),
         "equity": _frame(schema.EQUITY, outcome, outcome.equity, money=("cash", "equity", "gross", "net")),
     }
@@ -81,8 +83,14 @@ def _fills(outcome: Outcome) -> pl.DataFrame:
         "type": named(schema.ORDER_TYPES, columns["type"]),
         "flags": named(FILL_FLAGS, columns["flags"] >> 1),
     }
-    ambiguous = {"ambiguous": columns["flags"] & r.AMBIGUOUS != 0}
-    return _frame(schema.FILLS, outcome, columns, words | ambiguous, money=("value", "fee", "slippage"))
+    more = {"ambiguous": columns["flags"] & r.AMBIGUOUS != 0, "other_type": named(OTHERS, columns["other_type"])}
+    return _frame(schema.FILLS, outcome, columns, words | more, money=("value", "fee", "slippage"))
+
+
+def _ambiguity(outcome: Outcome) -> pl.DataFrame:
+    columns = outcome.ambiguity
+    words = {"type": named(schema.ORDER_TYPES, columns["type"]), "other_type": named(OTHERS, columns["other_type"])}
+    return _frame(schema.AMBIGUITY, outcome, columns, words, money=("pnl", "pnl_other", "pnl_low", "pnl_high"))
 
 
 def _trades(outcome: Outcome) -> pl.DataFrame:

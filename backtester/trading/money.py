@@ -56,8 +56,15 @@ def lot_of(b: Book, number: int) -> float:
 
 @compiled
 def fee_of(b: Book, price: float, quantity: float) -> int:
-    """The commission of one fill at the rates of the moment; the cap wins over the minimum."""
-    rules, tier = b.rules[0], b.tiers[b.account[0].tier]
+    """The commission of one fill at the rates of the moment."""
+    fee: int = fee_in(b, b.account[0].tier, price, quantity)
+    return fee
+
+
+@compiled
+def fee_in(b: Book, number: int, price: float, quantity: float) -> int:
+    """The commission of one fill at the rates of a tier; the cap wins over the minimum."""
+    rules, tier = b.rules[0], b.tiers[number]
     fee = tier.per_share * quantity + (price * quantity) * tier.fee_bps / 10000.0
     fee = max(fee, rules.minimum)
     fee = min(fee, (price * quantity) * rules.cap_bps / 10000.0)

@@ -15,7 +15,7 @@ from backtester.trading import risk as why
 from backtester.trading.book import asked, book, mean_price, price_at, refuse, resolve, snapped, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.guards import climbed, move, protect, resize, unguard
-from backtester.trading.money import apart, booked, compiled, fits, lot_of, lots_for, most_lots, room, value_of
+from backtester.trading.money import apart, booked, compiled, fee_in, fits, lot_of, lots_for, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
 
@@ -169,8 +169,11 @@ def enlarged(b: Book, row: int, fill: Any) -> None:
 
 
 @apart
-def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
-    """Fill an exit of any kind at the price seen: where nothing of the position is left, what else waited for it is cancelled."""
+def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int, other: int) -> None:
+    """Fill an exit of any kind at the price seen: where nothing of the position is left, what else waited for it is cancelled.
+
+    other: of an ambiguous fill the row of the guard that might have filled instead, or NONE where the position might have gone on.
+    """
     account, order, slot = b.account[0], b.orders[row], m.slots[t]
     pair, number = b.pairs[order.pair], order.pair
     quantity = asked(b, row)
@@ -184,6 +187,8 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
     fill = book(b, row, slot, quantity, price, seen, flags | more)
     write_trade(b.trades[account.trades], pair, order, slot, fill)
     account.trades += 1
+    if flags & r.AMBIGUOUS:
+        doubt(m, b, fill, b.trades[account.trades - 1], other, t)
     if quantity < pair.quantity:
         pair.quantity, pair.trade = snapped(pair.quantity - quantity, lot_of(b, number)), account.next_trade
         account.next_trade += 1
@@ -199,6 +204,21 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
         account.shorts -= 1
     pair.quantity, pair.freed = 0.0, slot.end
     return None
+
+
+@compiled
+def doubt(m: Tape, b: Book, fill: Any, trade: Any, other: int, t: int) -> None:
+    """What an ambiguous fill might have been otherwise: at which price, and the trade's profit then."""
+    if other == r.NONE:
+        fill.other_type, fill.other = r.HELD, m.close[b.pairs[fill.pair].symbol, t]
+    else:
+        guard = b.orders[other]
+        fill.other_type, fill.other = guard.type, guard.limit
+        if guard.type != r.TARGET:
+            fill.other, _ = slipped(m, b, other, t, r.AT_OPEN, guard.stop, fill.quantity)
+    fee = fee_in(b, fill.tier, fill.other, fill.quantity)
+    fill.trade, fill.pnl = trade.id, trade.pnl
+    fill.other_pnl = trade.pnl - fill.side * (value_of(fill.other, fill.quantity) - fill.value) - (fee - fill.fee)
 
 
 @compiled
@@ -240,4 +260,4 @@ def fill_market(m: Tape, b: Book, row: int, t: int, at: int) -> None:
     else:
         if at == r.AT_CLOSE:
             widen(m, b, order.pair, t)
-        fill_exit(m, b, row, t, at, seen, flags)
+        fill_exit(m, b, row, t, at, seen, flags, r.NONE)

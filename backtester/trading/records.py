@@ -20,11 +20,13 @@ from backtester.columns import Floats, Ints
 Records = NDArray[Any]
 """An array of one of the record types below, shape (rows,)."""
 
-# Sides and directions; actions; kinds of orders; what becomes of an order. The words are in schema.py in the same order.
+# Sides and directions; actions; kinds of orders, and what an ambiguous fill might have
+# been where nothing would have filled; what becomes of an order. The words are in schema.py in the same order.
 BUY, SELL = 1, -1
 LONG, SHORT = 1, -1
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT, TO_WEIGHT = range(5)
 MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME, MARKET_ON_OPEN, MARKET_ON_CLOSE, MARGIN_CALL = range(11)
+HELD = 11
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
@@ -113,15 +115,16 @@ stop; joins: an entry that adds to a position; leaves: an exit of all of it; ane
 resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost; limit and stop: its own levels;
 filled: of its quantity; lots: what is left of an entry; stop_loss to trailing_amount: what the signal gave for the position to come."""
 
-FILL = _record("order pair side type ts day slot value fee slippage flags", "quantity price")
+FILL = _record("order pair side type ts day slot value fee slippage flags tier trade pnl other_pnl other_type", "quantity price other")
 TRADE = _record(
     "id pair order direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow income",
     "entry_price exit_price quantity low high",
 )
 VERDICT = _record("reason approved order flags", "quantity")
 MOMENT = _record("slot cash marks gross")
-"""One execution; one closed position, or part of one (order and type: those of what closed it; value: the entry's); what became of
-one signal; the account after one slot."""
+"""One execution (other and other_type: what an ambiguous one might have been; trade, pnl, other_pnl: its trade and what that earned, or
+would have; tier: the one whose rates it paid); one closed position, or part of one (order and type: those of what closed it; value: the
+entry's); what became of one signal; the account after one slot."""
 
 
 class Tape(NamedTuple):

@@ -118,7 +118,7 @@ def look_after(m: Tape, b: Book, number: int, kind: int, seen: float, t: int) ->
         reached = beyond(rules, -best, -pair.target_level)
         level = min(pair.stop_level, pair.direction * seen)
         flags = r.AMBIGUOUS if kind != r.LIMIT or reached else r.NO_FLAGS
-        fill_exit(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags)
+        fill_exit(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags, pair.target if reached else r.NONE)
 
 
 @compiled
@@ -127,4 +127,4 @@ def fill_resting(m: Tape, b: Book, row: int, t: int, seen: float) -> None:
     if b.orders[row].role == r.ENTRY:
         fill_entry(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
     else:
-        fill_exit(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS)
+        fill_exit(m, b, row, t, r.AT_OPEN, seen, r.NO_FLAGS, r.NONE)

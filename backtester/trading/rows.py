@@ -22,7 +22,7 @@ ALL, BLOCK = slice(None), 1024
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened in a chunk of sessions: five tables as columns, named as in schema.py, in the order of docs/execution.md.
+    """What happened in a chunk of sessions: six tables as columns, named as in schema.py, in the order of docs/execution.md.
 
     Words are codes: strategy, symbol and tag are places in the tuples of names; side and direction signs; action, type, status,
     exit_reason (the type of the order that closed it) and reason (risk.REASONS) codes of records.py; flags bits; NONE or NaN
@@ -35,6 +35,7 @@ class Outcome:
     decisions: Columns = field(default_factory=dict)
     orders: Columns = field(default_factory=dict)
     fills: Columns = field(default_factory=dict)
+    ambiguity: Columns = field(default_factory=dict)
     trades: Columns = field(default_factory=dict)
     equity: Columns = field(default_factory=dict)
 
@@ -54,8 +55,16 @@ def resolved(rows: Records) -> Ints:
 
 def fills(rows: Records, width: int) -> Columns:
     """Executions as they came."""
-    found = _split(rows, "order pair day ts side quantity price value fee slippage type flags")
+    found = _split(rows, "order pair day ts side quantity price value fee slippage type flags other other_type")
     return {"order_id": found.pop("order"), **_owner(found, width), **found}
+
+
+def ambiguity(rows: Records, width: int) -> Columns:
+    """Ambiguous executions as they came, with what their trades earned and would have earned."""
+    found = _split(rows[rows["flags"] & r.AMBIGUOUS != 0], "order trade pair day ts type quantity price other_type other pnl other_pnl")
+    pnl, other = found["pnl"], found.pop("other_pnl")
+    bounds = {"pnl_other": other, "pnl_low": np.minimum(pnl, other), "pnl_high": np.maximum(pnl, other)}
+    return {"order_id": found.pop("order"), "trade_id": found.pop("trade"), **_owner(found, width), **found, **bounds}
 
 
 def closed_trades(rows: Records, width: int) -> Columns:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from backtester.outcome.metrics import Score
-from backtester.schema import EQUITY, FILLS, ORDERS, SESSIONS, TRADES, frame
+from backtester.schema import AMBIGUITY, EQUITY, FILLS, SESSIONS, TRADES, frame
 
 OPEN = 1_751_463_000_000_000  # 2025-07-02 13:30 UTC, a Wednesday, 09:30 in New York
 MINUTE, DAY = 60_000_000, 86_400_000_000
@@ -63,14 +62,13 @@ def fill(order_id: int, side: str, price: float, quantity: float = 10.0, **more:
     return frame(FILLS, {name: [value] for name, value in row.items()} | {"session": np.array([FIRST]), "ts": np.array([OPEN])})
 
 
-def order(order_id: int, kind: str, level: float, status: str) -> pl.DataFrame:
-    """A stop, trailing stop or target of 10 shares."""
-    words = {"strategy": "s", "symbol": "A", "side": "sell", "type": kind, "status": status}
-    levels = {"limit": level if kind == "target" else math.nan, "stop": math.nan if kind == "target" else level}
-    filled = 10.0 if status == "filled" else 0.0
-    figures = {"order_id": order_id, "ts": OPEN, "quantity": 10.0, "filled": filled, **levels}
-    numbers = {name: np.array([value]) for name, value in figures.items()}
-    return frame(ORDERS, {name: [word] for name, word in words.items()} | numbers | {"session": np.array([FIRST])})
+def doubt(pnl: float, other: float, other_type: str = "target") -> pl.DataFrame:
+    """An ambiguous fill of a stop: what its trade earned, and would have earned otherwise."""
+    row = {
+        "order_id": 2, "trade_id": 1, "strategy": "s", "symbol": "A", "type": "stop", "quantity": 10.0, "price": 95.0,
+        "other_type": other_type, "other": 110.0, "pnl": pnl, "pnl_other": other, "pnl_low": min(pnl, other), "pnl_high": max(pnl, other),
+    }  # fmt: skip
+    return frame(AMBIGUITY, {name: [value] for name, value in row.items()} | {"session": np.array([FIRST]), "ts": np.array([OPEN])})
 
 
 def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, entry: int = OPEN, **more: Any) -> pl.DataFrame:
@@ -97,8 +95,8 @@ def trade(pnl: float, *, minutes: int = 5, is_open: bool = False, entry: int = O
     return frame(TRADES, {name: [value] for name, value in row.items()} | ends)
 
 
-def measured(cash: float = 1000.0, fee: Any = None, zone: str = "UTC", **tables: pl.DataFrame) -> dict[str, Any]:
+def measured(cash: float = 1000.0, zone: str = "UTC", **tables: pl.DataFrame) -> dict[str, Any]:
     """The key figures of these tables."""
-    score = Score(cash, 252.0, fee, zone)
+    score = Score(cash, 252.0, zone)
     score.add(tables)
     return score.metrics()

@@ -17,7 +17,7 @@ from backtester.errors import InternalError
 from backtester.outcome.against import NAMES
 from backtester.outcome.metrics import Score
 from backtester.schema import FILLS, TRADES, empty
-from tests.outcome.rows import fill, measured, order, sessions, slots, trade
+from tests.outcome.rows import doubt, fill, measured, sessions, slots, trade
 
 PROMISED = (  # section 16 of the specification
     "final_equity net_profit total_return annual_return volatility sharpe sortino calmar max_drawdown max_drawdown_sessions exposure "
@@ -152,55 +152,21 @@ def test_symbols_and_strategies_are_told_apart_and_sorted() -> None:
     assert {name: figures["net_profit"] for name, figures in found["by_strategy"].items()} == {"a": 1.0, "b": 3.0}
 
 
-def ambiguous(**more: Any) -> dict[str, pl.DataFrame]:
-    """Bought 10 at 100; a bar holds stop 95 and target 110, and fills the stop."""
-    stop = fill(2, "sell", 95.0, type="stop", ambiguous=True, fee=1.0, **more)
-    orders = pl.concat([order(2, "stop", 95.0, "filled"), order(3, "target", 110.0, "cancelled")])
-    return {"fills": stop, "orders": orders, "sessions": sessions(950.0)}
-
-
-def test_ambiguity_is_bounded_by_stop_and_target() -> None:
-    found = measured(**ambiguous())
-    assert found["ambiguous_fills"] == 1
-    assert (found["ambiguity_low"], found["ambiguity_high"]) == (-50.0, 100.0)
-
-
-def test_the_upper_bound_pays_the_commission_of_the_target() -> None:
-    found = measured(fee=lambda price, quantity: 0.01 * price * quantity, **ambiguous())
-    assert found["ambiguity_high"] == pytest.approx(-50.0 + 150.0 - (11.0 - 1.0))
-
-
-def test_a_buy_at_its_stop_would_have_paid_less_at_its_target() -> None:
-    tables = ambiguous() | {"fills": fill(2, "buy", 112.0, type="stop", ambiguous=True)}
-    assert measured(**tables)["ambiguity_high"] == -30.0
-
-
-def test_without_the_target_the_upper_bound_is_unknown() -> None:
-    tables = ambiguous()
-    assert measured(**tables | {"orders": order(2, "stop", 95.0, "filled")})["ambiguity_high"] is None
-    assert measured(fills=tables["fills"])["ambiguity_high"] is None
-
-
-def test_at_its_target_a_bar_could_have_been_worse() -> None:
-    """Bought at 100; the bar's target 110 was taken, its stop 95 would have brought 150 less."""
-    tables = ambiguous() | {"fills": fill(3, "sell", 110.0, type="target", ambiguous=True), "sessions": sessions(1100.0)}
-    found = measured(**tables)
-    assert (found["ambiguity_low"], found["ambiguity_high"]) == (-50.0, 100.0)
-
-
-@pytest.mark.parametrize(("kind", "price", "bounds"), [("trailing", 95.0, (-50.0, 100.0)), ("target", 110.0, (-200.0, -50.0))])
-def test_a_trailing_stop_is_a_stop(kind: str, price: float, bounds: tuple[float, float]) -> None:
-    """The run ended at 950 either way: filled at 95 it could have had 150 more, filled at 110 150 less."""
-    number = 2 if kind == "trailing" else 3
-    orders = pl.concat([order(2, "trailing", 95.0, "filled"), order(3, "target", 110.0, "cancelled")])
-    found = measured(fills=fill(number, "sell", price, type=kind, ambiguous=True), orders=orders, sessions=sessions(950.0))
+@pytest.mark.parametrize(
+    ("doubts", "bounds"),
+    [
+        ([(-50.0, 100.0, "target")], (-50.0, 100.0)),  # filled at the stop, 150 better at the target
+        ([(-50.0, -200.0, "stop")], (-200.0, -50.0)),  # filled at the target, 150 worse at the stop
+        ([(-50.0, 100.0, "target"), (30.0, 10.0, "trailing")], (-70.0, 100.0)),  # both ways at once
+        ([(-50.0, 20.0, "held")], (-50.0, None)),  # what a position that goes on would have earned is not known
+        ([(-50.0, -90.0, "held"), (30.0, 10.0, "stop")], (-70.0, None)),
+    ],
+)
+def test_ambiguity_is_bounded_by_the_two_prices_of_each_fill(doubts: list[Any], bounds: tuple[float, float | None]) -> None:
+    """Of a run that lost 50."""
+    found = measured(sessions=sessions(950.0), ambiguity=pl.concat([doubt(*one) for one in doubts]))
+    assert found["ambiguous_fills"] == len(doubts)
     assert (found["ambiguity_low"], found["ambiguity_high"]) == bounds
-
-
-def test_without_the_stop_the_lower_bound_is_unknown() -> None:
-    tables = ambiguous() | {"fills": fill(3, "sell", 110.0, type="target", ambiguous=True), "orders": order(3, "target", 110.0, "filled")}
-    found = measured(**tables)
-    assert (found["ambiguity_low"], found["ambiguity_high"]) == (None, found["net_profit"])
 
 
 def test_without_ambiguous_fills_both_bounds_are_the_profit() -> None:

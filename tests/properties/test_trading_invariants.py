@@ -243,7 +243,8 @@ def test_prices_and_cash_times_two_give_the_same_trades_and_twice_the_money(scen
     factor = 256.0 if len(scene.slots) % 2 else 2.0
     one, other = play(halves(scene)), play(scaled(halves(scene), factor))
     amounts = {
-        "decisions": ["price"], "orders": ["limit", "stop", "price_seen"], "fills": ["price", "value", "fee", "slippage"],
+        "decisions": ["price"], "orders": ["limit", "stop", "price_seen"], "fills": ["price", "value", "fee", "slippage", "other"],
+        "ambiguity": ["price", "other", "pnl", "pnl_other", "pnl_low", "pnl_high"],
         "trades": ["entry_price", "exit_price", "pnl", "fees", "borrow"], "equity": ["cash", "equity", "gross", "net"],
     }  # fmt: skip
     for name, columns in amounts.items():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.trading.tiny import Bar, Played, at, buy, market, play, sell
+from tests.trading.tiny import Bar, Played, at, buy, market, play, sell, short
 
 
 def held(*bars: Bar, wishes=(), **settings) -> Played:
@@ -154,3 +156,52 @@ def test_a_very_far_stop_changes_nothing():
     with_stop, without = held(*bars, wishes=[sell(2)], stop_loss=0.999), held(*bars, wishes=[sell(2)])
     for table in ("trades", "equity", "decisions"):
         assert with_stop.frames[table].drop("order_id", strict=False).equals(without.frames[table].drop("order_id", strict=False))
+
+
+def doubts(run: Played) -> list[tuple[Any, ...]]:
+    """(type, price, other_type, other, pnl, pnl_other) of every row of the table ambiguity, whose bounds are the lower and the higher."""
+    rows = run.rows("ambiguity")
+    assert all(sorted((row["pnl"], row["pnl_other"])) == [row["pnl_low"], row["pnl_high"]] for row in rows)
+    kept = ("order_id", "ts", "type", "quantity", "price", "other", "other_type")
+    assert [[row[name] for name in kept] for row in rows] == [[row[name] for name in kept] for row in run.rows("fills") if row["ambiguous"]]
+    return [(row["type"], row["price"], row["other_type"], row["other"], row["pnl"], row["pnl_other"]) for row in rows]
+
+
+BOTH = [100.0, 100.0, (100.0, 112.0, 88.0, 95.0)]
+
+
+def test_an_ambiguous_fill_says_what_it_might_have_been():
+    """100 shares at 100, stop 90 and target 110, 0.1 % of commission: 10 at the entry, 9 at the stop, 11 at the target."""
+    costs = {"commission": {"bps": 10.0}, "stop_loss": 0.1, "take_profit": 0.1}
+    stopped = play(market({"A": [BOTH]}), [buy(0)], **costs)
+    assert doubts(stopped) == [("stop", 90.0, "target", pytest.approx(110.0), -1019.0, 979.0)]
+    taken = play(market({"A": [BOTH]}), [buy(0)], intrabar="optimistic", **costs)
+    assert doubts(taken) == [("target", pytest.approx(110.0), "stop", 90.0, 979.0, -1019.0)]
+
+
+def test_the_other_stop_slips_and_the_other_target_does_not():
+    """At 101 in, 1 % of slippage: a stop at 90 is worth 89.1."""
+    levels = {"stop_price": 90.0, "target_price": 110.0}
+    run = play(market({"A": [BOTH]}), [buy(0, **levels)], slippage={"bps": 100.0}, intrabar="optimistic")
+    assert doubts(run) == [("target", 110.0, "stop", 89.1, 900.0, -1190.0)]
+    run = play(market({"A": [BOTH]}), [buy(0, **levels)], slippage={"bps": 100.0})
+    assert doubts(run) == [("stop", 89.1, "target", 110.0, -1190.0, 900.0)]
+
+
+def test_a_short_s_other_is_mirrored():
+    run = play(market({"A": [BOTH]}), [short(0, stop_price=110.0, target_price=90.0, trailing_amount=30.0)], account={"allow_short": True})
+    assert doubts(run) == [("trailing", 110.0, "target", 90.0, -1000.0, 1000.0)]
+
+
+def test_an_entry_inside_a_bar_might_have_been_held():
+    """A stop entry at 105 in a bar that touches the stop at 95 and closes at 104; where it reaches the target at 112 that is the other."""
+    bar = (100.0, 110.0, 95.0, 104.0)
+    run = play(market({"A": [[100.0, bar]]}), [buy(0, entry_stop=105.0, stop_price=95.0, target_price=112.0)])
+    assert doubts(run) == [("stop", 95.0, "held", 104.0, -1000.0, -100.0)]
+    run = play(market({"A": [[100.0, (100.0, 113.0, 95.0, 104.0)]]}), [buy(0, entry_stop=105.0, stop_price=95.0, target_price=112.0)])
+    assert doubts(run) == [("stop", 95.0, "target", 112.0, -1000.0, 700.0)]
+
+
+def test_a_fill_that_is_not_ambiguous_has_no_other():
+    run = play(market({"A": [BOTH]}), [buy(0, stop_price=90.0)])
+    assert (run.column("fills", "other"), run.column("fills", "other_type"), run.rows("ambiguity")) == ([None] * 2, [None] * 2, [])
