@@ -243,9 +243,7 @@ def scene_of(source: Source) -> Scene:
     rules = charged(rules_of(choice, first * tick, prices, tick), Digits(codes(source, 1, 32)[0]), symbols)
     choice = Digits(codes(source, 1, 32)[0])
     rules, signals = holding(rules, choice, strategies), partly(source, choice, signals, strategies)
-    slots = with_means(source, slots) if rules.fill == "next_vwap" else slots
-    slots = with_finer(source, slots, tick) if rules.intrabar == "drill_down" else slots
-    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
+    return Scene(symbols, strategies, tuple(told(source, slots, rules, tick)), tuple(signals), rules, tuple(actions))
 
 
 def edge_of(source: Source) -> Scene:
@@ -305,7 +303,7 @@ def long_scene(seed: int) -> Scene:
     random = Random(seed)
     symbols, slots = tuple("ABCDEFGH"), []
     for session in range(5):
-        start = (20_000 + session) * DAY + 870 * MINUTE
+        start = (20_025 + session) * DAY + 870 * MINUTE  # the fourth begins a month
         close = start + 120 * MINUTE
         slots += [Slot(start + k * MINUTE, start + (k + 1) * MINUTE, session, close, {}, {}) for k in range(120)]
     for symbol in symbols:
@@ -318,6 +316,12 @@ def long_scene(seed: int) -> Scene:
     free = Rules(cash=1e6, fill=("next_open", "next_close", "same_close")[seed % 3], value=30.0, per_share=0.013, slippage_bps=1.0)
     free = replace(free, allow_short=seed > 0, leverage=(1.0, 1.0, 2.0, 4.0)[seed], borrow_bps=50.0 * seed)
     free = replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1, **lasting(seed, STRATEGIES))
-    return Scene(
-        symbols, STRATEGIES, tuple(slots), tuple(partly(random.randbytes, Digits(random.getrandbits(32)), signals, STRATEGIES)), free
-    )
+    rules = charged(free, Digits(random.getrandbits(256)), symbols)
+    signals = at_sessions(random.randbytes, partly(random.randbytes, Digits(random.getrandbits(32)), signals, STRATEGIES))
+    return Scene(symbols, STRATEGIES, tuple(told(random.randbytes, slots, rules, 0.25)), tuple(signals), rules)
+
+
+def told(source: Source, slots: list[Slot], rules: Rules, tick: float) -> list[Slot]:
+    """The slots with what only some rules ask for: mean prices, finer bars."""
+    slots = with_means(source, slots) if rules.fill == "next_vwap" else slots
+    return with_finer(source, slots, tick) if rules.intrabar == "drill_down" else slots
