@@ -24,6 +24,7 @@ SOURCES = (
     "kernel.py",
     "money.py",
     "positions.py",
+    "quiet.py",
     "records.py",
     "resting.py",
     "risk.py",
@@ -50,7 +51,7 @@ def _signature() -> tuple[Any, ...]:
     prices = types.Array(types.float64, 2, "C", readonly=True)
     named: Any = types.NamedTuple
     tape = named([prices] * 10 + [_array(r.SLOT, True)], r.Tape)
-    written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT)]
+    written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
     book = named([*given, _array(r.ACCOUNT), active, *written], r.Book)

@@ -179,7 +179,7 @@ def trade(
     fills, trades, moments = book.fills[: ended["fills"]], book.trades[: ended["trades"]], book.moments[: ended["equity"]]
     made, tags = book.orders[: ended["orders"]], carry.tags + events.tags
     decisions = _decisions(market, events, carry, book.verdicts)
-    after, ready = after_chunk(market, carry, book, decisions, tags)
+    after, ready = after_chunk(market, carry, book, decisions, tags, int(trades["pnl"].sum()))
     accounting.check_chunk(market, carry, after, fills, moments, execution.borrow_bps, book.instruments["lot"])
     outcome = Outcome(
         market.symbols,
@@ -258,7 +258,7 @@ def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) 
     return columns
 
 
-def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...]) -> tuple[Carry, int]:
+def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...], profit: int) -> tuple[Carry, int]:
     """What passes to the next chunk, and how many decisions need not wait any more."""
     account = book.account[0]
     made, moments, pairs = book.orders[: account["orders"]], book.moments[: account["equity"]], book.pairs
@@ -282,7 +282,7 @@ def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, ta
         day=int(market.labels.astype("datetime64[D]").astype(np.int64)[market.session[-1]]) if len(market.ts) else carry.day,
         next_order=int(account["next_order"]),
         next_trade=int(account["next_trade"]),
-        realized=carry.realized + int(book.trades["pnl"][: account["trades"]].sum()),
+        realized=carry.realized + profit,
         width=carry.width,
         pairs=_kept(pairs),
         orders=_kept(orders),

@@ -52,6 +52,8 @@ def tape(market: Market, before: int) -> Tape:
     slots["day"] = market.labels.astype("datetime64[D]").view(np.int64)[market.session]
     slots["month"] = _months(slots["day"])
     slots["session_close"] = market.session_close[market.session]
+    slots["stop"] = np.searchsorted(market.session, market.session, side="right")
+    slots["bars"] = np.cumsum(~np.isnan(market.close).all(axis=0))
     absent = np.zeros((0, 0))
     given = {name: getattr(market, name) for name in PRICES}
     prices = {name: absent if values is None else np.ascontiguousarray(values, np.float64) for name, values in given.items()}
@@ -234,4 +236,5 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int) 
         np.empty(len(orders), records.TRADE),
         verdicts,
         np.empty(slots, records.MOMENT),
+        np.zeros(1, records.SUMS),
     )

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import (
@@ -28,7 +26,8 @@ from backtester.trading.book import (
 from backtester.trading.decisions import close_late, decide
 from backtester.trading.guards import trail
 from backtester.trading.money import compiled
-from backtester.trading.positions import charge_borrow, fill_exit, fill_market, revalue, widen
+from backtester.trading.positions import charge_borrow, fill_exit, fill_market, widen
+from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.resting import look_at_open, look_in_bar, turned
 
@@ -122,17 +121,6 @@ def flatten(m: Tape, b: Book, t: int) -> None:
 
 
 @compiled
-def mark(m: Tape, b: Book, t: int) -> None:
-    """Step 6's closes: every position whose symbol has a real bar."""
-    for i in range(b.account[0].active):
-        pair = b.pairs[b.active[i]]
-        last = m.close[pair.symbol, t]
-        if pair.quantity != 0.0 and not np.isnan(last):
-            revalue(b, b.active[i], last)
-            widen(m, b, b.active[i], t)
-
-
-@compiled
 def outlives(m: Tape, b: Book, row: int, t: int) -> bool:
     """Whether an order is one on the open that this session made: it lives to see another one."""
     made_here: bool = b.orders[row].type == r.MARKET_ON_OPEN and b.orders[row].day == m.slots[t].day
@@ -150,15 +138,6 @@ def expire(m: Tape, b: Book, t: int) -> None:
             refuse(b, pair.exit, r.EXPIRED, why.EXPIRED, m.slots[t])
 
 
-@compiled
-def any_bar(m: Tape, t: int) -> bool:
-    """Whether any symbol has a real bar."""
-    for s in range(m.close.shape[0]):  # noqa: SIM110
-        if not np.isnan(m.close[s, t]):
-            return True
-    return False
-
-
 def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
     """The kernel, not yet compiled. `stamp` tells its source apart: numba's cache on disk looks at one file's time and size only,
     but a number that the function closes over is part of its key.
@@ -169,12 +148,22 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
         account, rules, e = b.account[0], b.rules[0], r.FIRST
         account.stamp = stamp
         at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
-        for t in range(len(m.slots)):
+        t = -1
+        while t + 1 < len(m.slots):
+            t += 1
             if rules.tiered and (t == 0 or ends_session(m, t - 1)):
                 begin_month(b, m.slots[t].month)
+            if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
+                charge_borrow(m, b, t)
+            coming = signals[e].slot if e < len(signals) else len(m.slots)
+            if coming > t and is_quiet(b):
+                stop = min(coming, m.slots[t].stop)
+                pass_by(m, b, t, stop)
+                if account.error != r.NO_ERROR:
+                    return t
+                t = stop - 1
+                continue
             if account.active > 0:
-                if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
-                    charge_borrow(m, b, t)
                 if at == r.AT_OPEN or account.on_open > 0:
                     fill_waiting(m, b, t, r.AT_OPEN)
                 near = look_at_open(m, b, t) if account.resting > 0 else 0
@@ -190,7 +179,7 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     mark(m, b, t)
             if rules.timed and account.positions > 0:
                 close_late(m, b, t)
-            if e < len(signals) and signals[e].slot == t:
+            if coming == t:
                 while e < len(signals) and signals[e].slot == t:
                     decide(m, b, signals[e], first + e, t)
                     e += 1
@@ -198,16 +187,15 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     flatten(m, b, t)
             if account.trailing > 0:
                 trail(m, b, t)
-            if any_bar(m, t):
-                moment = b.moments[account.equity]
-                moment.slot, moment.cash, moment.marks, moment.gross = m.slots[t].number, account.cash, account.marks, account.gross
-                account.equity += 1
+            note(m, b, t, t + 1)
             if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
                 expire(m, b, t)
             if account.gone > 0:
                 delist(b)
             if account.error != r.NO_ERROR:
                 return t
+        if rules.sums:
+            add_up(b)
         return len(m.slots)
 
     return run_slots

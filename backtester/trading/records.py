@@ -55,9 +55,10 @@ def _record(integers: str, floats: str = "") -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in integers.split()] + [(name, np.float64) for name in floats.split()])
 
 
-SLOT = _record("number ts end day month session_close")
+SLOT = _record("number ts end day month session_close stop bars")
 """One base slot: its place in the run, its open and end in us UTC, its session's label and the label's month (months since 1970), its
-session's close in us UTC."""
+session's close in us UTC; stop: where its session ends, counted like the slots from the start of the chunk; bars: how many slots of the
+chunk, up to and including this one, have a real bar of any symbol."""
 
 SIGNAL = _record(
     "slot pair action on_open on_close",
@@ -68,7 +69,7 @@ SIGNAL = _record(
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew",
+    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew sums",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
     "min_quality min_confidence",
 )
@@ -127,6 +128,17 @@ would have; tier: the one whose rates it paid); one closed position, or part of 
 entry's); what became of one signal; the account after one slot."""
 
 
+SUMS = _record(
+    "rows invested long short row_worth trades wins best worst value_high value_low fees_high fees_low slippage_high slippage_low "
+    "gains_high gains_low total_high total_low hold_high hold_low borrow_high borrow_low income_high income_low"
+)
+"""What trials of a sweep keep of a chunk, in place of rows. rows: slots with a bar; invested, long, short: those of them with any, a long,
+a short position; row_worth: equity at the last of them. Of fills value, fees and slippage, of closed trades how many, those with a
+profit, their profit (gains) and all profit (total), the largest and the smallest, microseconds held, borrow, dividends. A sum is
+high * 2**LIMB + low, so that it never overflows."""
+LIMB = 32
+
+
 class Tape(NamedTuple):
     """The chunk's market: prices (symbols, slots), NaN where there is no bar; quotes and vwap of shape (0, 0) where there
     are none.
@@ -162,3 +174,4 @@ class Book(NamedTuple):
     trades: Records
     verdicts: Records
     moments: Records
+    sums: Records
