@@ -97,6 +97,12 @@ def test_a_weight_takes_the_place_of_a_part_that_waits_to_leave_and_leaves_one_t
     assert actions(again)[1:] == [("exit_long", 50.0, "approved"), ("enter_long", 30.0, "approved")]
 
 
+def test_a_weight_buys_whole_lots_however_many_there_are():
+    # 33,463.2 shares are 33,463,200 lots of 0.001; in floats the quotient is an ulp less
+    result = run(weigh(0, 0.5), weigh(1, 1.0), cash=2 * 3_346_320.0, lot=0.001)
+    assert [row["quantity"] for row in result.decisions] == [33463.2, 33463.2]
+
+
 def test_a_weight_has_guards_as_an_entry_has():
     result = run(weigh(0, 0.5, stop_price=90.0), weigh(1, 0.6, stop_price=95.0), take_profit=0.5)
     assert [(order.type, order.stop or order.limit, order.quantity) for order in result.orders if order.role == "exit"] == [

@@ -96,7 +96,8 @@ class Decider(Desk):
         return "approved"
 
     def entry(self, t: int, signal: Signal, row: dict[str, Any]) -> str:
-        return self.refusal(t, signal, self.rules.max_entries) or self.sized(signal, signal.price, row)
+        refused = self.refusal(t, signal, self.rules.max_entries)
+        return refused or self.sized(signal, signal.price, row, self.wanted_lots(signal, signal.price))
 
     def refusal(self, t: int, signal: Signal, most_entries: float) -> str:
         """The first check before the size that fails, or nothing."""
@@ -157,9 +158,9 @@ class Decider(Desk):
         slot = self.closed_in.get((signal.strategy, signal.symbol))
         return slot is not None and self.slots[t].end < self.slots[slot].end + round(self.rules.cooldown_minutes * 60e6)
 
-    def sized(self, signal: Signal, price: float, row: dict[str, Any]) -> str:
+    def sized(self, signal: Signal, price: float, row: dict[str, Any], lots: int | None) -> str:
+        """The checks of so many lots, None: of a size that has no stop to stand on."""
         rules, lot = self.rules, self.lot_of(signal.symbol)
-        lots = self.wanted_lots(signal, price)
         if lots is None:
             return "no_stop"
         if lots >= 1 and rules.max_per_trade is not None and value_of(price, lots * lot) > money(rules.max_per_trade):

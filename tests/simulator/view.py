@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import sqrt
+from math import floor, sqrt
 
 from tests.scene import Bar, Scene
 
@@ -56,6 +56,13 @@ class View:
         lot, exact = self.lot_of(symbol), quantity + more
         whole = round(exact / lot) * lot
         return whole if abs(whole - exact) <= 1e-9 * lot + 1e-15 * (abs(quantity) + abs(more)) else exact
+
+    def lots_between(self, symbol: str, one: float, other: float) -> int:
+        """How many whole lots one quantity has more than another."""
+        lot, exact = self.lot_of(symbol), one - other
+        whole = round(exact / lot)
+        near = abs(whole * lot - exact) <= 1e-9 * lot + 1e-15 * (one + other)
+        return whole if near else floor(exact / lot + 1e-9)
 
     def tick_of(self, symbol: str) -> float:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[1]

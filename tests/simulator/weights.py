@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import floor, inf
+from math import inf
 from typing import Any
 
 from tests.scene import Signal
@@ -52,8 +52,7 @@ class Weigher(Decider):
             if wanted >= quantity or self.is_near(signal, signal.price, position, wanted):
                 return
             if wanted > 0.0:
-                lot = self.lot_of(signal.symbol)
-                quantity = floor((quantity - wanted) / lot + 1e-9) * lot
+                quantity = self.lots_between(signal.symbol, quantity, wanted) * self.lot_of(signal.symbol)
                 sold.add(id(signal))
         row = self.row_of(replace(signal, **BARE, action="exit_long" if position.direction == 1 else "exit_short"))
         self.conclude(t, row, self.let_go(t, position, quantity, row))
@@ -71,8 +70,9 @@ class Weigher(Decider):
             wanted = self.weighed(signal, signal.price)
             if stays and (wanted <= position.quantity or self.is_near(signal, signal.price, position, wanted)):
                 return
-            row["signal"] = wish = replace(wish, size=wanted - position.quantity if stays else wanted)
-            reason = self.sized(wish, wish.price, row)
+            lots = self.lots_between(signal.symbol, wanted, position.quantity if stays else 0.0)
+            row["signal"] = wish = replace(wish, size=wanted)  # given, so not worked out anew at the fill
+            reason = self.sized(wish, wish.price, row, lots)
         self.conclude(t, row, reason)
 
     def weighed(self, signal: Signal, price: float) -> float:
