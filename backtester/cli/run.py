@@ -80,16 +80,21 @@ def run(
 @click.command(epilog="\b\nExample:\n  bt plan configs/quickstart.json")
 @config_words
 def plan(config: Path, lake: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Say what a run of CONFIG would read and cost.
+    """Say what a run of CONFIG would read and cost, and a sweep of it where it has one.
 
-    Intervals and their marks, sessions, files, rows, memory and time expected.
-    Ends with exit code 7 where resources.max_memory would not do.
+    Intervals and their marks, sessions, files, rows, memory and time expected; of a sweep from a few of its trials.
+    Ends with exit code 7 where resources.max_memory or sweep.max_seconds would not do.
     """
     checked = _loaded(config, overrides, lake, quiet=True)
     from backtester import pipeline
 
     with redirect_stdout(sys.stderr):
         facts = asdict(pipeline.plan(checked))
+        if checked.sweep is not None:
+            from backtester.sweeping.definition import sweep_of
+            from backtester.sweeping.estimate import estimate
+
+            facts["sweep"] = [asdict(estimate(sweep_of(config, overrides=overrides, lake=lake)))]
     if as_json:
         print_json(facts)
         return

@@ -32,7 +32,6 @@ def identity(base: Base, config: Config, space: Space) -> dict[str, Any]:
         "search": settings.search,
         "trials": settings.trials,
         "seed": settings.seed if settings.search != "grid" else None,
-        "objective": settings.objective if settings.search == "tpe" else None,
         "strategies": {entry.name: described.source.digest for entry, described, _ in bind_strategies(config)},
         "lake": _lake(config),
     }

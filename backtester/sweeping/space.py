@@ -1,7 +1,6 @@
 """The space of a sweep: parameters with their values, and the trials that a search takes from it.
 
-Place in the flow: the first thing a sweep does. Knows names, values and constraints only. Never runs anything; a search that
-learns from results is `search`.
+Place in the flow: the first thing a sweep does. Knows names, values and constraints only. Never runs anything.
 
     grid      every combination that the constraints allow, the last parameter changing fastest
     random    a Latin hypercube: each trial takes another stratum of every parameter; seeded
@@ -68,7 +67,7 @@ class Space:
         lists = []
         for parameter in self.parameters:
             if not isinstance(parameter.values, Listed):
-                raise ConfigError("a grid needs values, not a range to draw from", where=parameter.path, action="use search random or tpe")
+                raise ConfigError("a grid needs values, not a range to draw from", where=parameter.path, action="use search random")
             lists.append(parameter.values.values)
         if math.prod(map(len, lists)) > MOST_COMBINATIONS:
             shown = f"{' x '.join(str(len(values)) for values in lists)} = {math.prod(map(len, lists)):,}"
