@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from backtester.sweeping.folder import SweepRun
 
 SHOWN = 10
-_WALKED = ("final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept")
+_WALKED = (
+    "final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept", "objective", "paths", "mean", "lowest", "highest",
+)  # fmt: skip
+_ROWS = 50
 _COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
 
 
@@ -91,11 +94,18 @@ def sweep(
 @config_words
 @click.option("--param", "parameters", multiple=True, metavar="PATH=VALUES", help="Values to try: 2:20:2, 5,10,20, log:1e-4:1e-1:7.")
 @click.option("--objective", metavar="FIGURE", help="What is best: a figure, or -figure for the smallest.")
-@click.option("--kind", type=click.Choice(["rolling", "anchored"]), help="Windows that move on, or that all begin at the first session.")
+@click.option(
+    "--kind",
+    type=click.Choice(["rolling", "anchored", "combinatorial"]),
+    help="Windows that move on, that all begin at the first session; or folds.",
+)
 @click.option("--train", type=click.IntRange(1), metavar="N", help="Sessions to choose parameters on.")
 @click.option("--test", type=click.IntRange(1), metavar="N", help="Sessions after them to judge the choice on.")
 @click.option("--step", type=click.IntRange(1), metavar="N", help="Sessions from one window to the next; those of a test if absent.")
+@click.option("--folds", type=click.IntRange(2, 100), metavar="N", help="Folds of combinatorial cross-validation.")
+@click.option("--tests", type=click.IntRange(1, 100), metavar="N", help="Folds of them that each choice is judged on.")
 @click.option("--purge", type=click.IntRange(0), metavar="N", help="Sessions left out between the two.")
+@click.option("--embargo", type=click.IntRange(0), metavar="N", help="Sessions more left out after a test fold.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; walks/<config's name> if absent.")
 @click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
@@ -110,42 +120,57 @@ def walkforward(
     train: int | None,
     test: int | None,
     step: int | None,
+    folds: int | None,
+    tests: int | None,
     purge: int | None,
+    embargo: int | None,
     out: Path | None,
     workers: int | None,
     quiet: bool,
 ) -> None:
     """Choose parameters on one window of sessions, judge them on the next, and chain what the choices earned.
 
-    The sections `sweep` and `walkforward` of CONFIG say which, or the options. Windows that are done are not done again: the same
+    The sections `sweep` and `walkforward` of CONFIG say which, or the options. With --kind combinatorial all sessions are cut into
+    folds, and parameters chosen on some folds are judged on the others, in every way. Windows that are done are not done again: the same
     command goes on where it was stopped.
     """
     keep_memory()
     limit_threads(None, config, overrides)
     from backtester.sweeping.definition import sweep_of, windows_of
 
-    windows = {"kind": kind, "train": train, "test": test, "step": step, "purge": purge}
+    windows = {"kind": kind, "train": train, "test": test, "step": step, "folds": folds, "tests": tests, "purge": purge, "embargo": embargo}
     with redirect_stdout(sys.stderr):
         defined = sweep_of(config, overrides=overrides, lake=lake, parameters=parameters, changes={"objective": objective}, windows=windows)
     from backtester.cli.sweep_progress import walking
+    from backtester.sweeping.cross import cross_validate
     from backtester.sweeping.local import local
     from backtester.sweeping.walk import walk_forward
     from backtester.sweeping.workers import Workers
 
-    place = out or Path("walks") / config.stem
+    place, settings = out or Path("walks") / config.stem, windows_of(defined)
+    engine = Workers(workers) if workers else local
     with walking(quiet) as progress, redirect_stdout(sys.stderr):
-        walk = walk_forward(defined, windows_of(defined), place, engine=Workers(workers) if workers else local, progress=progress)
+        if settings.kind == "combinatorial":
+            crossed = cross_validate(defined, settings, place, engine=engine, progress=progress)
+            figures: Mapping[str, Any] = crossed.figures
+            rows, name, shown = crossed.choices, "choices", list(crossed.choices.columns)
+        else:
+            walk = walk_forward(defined, settings, place, engine=engine, progress=progress)
+            figures, rows, name, shown = walk.figures, walk.folds, "folds", _folds_shown(defined)
     if as_json:
-        print_json({"folder": str(place), "figures": walk.figures, "folds": walk.folds.to_dicts()})
+        print_json({"folder": str(place), "figures": figures, name: rows.to_dicts()})
     elif not quiet:
-        figure = defined.objective[0]
-        columns = ["test_start", "test_end", *defined.space.names, f"in_{figure}", f"out_{figure}", "out_total_return", "out_trades"]
-        print_facts({"folds": walk.folds.select(list(dict.fromkeys(columns))).to_dicts()})
+        print_facts({name: rows.select(shown).head(_ROWS).to_dicts()})
         click.echo()
-        print_facts(
-            {name: walk.figures.get(name) for name in ("final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept")}
-        )
-        click.echo(f"result         {clean(str(place))}")
+        print_facts({key: value for key, value in figures.items() if key in _WALKED})
+        click.echo(f"result  {clean(str(place))}")
+
+
+def _folds_shown(defined: Sweep) -> list[str]:
+    """Columns of the folds worth a first look."""
+    figure = defined.objective[0]
+    columns = ("test_start", "test_end", *defined.space.names, f"in_{figure}", f"out_{figure}", "out_total_return", "out_trades")
+    return list(dict.fromkeys(columns))
 
 
 def _facts(defined: Sweep, result: SweepRun) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from backtester.columns import Floats, Ints
 from backtester.outcome import cscv, overfitting, ratios
@@ -68,23 +69,28 @@ def evidence(sweep: Sweep, trials: pl.DataFrame, equity: pl.DataFrame, best: int
     }  # fmt: skip
 
 
-def _returns(trials: pl.DataFrame, equity: pl.DataFrame, best: int) -> tuple[Floats | None, int]:
-    """Returns a session of the trials that have the best one's sessions, shape (sessions, trials), and the best one's column."""
+def returns_of(trials: pl.DataFrame, equity: pl.DataFrame, labels: NDArray[np.datetime64]) -> tuple[Ints, Floats]:
+    """The numbers of the trials that have just these sessions and were never broke, and their returns, shape (sessions, trials)."""
     cash = (trials["final_equity"] - trials["net_profit"]).round(6)
     starts = dict(zip(trials["trial"].to_list(), cash.to_list(), strict=True))
-    labels: pl.Series | None = None
+    days = pl.Series(labels.astype("datetime64[D]")).cast(pl.Date)
     columns, numbers = [], []
-    by_trial = {key[0]: rows for key, rows in equity.partition_by("trial", as_dict=True).items()}
-    labels = by_trial[best]["session"] if best in by_trial else None
-    for number, rows in by_trial.items():
-        if labels is not None and rows.height == labels.len() and rows["session"].equals(labels):
+    for (number,), rows in equity.partition_by("trial", as_dict=True).items():
+        if rows.height == days.len() and rows["session"].equals(days):
             made = ratios.returns(rows["equity"].to_numpy(), starts[number])
             if made is not None:
                 columns.append(made)
                 numbers.append(number)
+    return np.array(numbers, np.int64), np.stack(columns, axis=1) if columns else np.zeros((len(labels), 0))
+
+
+def _returns(trials: pl.DataFrame, equity: pl.DataFrame, best: int) -> tuple[Floats | None, int]:
+    """Returns of the trials that have the best one's sessions, shape (sessions, trials), and the best one's column."""
+    labels = equity.filter(trial=best)["session"].to_numpy()
+    numbers, returns = returns_of(trials, equity, labels)
     if best not in numbers:
         return None, 0
-    return np.ascontiguousarray(np.stack(columns, axis=1)), numbers.index(best)
+    return returns, int(np.flatnonzero(numbers == best)[0])
 
 
 def _stability(sweep: Sweep, trials: pl.DataFrame, best: int) -> Mapping[str, Any] | None:

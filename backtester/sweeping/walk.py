@@ -136,17 +136,20 @@ def _with(config: Config, dates: Any) -> Config:
     return config.model_copy(update={"backtest_config": dates})
 
 
+def swept(sweep: Sweep, out: Path, engine: Engine, progress: Callable[[SweepProgress], None] | None) -> SweepRun:
+    """The sweep in a folder: loaded where it is done, finished where it was stopped, else made. OutputError where it is another."""
+    if not (out / MANIFEST).exists():
+        return run_sweep(sweep, out, resume=(out / PLAN).exists(), engine=engine, progress=progress)
+    made = load_sweep(out)
+    if changed := differences(made.manifest["plan"], plain(identity(sweep.base, sweep.config, sweep.space))):
+        action = "choose another place for the walk"
+        raise OutputError("what stands there is another sweep", where=str(out), value="; ".join(changed[:10]), action=action)
+    return made
+
+
 def _chosen(sweep: Sweep, out: Path, engine: Engine, progress: Callable[[SweepProgress], None] | None) -> Mapping[str, Any] | None:
     """The best trial of a window's sweep, as a row of its table; None where no trial has the objective."""
-    made: SweepRun
-    if (out / MANIFEST).exists():
-        made = load_sweep(out)
-        if changed := differences(made.manifest["plan"], plain(identity(sweep.base, sweep.config, sweep.space))):
-            action = "choose another place for the walk"
-            raise OutputError("what stands there is another sweep", where=str(out), value="; ".join(changed[:10]), action=action)
-    else:
-        made = run_sweep(sweep, out, resume=(out / PLAN).exists(), engine=engine, progress=progress)
-    best = ranked(sweep, made.trials)
+    best = ranked(sweep, swept(sweep, out, engine, progress).trials)
     return None if best.is_empty() else best.row(0, named=True)
 
 
