@@ -6,7 +6,6 @@ ambiguity drill_down. Never decides anything.
 
 from __future__ import annotations
 
-ON: frozenset[str] = frozenset({"impact", "instruments", "next_vwap", "parts", "scale_out", "session_orders", "size_at_fill", "tiers"})
-
-COMING = {"fills": {"other", "other_type"}}
-"""Columns that are compared once the engine's tables have them."""
+ON: frozenset[str] = frozenset(
+    {"ambiguity", "impact", "instruments", "next_vwap", "parts", "scale_out", "session_orders", "size_at_fill", "tiers"}
+)
