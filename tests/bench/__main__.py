@@ -51,9 +51,9 @@ def bt(path: Path, runs: int, label: str = "bt run") -> Row:
     return label, measure(run_command(path), runs), fills_of(path)
 
 
-def peer(other: Peer, files: Path, runs: int) -> Row:
+def peer(other: Peer, files: Path, runs: int, *words: str) -> Row:
     """Measure another program over the same bars; of one slower than SLOW_SECONDS the first run counts, and three are enough."""
-    command = other.command(PLACE, files)
+    command = [*other.command(PLACE, files), *words]
     first = once(command)
     if first.wall > SLOW_SECONDS:
         found = Measured((first, *(once(command) for _ in range(min(runs, 3) - 1))))
@@ -103,6 +103,36 @@ def case_hundred(runs: int) -> str:
     growth = rows[2][1].peak_mb / rows[0][1].peak_mb
     note = f"Peak memory of 502 sessions / 252 sessions: {growth:.2f}."
     return table("100 symbols x 252 sessions (9,774,000 bars), 1m and 5m, quality on, SMA 5/20 on 1m", rows) + f"\n{note}\n"
+
+
+def swept(path: Path, trials: int, runs: int, label: str) -> Row:
+    """Measure a sweep of the two averages, so many of its trials."""
+    ranges = [f"--param=strategies.0.params.{name}={values}" for name, values in (("fast", "2:21:1"), ("slow", "22:120:2"))]
+    out = PLACE / "sweeps" / path.stem
+    command = [BT, "sweep", path, *ranges, "--trials", str(trials), "--objective", "total_return", "--out", out, "--force", "--quiet"]
+    return label, measure(command, runs, env={"BT_DATA_HOME": str(PLACE / "home")}), None
+
+
+def case_sweep(runs: int) -> str:
+    """A thousand parameter sets of two averages: one symbol and ten, one year; more trials and more sessions for the memory."""
+    one = config("sweep_one", TEN, first=TEN.first, last=TEN.last, symbols=1, streams=["1m"])
+    first = [swept(one, 1000, runs, "bt sweep")]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "S000.parquet").symlink_to(TEN.export("2024") / "S000.parquet")
+        first.append(peer(peers.VECTORBT_SWEEP, Path(folder), runs, "1000"))
+    ten = config("sweep_ten", TEN, first=TEN.first, last=TEN.last, symbols=10, streams=["1m"])
+    half = config("sweep_ten_half", TEN, first=TEN.first, last="2024-06-28", symbols=10, streams=["1m"])
+    second = [
+        swept(ten, 1000, runs, "bt sweep, 1,000 trials, 252 sessions"),
+        swept(ten, 100, runs, "bt sweep, 100 trials, 252 sessions"),
+        swept(half, 1000, runs, "bt sweep, 1,000 trials, 125 sessions"),
+        peer(peers.VECTORBT_SWEEP, TEN.export("2024"), 1, "1000"),
+    ]
+    return (
+        table("1 symbol x 252 sessions x 1,000 trials (97,740,000 bar-trials), SMA fast 2:21:1, slow 22:120:2", first)
+        + "\n"
+        + table("10 symbols x 252 sessions x 1,000 trials (977,400,000 bar-trials), the same", second)
+    )
 
 
 def case_short(_: int) -> str:
@@ -167,7 +197,13 @@ def machine() -> str:
     return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-CASES: dict[str, Callable[[int], str]] = {"help": case_help, "small": case_small, "ten": case_ten, "hundred": case_hundred}
+CASES: dict[str, Callable[[int], str]] = {
+    "help": case_help,
+    "small": case_small,
+    "ten": case_ten,
+    "hundred": case_hundred,
+    "sweep": case_sweep,
+}
 
 
 def main() -> None:

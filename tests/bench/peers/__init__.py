@@ -13,11 +13,12 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Peer:
-    """Another backtester: its package's name, its script's options and a note for the table."""
+    """Another backtester: its package's name, its script's options, a note for the table, and what its script does."""
 
     name: str
     options: tuple[str, ...] = ()
     note: str = ""
+    script: str = "sma"
 
     @property
     def version(self) -> str:
@@ -33,7 +34,7 @@ class Peer:
 
     def command(self, place: Path, folder: Path) -> list[str | Path]:
         """The command that runs it over the files of `folder`; installs it below `place` first where it is not there."""
-        return [self.python(place), HERE / f"{self.name}_sma.py", folder, *self.options]
+        return [self.python(place), HERE / f"{self.name}_{self.script}.py", folder, *self.options]
 
     def python(self, place: Path) -> Path:
         """The interpreter of its environment below `place`, which is made first where it is not there."""
@@ -51,6 +52,7 @@ class Peer:
 
 VECTORBT = Peer("vectorbt", note="`from_orders`")
 VECTORBT_SIGNALS = Peer("vectorbt", ("--signals",), "`from_signals`")
+VECTORBT_SWEEP = Peer("vectorbt", note="`from_orders`, 25 columns a chunk", script="sweep")
 BACKTESTING = Peer("backtesting")
 BACKTRADER = Peer("backtrader")
 SKFOLIO = Peer("skfolio")  # no backtester: with arch, it judges statistics
