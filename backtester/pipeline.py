@@ -32,6 +32,7 @@ from backtester.config import Config
 from backtester.digesting import stage_digests
 from backtester.facts import facts
 from backtester.market import load
+from backtester.market.finer import Finer
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
 from backtester.outcome.behind import Behind
@@ -48,6 +49,7 @@ from backtester.trading import ledger
 from backtester.trading.adjustments import joined, trade_through
 from backtester.trading.costs import micro
 from backtester.trading.execution import Carry, Events, Market, finish
+from backtester.trading.finer import Drilled
 from backtester.trading.ladder import Ladder
 
 __all__ = ["Plan", "Progress", "plan", "run"]
@@ -82,10 +84,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class State:
-    """What passes from one part to the next in trading: the account with its positions and orders, and strategies stopped."""
+    """What passes from one part to the next in trading: the account with its positions and orders, and strategies stopped.
+
+    drilled: the bars of the part that trading has looked into.
+    """
 
     carry: Carry
     stopped: tuple[Stopped, ...]
+    drilled: tuple[Drilled, ...] = ()
 
 
 def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[Progress], None] | None = None, trace: bool = False) -> Run:
@@ -117,19 +123,22 @@ def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Pas
     return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past)
 
 
-def trade_days(made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call) -> tuple[Tables, Events, State]:
+def trade_days(
+    made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call, finer: Finer | None = None
+) -> tuple[Tables, Events, State]:
     """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run.
 
-    `call` is how strategies are called.
+    `call` is how strategies are called, `finer` finds finer bars.
     """
     events, stopped = signals(made, prepared, at, state.stopped, call)
     if stopped and made.config.on_error == "fail":
         raise stopped[0].error
     config, actions = made.config, made.acting
     market = market_of(made, prepared)
-    outcomes, carry = trade_through(market, events, state.carry, config.execution, config.trading_config, config.account, actions)
+    settings = config.execution, config.trading_config, config.account
+    outcomes, carry = trade_through(market, events, state.carry, *settings, actions, finer)
     tables = joined([ledger.tables(outcome) for outcome in outcomes])
-    return tables, events, State(carry, tuple(stopped))
+    return tables, events, State(carry, tuple(stopped), tuple(outcome.drilled for outcome in outcomes))
 
 
 def _days(
@@ -140,7 +149,7 @@ def _days(
     state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
     score = Score(cash, made.sessions.per_year, made.sessions.timezone)
     record = recording.Record(made, folder, score, tally, cash)
-    ladder = _ladder(made)
+    ladder, finer = _ladder(made), finer_of(made)
     with Behind() as behind, calls(made) as call:
         for ready in load.ahead(_preparer(made), load.ahead(reader(made), made.parts)):
             tally.add_read(ready.files, ready.rows, ready.seconds)
@@ -148,9 +157,12 @@ def _days(
                 tally.add_daily(ready.prepared)
                 continue
             begun = time.perf_counter()
-            tables, events, state = trade_days(made, ready.prepared, done, state, call)
+            tables, events, state = trade_days(made, ready.prepared, done, state, call, finer)
+            drilled = list(state.drilled)
             if ladder is not None:
-                ladder.add(market_of(made, ready.prepared), events)
+                drilled += ladder.add(market_of(made, ready.prepared), events, finer)
+            if finer is not None:
+                tally.files += [finer.files(bars.symbol, bars.ts) for bars in drilled]
             behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
             done += len(ready.part.sessions)
             if progress is not None:
@@ -171,6 +183,15 @@ def _ladder(made: Setup) -> Ladder | None:
     if not config.execution.cost_ladder:
         return None
     return Ladder(config.execution, config.trading_config, config.account, made.acting, len(made.names), len(made.symbols))
+
+
+def finer_of(made: Setup) -> Finer | None:
+    """Finds finer bars where the config asks for them."""
+    if made.config.execution.intrabar != "drill_down":
+        return None
+    data, resources = made.config.session_data_config, made.config.resources
+    threads = resources.threads or os.cpu_count() or 1
+    return Finer(made.lake, made.needs.base, made.symbols, made.needs.calendar, data.verify, threads, resources.max_memory)
 
 
 def _preparer(made: Setup) -> Callable[[Loaded], Ready]:

@@ -105,7 +105,7 @@ def connect(threads: int, max_memory: int | None, roots: Sequence[Path]) -> duck
     connection = duckdb.connect(config=settings)
     connection.execute("SET TimeZone = 'UTC'")
     folders = [str(root.resolve()) + "/" for root in roots]
-    connection.execute("SET allowed_directories = $roots", {"roots": folders + [_literal(folder) for folder in folders]})
+    connection.execute("SET allowed_directories = $roots", {"roots": folders + [literal(folder) for folder in folders]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -160,7 +160,7 @@ def unread(reader: Reader, sessions: Sessions) -> Chunk:
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
     try:
         name = "means" if reader.means and any(VWAP in pq.read_schema(path).names for path in paths) else reader.kind
-        relation = reader.connection.sql(query(QUERIES[name]), params={"files": [_literal(str(path)) for path in paths]})
+        relation = reader.connection.sql(query(QUERIES[name]), params={"files": [literal(str(path)) for path in paths]})
         return _settled(relation.to_arrow_table())
     except duckdb.OutOfMemoryException as error:
         raise ResourceError("not enough memory to load a chunk of sessions", value=str(error).splitlines()[0],
@@ -171,10 +171,10 @@ def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
         raise DataError("cannot read bars", where=str(paths[0].parent), value=str(error).splitlines()[0]) from error
 
 
-def _literal(path: str) -> str:
+def literal(path: str) -> str:
     """A path for DuckDB, which takes every name for a pattern: this one matches itself alone.
 
-    >>> _literal("/data/a[1]/lake")
+    >>> literal("/data/a[1]/lake")
     '/data/a[[]1]/lake'
     """
     return re.sub(r"([*?\[])", r"[\1]", path)

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from backtester.columns import Floats
 from backtester.errors import BacktesterError
 from backtester.market import load
+from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
-from backtester.pipeline import market_of, prepare_days, reader
+from backtester.pipeline import finer_of, market_of, prepare_days, reader
 from backtester.planning import Setup, check_memory, expected_memory, setup
 from backtester.signalling import Signaller, calls
 from backtester.signals.calling import Call
@@ -88,6 +89,7 @@ def run_block(base: Base, space: Space, trials: Sequence[Trial], threads: int, p
 
 
 def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int], None] | None) -> Iterator[Outcome]:
+    finer = finer_of(made)
     desks = [_Desk(variant, own, made.symbols) for variant, own in zip(group.variants, group.entries, strict=True)]
     chains = list(_chains(desks, made))
     done = 0
@@ -99,7 +101,7 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
         for prepared, sessions in _prepared(made):
             parts = stretches(market_of(made, prepared), desks[0].account.carry, made.acting)
             signaller = Signaller(made, prepared, done)
-            for finished in pool.map(lambda chain: _work(chain, signaller.fork(), parts, ways), chains):  # noqa: B023 - used at once
+            for finished in pool.map(lambda chain: _work(chain, signaller.fork(), parts, ways, finer), chains):  # noqa: B023 - used at once
                 if progress is not None:
                     progress(finished * prepared.grid.close.size)
             done += sessions
@@ -137,22 +139,22 @@ def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:
         yield chain
 
 
-def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch], ways: SimpleQueue[Call]) -> int:
+def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch], ways: SimpleQueue[Call], finer: Finer | None) -> int:
     """Signals and fills of some trials over one part; `ways` are the ways to call strategies, one for each thread."""
     call = ways.get()
     try:
         for desk in chain:
             if desk.error is None:
-                _trade(desk, signaller, parts, call)
+                _trade(desk, signaller, parts, call, finer)
     finally:
         ways.put(call)
     return len(chain)
 
 
-def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call) -> None:
+def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call, finer: Finer | None) -> None:
     begun = time.perf_counter()
     try:
-        desk.account.trade(parts, signaller.events(desk.entries, call))
+        desk.account.trade(parts, signaller.events(desk.entries, call), finer)
     except BacktesterError as error:
         desk.error = error.message()
     desk.seconds += time.perf_counter() - begun

@@ -17,7 +17,8 @@ from backtester.trading import accounting, inputs, records, rows
 from backtester.trading.adjustments import Act, acts_of, adjusted, piece_of
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
-from backtester.trading.records import Tape
+from backtester.trading.finer import Reading, settled
+from backtester.trading.records import Book, Tape
 from backtester.trading.risk import RiskSettings
 
 
@@ -69,23 +70,31 @@ class Account:
         self.best, self.worst = -(2**63), 2**63 - 1
         self.open_trades = 0
 
-    def trade(self, parts: Sequence[Stretch], events: Events) -> None:
-        """One chunk: its stretches in order, and its signals in the order of decision. Raises the errors of `execution.trade`."""
+    def trade(self, parts: Sequence[Stretch], events: Events, reading: Reading | None = None) -> None:
+        """One chunk: its stretches in order, and its signals in the order of decision; `reading` finds finer bars.
+
+        Raises the errors of `execution.trade`.
+        """
         for part in parts:
             for act in part.acts:
                 self.carry = adjusted(self.carry, act, self._execution)
             own = events if len(parts) == 1 else events.between(part.first, part.last)
-            self._trade(part, own)
+            self._trade(part, own, reading)
 
-    def _trade(self, part: Stretch, events: Events) -> None:
+    def _trade(self, part: Stretch, events: Events, reading: Reading | None) -> None:
         from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
         market, carry = part.market, self.carry
-        book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels))
-        sums = book.sums[0]
-        sums["row_worth"], sums["best"], sums["worst"] = self.equity[-1] if self.equity else self.start, self.best, self.worst
-        slot = compiled.kernel().entry_point(part.tape, book, inputs.signals(events, carry.width), 0)
-        ended = book.account[0]
+        signals, before = inputs.signals(events, carry.width), self.equity[-1] if self.equity else self.start
+
+        def attempt(tape: Tape) -> tuple[Book, int]:
+            book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans))
+            for name, value in (("row_worth", before), ("best", self.best), ("worst", self.worst)):
+                book.sums[name] = value
+            return book, compiled.kernel().entry_point(tape, book, signals, 0)
+
+        book, slot, _ = settled(part.tape, attempt, reading)
+        ended, sums = book.account[0], book.sums[0]
         if ended["error"] != records.NO_ERROR:
             raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
         book.orders["decision"][: ended["orders"]] = records.NONE

@@ -23,6 +23,7 @@ from backtester.schema import ACTION_KINDS
 from backtester.trading import records as r
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, trade
+from backtester.trading.finer import Reading
 from backtester.trading.inputs import PRICES, rungs
 from backtester.trading.records import Records
 from backtester.trading.risk import RiskSettings
@@ -71,8 +72,12 @@ def trade_through(
     risk: RiskSettings,
     account: AccountSettings,
     actions: pl.DataFrame,
+    reading: Reading | None = None,
 ) -> tuple[list[Outcome], Carry]:
-    """Trade a chunk of whole sessions, adjusted where actions act: what came of each piece, in order, and what follows it."""
+    """Trade a chunk of whole sessions, adjusted where actions act: what came of each piece, in order, and what follows it.
+
+    `reading` finds finer bars, if there are any.
+    """
     acts = acts_of(actions, market, carry) if len(actions) else []
     cuts = sorted({0, *(act.session for act in acts), len(market.labels)})
     outcomes = []
@@ -84,7 +89,7 @@ def trade_through(
         if (first, stop) != (0, len(market.labels)):
             piece, begin, end = piece_of(market, first, stop)
             signals = events.between(begin, end)
-        outcome, carry = trade(piece, signals, carry, execution, risk, account)
+        outcome, carry = trade(piece, signals, carry, execution, risk, account, reading)
         outcomes.append(outcome)
     return outcomes, carry
 

@@ -20,6 +20,7 @@ SOURCES = (
     "book.py",
     "costs.py",
     "decisions.py",
+    "drill.py",
     "guards.py",
     "kernel.py",
     "money.py",
@@ -50,11 +51,11 @@ def _signature() -> tuple[Any, ...]:
     """The types of the kernel's arguments."""
     prices = types.Array(types.float64, 2, "C", readonly=True)
     named: Any = types.NamedTuple
-    tape = named([prices] * 10 + [_array(r.SLOT, True)], r.Tape)
+    tape = named([prices] * 10 + [_array(r.SLOT, True), _array(r.FINER, True), _array(r.SPAN, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
-    book = named([*given, _array(r.ACCOUNT), active, *written], r.Book)
+    book = named([*given, _array(r.ACCOUNT), active, *written, active, active], r.Book)
     return (tape, book, _array(r.SIGNAL, True), types.int64)
 
 

@@ -21,7 +21,8 @@ from backtester.columns import Bools, Floats, Ints
 from backtester.errors import DataError, InternalError
 from backtester.trading import accounting, inputs, records, rows
 from backtester.trading.costs import MAX_MICRO
-from backtester.trading.records import Book, Records
+from backtester.trading.finer import Reading, settled
+from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import NO_BAR_TO_FILL, NO_REASON, RiskSettings
 from backtester.trading.rows import Columns, Outcome
 from backtester.trading.settings import AccountSettings as AccountSettings
@@ -159,9 +160,15 @@ class Carry:
 
 
 def trade(
-    market: Market, events: Events, carry: Carry, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings
+    market: Market,
+    events: Events,
+    carry: Carry,
+    execution: ExecutionSettings,
+    risk: RiskSettings,
+    account: AccountSettings,
+    reading: Reading | None = None,
 ) -> tuple[Outcome, Carry]:
-    """Trade a chunk of whole sessions: what came of it, and what the next chunk starts from.
+    """Trade a chunk of whole sessions: what came of it, and what the next chunk starts from. `reading` finds finer bars, if there are any.
 
     Raises DataError where a price at a fill is not above zero or an amount is larger than an account can hold, InternalError where
     the accounting identity breaks.
@@ -171,8 +178,13 @@ def trade(
     _check(market, events, carry)
     events = events.sorted()
     given, held = inputs.given(execution, risk, account, market.symbols), len(carry.decisions["ts"])
-    book = inputs.book(events, carry, given, len(market.ts), len(market.labels))
-    slot = compiled.kernel().entry_point(inputs.tape(market, carry.slots), book, inputs.signals(events, carry.width), held)
+    signals = inputs.signals(events, carry.width)
+
+    def attempt(tape: Tape) -> tuple[Book, int]:
+        book = inputs.book(events, carry, given, len(market.ts), len(market.labels), len(tape.spans))
+        return book, compiled.kernel().entry_point(tape, book, signals, held)
+
+    book, slot, drilled = settled(inputs.tape(market, carry.slots), attempt, reading)
     ended = book.account[0]
     if ended["error"] != records.NO_ERROR:
         raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
@@ -191,6 +203,7 @@ def trade(
         rows.ambiguity(fills, carry.width),
         rows.closed_trades(trades, carry.width),
         _equity(market, carry, moments),
+        drilled,
     )
     return outcome, after
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILLS = ("next_open", "next_close", "same_close", "next_vwap")
 SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
-POLICIES = ("pessimistic", "optimistic", "open_to_nearest")
+POLICIES = ("pessimistic", "optimistic", "open_to_nearest", "drill_down")
 QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
 PRICES = (*OHLCV, *QUOTES, "vwap")
 GIVEN = (
@@ -57,7 +57,7 @@ def tape(market: Market, before: int) -> Tape:
     absent = np.zeros((0, 0))
     given = {name: getattr(market, name) for name in PRICES}
     prices = {name: absent if values is None else np.ascontiguousarray(values, np.float64) for name, values in given.items()}
-    return Tape(**prices, slots=slots)
+    return Tape(**prices, slots=slots, finer=np.empty(0, records.FINER), spans=np.empty(0, records.SPAN))
 
 
 def signals(events: Events, symbols: int) -> Records:
@@ -176,11 +176,11 @@ def given(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
     return Given(rules(execution, risk, account), instruments(execution, symbols), tiers(execution), rungs(execution))
 
 
-def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int) -> Book:
+def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, spans: int = 0) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
     Each entry can bring a stop, a target or each of the rungs, and an order at the close. With a time stop each can bring one exit more,
-    and as a day order one more each session. An order fills once at most.
+    and as a day order one more each session. An order fills once at most. spans: bars of which there are finer ones.
     """
     rules, tiers = given.rules, given.tiers
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
@@ -237,4 +237,6 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int) 
         verdicts,
         np.empty(slots, records.MOMENT),
         np.zeros(1, records.SUMS),
+        np.empty(len(orders) if rules["intrabar"][0] == records.DRILL_DOWN else 0, np.int64),
+        np.zeros(spans, np.int64),
     )

@@ -24,12 +24,13 @@ from backtester.trading.book import (
     waits,
 )
 from backtester.trading.decisions import close_late, decide
+from backtester.trading.drill import beyond, drill, turned
 from backtester.trading.guards import trail
 from backtester.trading.money import compiled
 from backtester.trading.positions import charge_borrow, fill_exit, fill_market, widen
 from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
 from backtester.trading.records import Book, Records, Tape
-from backtester.trading.resting import look_at_open, look_in_bar, turned
+from backtester.trading.resting import look_at_open, look_in_bar
 
 
 @compiled
@@ -68,7 +69,7 @@ def first_hit(rules: Any, first: float, stop: float, target: float) -> bool:
     """Whether a bar that holds both, and opens between them, is taken to have met the stop."""
     if rules.intrabar == r.OPEN_TO_NEAREST:
         return abs(first - stop) <= abs(first - target)
-    stop_first: bool = rules.intrabar == r.PESSIMISTIC
+    stop_first: bool = rules.intrabar != r.OPTIMISTIC
     return stop_first
 
 
@@ -90,12 +91,17 @@ def look_inside(m: Tape, b: Book, t: int) -> None:
 def look(m: Tape, b: Book, pair: Any, first: float, worst: float, best: float, t: int) -> bool:
     """Stop and target of a position look at its bar; whether the next rung, and the stop again, shall look at it too."""
     rules, stop, target, left = b.rules[0], pair.stop_level, pair.target_level, pair.rungs
-    hit, reached = worst <= stop, best > target or (rules.touch and best == target)
+    hit, reached = worst <= stop, beyond(rules, -best, -target)
     row, level, flags = r.NONE, first, r.AMBIGUOUS if hit and reached else r.NO_FLAGS
     if first <= stop:
         row, flags = pair.stop, r.NO_FLAGS
     elif first > target or (first == target and (rules.touch or pair.slot != m.slots[t].number)):
         row, flags = pair.target, r.NO_FLAGS
+    elif hit and reached and rules.intrabar == r.DRILL_DOWN:
+        if drill(m, b, pair, t):
+            return False
+        row, level = pair.stop, stop
+        flags = r.AMBIGUOUS if beyond(rules, -best, -pair.target_level) else r.NO_FLAGS
     elif hit and (not reached or first_hit(rules, first, stop, target)):
         row, level = pair.stop, stop
     elif reached:

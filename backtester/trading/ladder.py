@@ -17,6 +17,7 @@ import polars as pl
 from backtester.trading.adjustments import trade_through
 from backtester.trading.costs import CommissionSettings, TierSettings, micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
+from backtester.trading.finer import Drilled, Reading
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Columns
 
@@ -38,12 +39,16 @@ class Ladder:
             _Rung(scale, scaled(execution, scale), Carry.start(micro(account.cash), strategies, symbols)) for scale in execution.cost_ladder
         ]
 
-    def add(self, market: Market, events: Events) -> None:
-        """Trade one more part on every rung."""
+    def add(self, market: Market, events: Events, reading: Reading | None = None) -> list[Drilled]:
+        """Trade one more part on every rung, with finer bars where `reading` finds them; the bars that were looked into."""
+        drilled = []
         for rung in self._rungs:
-            outcomes, rung.carry = trade_through(market, events, rung.carry, rung.execution, self._risk, self._account, self._actions)
+            settings = rung.execution, self._risk, self._account, self._actions
+            outcomes, rung.carry = trade_through(market, events, rung.carry, *settings, reading)
             for outcome in outcomes:
                 rung.count(outcome.fills, outcome.trades)
+                drilled.append(outcome.drilled)
+        return drilled
 
     def figures(self) -> dict[str, Any]:
         """`rungs`: cost multiple, final_equity, net_profit, fees, slippage (currency), trades closed; `break_even`: see there."""

@@ -31,7 +31,7 @@ FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
 
 # Settings that are words.
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE, NEXT_VWAP = range(4)
-PESSIMISTIC, OPTIMISTIC, OPEN_TO_NEAREST = range(3)
+PESSIMISTIC, OPTIMISTIC, OPEN_TO_NEAREST, DRILL_DOWN = range(4)
 SHARES, NOTIONAL, EQUITY_FRACTION, RISK_FRACTION = range(4)
 
 # Bits of a fill's flags; of a decision's.
@@ -85,7 +85,7 @@ month on; the first one, above -inf, is the commission's own. One target of seve
 
 ACCOUNT = _record(
     "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits on_open on_close next_order "
-    "next_trade orders fills trades equity active gone day month tier error pair stamp",
+    "next_trade orders fills trades equity active gone wanted day month tier error pair stamp",
     "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
@@ -137,11 +137,14 @@ a short position; row_worth: equity at the last of them. Of fills value, fees an
 profit, their profit (gains) and all profit (total), the largest and the smallest, microseconds held, borrow, dividends. A sum is
 high * 2**LIMB + low, so that it never overflows."""
 LIMB = 32
+FINER = _record("", "open high low")
+SPAN = _record("key first last")
+"""A finer bar; where those of one bar stand, its key being slot of the chunk * symbols + symbol."""
 
 
 class Tape(NamedTuple):
     """The chunk's market: prices (symbols, slots), NaN where there is no bar; quotes and vwap of shape (0, 0) where there
-    are none.
+    are none; the finer bars that were read of some bars, and where those of each stand, in the order of their keys.
     """
 
     open: Floats
@@ -155,6 +158,8 @@ class Tape(NamedTuple):
     ask_close: Floats
     vwap: Floats
     slots: Records
+    finer: Records
+    spans: Records
 
 
 class Book(NamedTuple):
@@ -175,3 +180,5 @@ class Book(NamedTuple):
     verdicts: Records
     moments: Records
     sums: Records
+    wanted: Ints
+    used: Ints

@@ -12,21 +12,10 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading.book import fillable, waits
+from backtester.trading.drill import beyond, drill_entry, turned
 from backtester.trading.money import compiled
 from backtester.trading.positions import fill_entry, fill_exit
 from backtester.trading.records import Book, Tape
-
-
-@compiled
-def turned(sign: int, low: float, high: float) -> tuple[float, float]:
-    """A bar's low and high, upside down where the sign is negative."""
-    return (low, high) if sign > 0 else (-high, -low)
-
-
-@compiled
-def beyond(rules: Any, price: float, limit: float) -> bool:
-    """Whether a price is better than a limit, or as good where a touch is enough; both for a buy."""
-    return price < limit or (rules.touch and price == limit)
 
 
 @compiled
@@ -87,11 +76,12 @@ def look_in_bar(m: Tape, b: Book, t: int) -> None:
             row = pair.exit if role == r.EXIT else pair.entry
             if row == r.NONE or b.orders[row].looked != m.slots[t].number or (role == r.ENTRY and waits(b, pair)):
                 continue
-            kind, level, opens = b.orders[row].type, level_in_bar(m, b, row, t), pair.quantity == 0.0
+            waited, opens = b.orders[row].type == r.LIMIT or b.orders[row].triggered != 0, pair.quantity == 0.0
+            level = level_in_bar(m, b, row, t)
             if not np.isnan(level):
                 fill_resting(m, b, row, t, level)
                 if role == r.ENTRY and opens and pair.quantity != 0.0:
-                    look_after(m, b, number, kind, level, t)
+                    look_after(m, b, number, row, waited, level, t)
 
 
 @compiled
@@ -110,14 +100,17 @@ def level_in_bar(m: Tape, b: Book, row: int, t: int) -> float:
 
 
 @compiled
-def look_after(m: Tape, b: Book, number: int, kind: int, seen: float, t: int) -> None:
-    """The rest of the bar inside which a position was entered at the price seen: only its stop looks at it."""
+def look_after(m: Tape, b: Book, number: int, row: int, waited: bool, seen: float, t: int) -> None:
+    """The rest of the bar inside which an order has opened a position at the price seen: only its stop looks at it."""
     rules, pair = b.rules[0], b.pairs[number]
     worst, best = turned(pair.direction, m.low[pair.symbol, t], m.high[pair.symbol, t])
     if rules.intrabar != r.OPTIMISTIC and worst <= pair.stop_level:
         reached = beyond(rules, -best, -pair.target_level)
+        unsure = b.orders[row].type != r.LIMIT or reached
+        if unsure and rules.intrabar == r.DRILL_DOWN and drill_entry(m, b, row, waited, seen, t):
+            return
         level = min(pair.stop_level, pair.direction * seen)
-        flags = r.AMBIGUOUS if kind != r.LIMIT or reached else r.NO_FLAGS
+        flags = r.AMBIGUOUS if unsure else r.NO_FLAGS
         fill_exit(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags, pair.target if reached else r.NONE)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtester.columns import Ints
 from backtester.trading import records as r
+from backtester.trading.finer import NOTHING, Drilled
 from backtester.trading.records import Records
 
 Columns = dict[str, NDArray[Any]]
@@ -26,7 +27,7 @@ class Outcome:
 
     Words are codes: strategy, symbol and tag are places in the tuples of names; side and direction signs; action, type, status,
     exit_reason (the type of the order that closed it) and reason (risk.REASONS) codes of records.py; flags bits; NONE or NaN
-    where there is nothing. Money is int64 of 1e-6 currency, ts int64 us UTC, session datetime64[D].
+    where there is nothing. drilled: bars looked into. Money is int64 of 1e-6 currency, ts int64 us UTC, session datetime64[D].
     """
 
     symbols: tuple[str, ...]
@@ -38,6 +39,7 @@ class Outcome:
     ambiguity: Columns = field(default_factory=dict)
     trades: Columns = field(default_factory=dict)
     equity: Columns = field(default_factory=dict)
+    drilled: Drilled = NOTHING
 
 
 def orders(rows: Records, width: int, which: Ints | slice = ALL) -> Columns:

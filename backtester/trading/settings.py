@@ -88,7 +88,7 @@ class ExecutionSettings(Settings):
     trailing_amount: float | None = Field(default=None, gt=0.0)
     max_hold_bars: int | None = Field(default=None, ge=1)
     max_hold_minutes: float | None = Field(default=None, gt=0.0)
-    intrabar: Literal["pessimistic", "optimistic", "open_to_nearest"] = "pessimistic"
+    intrabar: Literal["pessimistic", "optimistic", "open_to_nearest", "drill_down"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
     borrow_bps: float = Field(default=0.0, ge=0.0)
     actions: Literal["apply", "ignore"] = "apply"

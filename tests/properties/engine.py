@@ -19,6 +19,7 @@ from backtester.table import frame
 from backtester.trading.adjustments import trade_through
 from backtester.trading.costs import CommissionSettings, SlippageSettings
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, SizingSettings, finish
+from backtester.trading.finer import Reading
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 from backtester.trading.rows import Columns, Outcome
@@ -27,6 +28,7 @@ from tests.simulator import money
 
 DAY = 86_400_000_000
 FLAGS = ("stale_close", "synthetic_quote", "typical_price", "over_participation", "drilled")
+TABLES = ("decisions", "orders", "fills", "ambiguity", "trades", "equity")
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
 
 
@@ -168,10 +170,30 @@ def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
     bounds, parts = [0, *cuts, len(scene.slots)], []
     for first, last in pairwise(bounds):
         market = market_of(scene, list(scene.slots[first:last]))
-        outcomes, carry = trade_through(market, events_of(scene, first, last), carry, *settings, actions_of(scene))
+        outcomes, carry = trade_through(market, events_of(scene, first, last), carry, *settings, actions_of(scene), reading_of(scene))
         outcomes += [finish(carry)] if last == len(scene.slots) else []
         parts.append(tables(reduce(joined, outcomes)))
     return {name: pl.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def reading_of(scene: Scene) -> Reading | None:
+    """Finds the scene's finer bars with a close and volume, where the rules look into bars."""
+    if scene.rules.intrabar != "drill_down":
+        return None
+    fine = {(slot.start, name): bars for slot in scene.slots for name, bars in slot.fine.items()}
+
+    def reading(symbol: Any, begin: Any, finish: Any) -> tuple[Any, Any, Any, Any]:
+        asked = enumerate(zip(begin.tolist(), symbol.tolist(), strict=True))
+        rows = [
+            (place, bar.open, bar.high, bar.low)
+            for place, (ts, number) in asked
+            for bar in fine.get((ts, scene.symbols[number]), ())
+            if bar.volume > 0.0
+        ]
+        columns = np.array(rows, np.float64).reshape(-1, 4).T
+        return columns[0].astype(np.int64), columns[1], columns[2], columns[3]
+
+    return reading
 
 
 def actions_of(scene: Scene) -> pl.DataFrame:
@@ -188,7 +210,7 @@ def joined(one: Outcome, other: Outcome) -> Outcome:
         codes = more[name]
         return np.concatenate((columns[name], np.where(codes < 0, codes, codes + len(one.tags)) if name == "tag" else codes))
 
-    parts = {name: (getattr(one, name), getattr(other, name)) for name in ("decisions", "orders", "fills", "trades", "equity")}
+    parts = {name: (getattr(one, name), getattr(other, name)) for name in TABLES}
     whole = {name: {key: column(key, *part) for key in part[0]} if all(part) else part[0] or part[1] for name, part in parts.items()}
     return replace(one, tags=(*one.tags, *other.tags), **whole)
 

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, finish, trade
+from backtester.trading.finer import Reading
 from backtester.trading.ledger import tables
 from backtester.trading.risk import RiskSettings
 
@@ -196,6 +197,7 @@ def play(
     cuts: Sequence[int] = (),
     risk: dict[str, Any] | None = None,
     account: dict[str, Any] | None = None,
+    reading: Reading | None = None,
     **execution: Any,
 ) -> Played:
     """A run over the market with JSON-like settings; by default 100 shares at the next open, no costs, no limits."""
@@ -204,7 +206,7 @@ def play(
     carry, parts = Carry.start(round(cash * 1e6), len(whole.strategies), len(whole.symbols)), []
     signals = events(whole, wishes)
     for first, some in chunks(whole, cuts):
-        outcome, carry = trade(some, between(signals, first, first + len(some.ts)), carry, settings, limits, holder)
+        outcome, carry = trade(some, between(signals, first, first + len(some.ts)), carry, settings, limits, holder, reading)
         parts.append(tables(outcome))
     parts.append(tables(finish(carry)))
     return Played({name: pl.concat([frames[name] for frames in parts]) for name in parts[0]}, carry)

@@ -1,0 +1,116 @@
+"""Finer bars: what a lake holds inside some bars of the base, read where trading asks for it.
+
+Place in the flow: pipeline hands a `Finer` into trading, which calls it with the bars in which it cannot tell what came first. One query
+reads all of them; what was read once is kept. Never decides which bars are worth a look.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from backtester.columns import Floats, Ints, Sessions
+from backtester.errors import DataError
+from backtester.market.lake import Lake
+from backtester.market.load import Verify, connect, literal
+from backtester.market.shelves import Shelves
+from backtester.sql import query
+
+FINER = {"1m": ("1s",), "1d": ("1s", "1m")}
+"""Which intervals stand in for a base, the best first."""
+Bars = tuple[Floats, Floats, Floats]
+Key = tuple[int, int]
+
+
+class Finer:
+    """Reads finer bars of a run's symbols; `calendar` has all sessions of the run."""
+
+    def __init__(
+        self, lake: Lake, base: str, symbols: Sequence[str], calendar: Sessions, verify: Verify, threads: int, max_memory: int | None
+    ) -> None:
+        self._lake, self._symbols, self._calendar, self._verify = lake, symbols, calendar, verify
+        self._intervals = [name for name in FINER.get(base, ()) if len(lake.files("bars", name))]
+        self._threads, self._max_memory = threads, max_memory
+        self._known: dict[Key, Bars] = {}
+        self._paths: dict[Key, list[str]] = {}
+        self._reading = threading.Lock()
+
+    def __call__(self, symbol: Ints, begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats]:
+        """Place (which of the bars), open, high and low of the finer bars inside some bars, in the order of place and time.
+
+        symbol: places among the symbols; begin and finish: the bars' opens and ends, us UTC. Raises DataError where a file is damaged.
+        """
+        keys = list(zip(symbol.tolist(), begin.tolist(), strict=True))
+        with self._reading:
+            new = np.array([place for place, key in enumerate(keys) if key not in self._known], np.int64)
+            for place in new.tolist():
+                self._known[keys[place]], self._paths[keys[place]] = _none(), []
+            for interval in self._intervals:
+                empty = np.array([place for place in new.tolist() if not len(self._known[keys[place]][0])], np.int64)
+                self._read(interval, [keys[place] for place in empty.tolist()], begin[empty], finish[empty])
+            found = [self._known[key] for key in keys]
+        place = np.repeat(np.arange(len(found)), [len(bars[0]) for bars in found])
+        opened, high, low = (np.concatenate([np.zeros(0), *(bars[column] for bars in found)]) for column in range(3))
+        return place, opened, high, low
+
+    def files(self, symbol: Ints, begin: Ints) -> pl.DataFrame:
+        """The catalog's rows of the files in which the finer bars of some bars were looked for."""
+        keys = zip(symbol.tolist(), begin.tolist(), strict=True)
+        paths = sorted({path for key in keys for path in self._paths.get(key, ())})
+        rows = [self._lake.files("bars", interval) for interval in self._intervals] or [self._lake.files("bars", "1s")]
+        return pl.concat(rows).filter(pl.col("path").is_in(paths))
+
+    def _read(self, interval: str, keys: Sequence[Key], begin: Ints, finish: Ints) -> None:
+        """Read the bars of one interval inside some bars of the base."""
+        if not keys:
+            return
+        session = np.searchsorted(self._calendar.open, begin, side="right") - 1
+        shelves = Shelves(self._lake, "bars", interval, self._calendar)
+        paths = {number: shelves.files(self._calendar[number : number + 1])["path"].to_list() for number in np.unique(session).tolist()}
+        for key, number in zip(keys, session.tolist(), strict=True):
+            self._paths[key] += paths[number]
+        files = sorted({path for some in paths.values() for path in some})
+        for path in files:
+            self._lake.check(path, self._verify)
+        if not files:
+            return
+        rows = self._rows(files, keys, begin, finish)
+        for column, (first, last) in zip(keys, _bounds(rows[0], len(keys)), strict=True):
+            self._known[column] = (rows[1][first:last], rows[2][first:last], rows[3][first:last])
+
+    def _rows(self, files: Sequence[str], keys: Sequence[Key], begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats]:
+        import duckdb
+
+        with connect(self._threads, self._max_memory, [self._lake.root]) as connection:
+            connection.execute("CREATE TEMP TABLE spans (place INTEGER, symbol VARCHAR, begin BIGINT, finish BIGINT)")
+            columns = {
+                "place": list(range(len(keys))), "symbol": [self._symbols[symbol] for symbol, _ in keys],
+                "begin": begin.tolist(), "finish": finish.tolist(),
+            }  # fmt: skip
+            connection.execute("INSERT INTO spans SELECT unnest($place), unnest($symbol), unnest($begin), unnest($finish)", columns)
+            named = [literal(str(self._lake.root / path)) for path in files]
+            given = {"files": named, "begin": _instant(begin.min()), "finish": _instant(finish.max())}
+            try:
+                frame = connection.sql(query("load_finer"), params=given).pl()
+            except duckdb.Error as error:
+                raise DataError("cannot read finer bars", where=str(files[0]), value=str(error).splitlines()[0]) from error
+        opened, high, low = (frame[name].to_numpy() for name in ("open", "high", "low"))
+        return frame["place"].to_numpy().astype(np.int64), opened, high, low
+
+
+def _bounds(place: Ints, count: int) -> list[tuple[int, int]]:
+    """Where the rows of each place begin and end."""
+    first, last = (np.searchsorted(place, np.arange(count), side).tolist() for side in ("left", "right"))
+    return list(zip(first, last, strict=True))
+
+
+def _none() -> Bars:
+    return np.zeros(0), np.zeros(0), np.zeros(0)
+
+
+def _instant(us: int) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=int(us))
