@@ -179,6 +179,9 @@ def test_quantities_stay_whole_lots():
     # 0.3 - 0.1 is 0.19999999999999998 in floats, two lots are 0.2
     result = simulate(scene([flat(100.0)] * 3, signals=[buy(0, size=0.3), sell(1, exit_fraction=0.34)], lot=0.1))
     assert [trade["quantity"] for trade in result.trades] == [0.1, 0.2]
+    # 33,463.2 shares are 33,463,200 lots of 0.001, in floats an ulp less
+    all_of_it = simulate(scene([flat(100.0)] * 3, signals=[buy(0, size=33463.2001), sell(1, exit_fraction=1.0)], lot=0.001, cash=1e9))
+    assert [(trade["quantity"], trade["is_open"]) for trade in all_of_it.trades] == [(33463.2, False)]
     # and so with many lots: 2597023.7 less five parts is 209938.50000000056 in floats, 2099385 lots are 209938.5
     sizes, parts = (1299149.0, 1297874.7), (259702.3, 2337.3, 233498.4, 1891337.1, 210.1)
     signals, held = [buy(k, size=size) for k, size in enumerate(sizes)], sum(sizes)

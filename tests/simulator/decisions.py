@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import floor
 from typing import Any
 
 from tests.scene import Order, Signal
@@ -80,8 +79,8 @@ class Decider(Desk):
         if position is None or position.direction != wanted or self.is_gone(position):
             return "no_position"
         quantity = position.quantity
-        if signal.exit_fraction is not None:
-            quantity = floor(signal.exit_fraction * position.quantity / lot + 1e-9) * lot
+        if signal.exit_fraction is not None and signal.exit_fraction < 1.0:
+            quantity = self.lots_in(signal.symbol, signal.exit_fraction * position.quantity) * lot
         return self.let_go(t, position, quantity, row)
 
     def let_go(self, t: int, position: Position, quantity: float, row: dict[str, Any]) -> str:

@@ -57,12 +57,11 @@ class View:
         whole = round(exact / lot) * lot
         return whole if abs(whole - exact) <= 1e-9 * lot + 1e-15 * (abs(quantity) + abs(more)) else exact
 
-    def lots_between(self, symbol: str, one: float, other: float) -> int:
-        """How many whole lots one quantity has more than another."""
-        lot, exact = self.lot_of(symbol), one - other
-        whole = round(exact / lot)
-        near = abs(whole * lot - exact) <= 1e-9 * lot + 1e-15 * (one + other)
-        return whole if near else floor(exact / lot + 1e-9)
+    def lots_in(self, symbol: str, quantity: float) -> int:
+        """How many whole lots a quantity has."""
+        lot, whole = self.lot_of(symbol), round(quantity / self.lot_of(symbol))
+        near = abs(whole * lot - quantity) <= 1e-9 * lot + 1e-15 * quantity
+        return whole if near else floor(quantity / lot + 1e-9)
 
     def tick_of(self, symbol: str) -> float:
         own = (self.rules.instruments or {}).get(symbol, (None, None))[1]

@@ -52,7 +52,7 @@ class Weigher(Decider):
             if wanted >= quantity or self.is_near(signal, signal.price, position, wanted):
                 return
             if wanted > 0.0:
-                quantity = self.lots_between(signal.symbol, quantity, wanted) * self.lot_of(signal.symbol)
+                quantity = self.lots_in(signal.symbol, self.in_lots(signal.symbol, quantity, -wanted)) * self.lot_of(signal.symbol)
                 sold.add(id(signal))
         row = self.row_of(replace(signal, **BARE, action="exit_long" if position.direction == 1 else "exit_short"))
         self.conclude(t, row, self.let_go(t, position, quantity, row))
@@ -70,7 +70,7 @@ class Weigher(Decider):
             wanted = self.weighed(signal, signal.price)
             if stays and (wanted <= position.quantity or self.is_near(signal, signal.price, position, wanted)):
                 return
-            lots = self.lots_between(signal.symbol, wanted, position.quantity if stays else 0.0)
+            lots = self.lots_in(signal.symbol, self.in_lots(signal.symbol, wanted, -position.quantity if stays else 0.0))
             row["signal"] = wish = replace(wish, size=wanted)  # given, so not worked out anew at the fill
             reason = self.sized(wish, wish.price, row, lots)
         self.conclude(t, row, reason)
