@@ -21,6 +21,7 @@ from backtester.errors import CalendarError, DataError, ResourceError
 from backtester.intervals import Interval
 from backtester.market import sessions
 from backtester.market.actions import SPLIT, Actions, splits_of
+from backtester.market.finer import FINER
 from backtester.market.lake import Kind, Lake
 from backtester.market.prepare import LONG, Needs
 from backtester.market.requirements import Requirements, has_all, requirements, wanted_of
@@ -153,6 +154,7 @@ def setup(config: Config) -> Setup:
         *empty,
         *_of_actions(actions, parts, config),
         *_too_short(lake, required.base, span, start, back),
+        *_nothing_finer(config, lake, required.base, days),
     )
     stored = needs.base != "1d" and bool(len(lake.files("bars", "1d", span.label)))
     return Setup(config, lake, name, lake.overrides, days, symbols, required, needs, traders, back, parts, warnings, stored)
@@ -318,6 +320,15 @@ def _parts(
     for first in range(start, start + count, size):
         parts.append(Part(span[first : min(first + size, start + count)], True, True))
     return tuple(parts)
+
+
+def _nothing_finer(config: Config, lake: Lake, base: str, days: Sessions) -> Iterator[str]:
+    """A sentence where bars shall be looked into and the lake holds nothing finer."""
+    if config.execution.intrabar == "drill_down":
+        finer = FINER.get(base, ())
+        if not any(len(Shelves(lake, "bars", interval, days).files(days)) for interval in finer):
+            wanted = " or ".join(finer) or "anything finer"
+            yield f"drill_down: the lake holds no bars of {wanted} in these sessions, so stops are taken where a bar of {base} is in doubt"
 
 
 def _too_short(lake: Lake, base: str, span: Sessions, start: int, back: Mapping[tuple[str, int], Ints]) -> Iterator[str]:

@@ -94,6 +94,12 @@ def test_history_that_the_lake_does_not_reach_is_a_warning(simulated: Path) -> N
     assert said.startswith("history of 1d is wanted from 2024-08-30 on, the lake begins on 2024-10-01")
 
 
+def test_a_lake_without_finer_bars_to_look_into_is_a_warning(simulated: Path) -> None:
+    assert made(simulated, **{"execution.intrabar": "pessimistic"}).warnings == ()
+    [said] = made(simulated, **{"execution.intrabar": "drill_down"}).warnings
+    assert "no bars of 1s" in said
+
+
 def test_an_interval_that_does_not_divide_the_session_is_a_warning(simulated: Path) -> None:
     """CFG-26: 7m leaves a rest of 390 minutes, 65m of the 210 of an early close, 30m of neither."""
     said = made(simulated, **{"session_data_config.streams": ["1m", "7m", "30m", "65m"]}).warnings

@@ -54,9 +54,10 @@ def assumptions(run: Run) -> list[str]:
         found.append("nothing was traded: the config names no strategy")
     if not fills.height:
         return found
-    if commission.get("preset") in (None, "zero") and not any(commission.get(part) for part in ("per_share", "bps", "minimum")):
+    if commission.get("preset") in (None, "zero") and not any(commission.get(part) for part in ("per_share", "bps", "minimum", "tiers")):
         found.append("no commission")
-    if not (execution.get("slippage") or {}).get("bps"):
+    slippage = execution.get("slippage") or {}
+    if not any(slippage.get(part) for part in ("bps", "ticks", "spread", "impact_bps")):
         found.append("no slippage")
     for flag, words in (
         (SYNTHETIC_QUOTE, "at the trade price for want of a quote"),
@@ -67,7 +68,8 @@ def assumptions(run: Run) -> list[str]:
             found.append(f"{count} of {fills.height} fills {words}")
     if run.metrics["ambiguous_fills"]:
         low, high = (formatted("net_profit", run.metrics[f"ambiguity_{end}"]) for end in ("low", "high"))
-        found.append(f"{run.metrics['ambiguous_fills']} fills in bars that hold stop and target: net profit between {low} and {high}")
+        between = f"at least {low}" if run.metrics["ambiguity_high"] is None else f"between {low} and {high}"
+        found.append(f"{run.metrics['ambiguous_fills']} fills of bars that do not say what came first: net profit {between}")
     return found
 
 

@@ -53,6 +53,11 @@ def test_paid_trading_is_not_called_free(finished: Run) -> None:
     assert not {"no commission", "no slippage"} & set(lines)
 
 
+@pytest.mark.parametrize("part", ["ticks", "spread", "impact_bps"])
+def test_slippage_of_any_kind_is_slippage(finished: Run, part: str) -> None:
+    assert "no slippage" not in assumptions(with_config(finished, slippage={"bps": 0.0, part: 1.0}))
+
+
 def test_stale_closes_and_warnings_are_said(finished: Run) -> None:
     assert "1 of 3 fills at a close before the session's last bar" in assumptions(finished)
     assert "! history of RIVN is short" in printed(finished)
