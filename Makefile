@@ -12,7 +12,7 @@ RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo sweep walkforward test lint types imports bench bench-short differential properties nightly lock clean
+.PHONY: help demo sweep walkforward test lint types imports bench bench-short cluster differential properties nightly lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,7 @@ walkforward: $(VENV)/core.stamp ## walk WALK, a config of configs/sweeps with wi
 	@$(BIN)/bt walkforward $(WALK)
 
 test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential and not cluster'
 
 lint: $(VENV)/dev.stamp ## look for errors and style with ruff
 	@$(BIN)/ruff check .
@@ -66,6 +66,10 @@ nightly: properties differential ## compare the engine with the slow simulator o
 
 differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential
+
+cluster: ## sweep on Ray clusters of two machines, simulated on this one; Ray is installed below .bench/
+	@test -x .bench/ray/bin/ray || ($(PYTHON) -m venv .bench/ray && PIP_CONSTRAINT=constraints.txt .bench/ray/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[test,ray]')
+	@.bench/ray/bin/python -m pytest -q -m cluster tests/cluster
 
 bench: $(VENV)/core.stamp ## measure speed and memory beside other backtesters and print the tables of docs/performance.md
 	@$(BIN)/python -m tests.bench --runs $(RUNS)

@@ -16,10 +16,12 @@ import click
 from backtester.cli.output import clean, print_facts, print_json
 from backtester.cli.process import keep_memory
 from backtester.cli.words import MAX_THREADS, config_words, limit_threads
+from backtester.errors import UsageError
 
 if TYPE_CHECKING:
     from backtester.sweeping.definition import Sweep
     from backtester.sweeping.folder import SweepRun
+    from backtester.sweeping.sweep import Engine
 
 SHOWN = 10
 _WALKED = (
@@ -44,6 +46,8 @@ _COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fee
 @click.option("--force", is_flag=True, help="Replace a sweep that stands there.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
 @click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run.")
+@click.option("--address", metavar="HOST:PORT", help="A Ray cluster's; without it --engine ray starts one on this machine.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
 def sweep(
     config: Path,
@@ -61,6 +65,8 @@ def sweep(
     force: bool,
     threads: int | None,
     workers: int | None,
+    engine: str,
+    address: str | None,
     quiet: bool,
 ) -> None:
     """Try variants of CONFIG and write one table of what came out.
@@ -77,13 +83,11 @@ def sweep(
     with redirect_stdout(sys.stderr):
         defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes)
     from backtester.cli.sweep_progress import shown
-    from backtester.sweeping.local import local
     from backtester.sweeping.sweep import run_sweep
-    from backtester.sweeping.workers import Workers
 
     with shown(quiet, defined.settings.objective) as progress, redirect_stdout(sys.stderr):
         place = out or Path("sweeps") / config.stem
-        result = run_sweep(defined, place, force=force, resume=resume, engine=Workers(workers) if workers else local, progress=progress)
+        result = run_sweep(defined, place, force=force, resume=resume, engine=_engine(engine, address, workers), progress=progress)
     if as_json:
         print_json(_facts(defined, result))
     elif not quiet:
@@ -143,12 +147,10 @@ def walkforward(
         defined = sweep_of(config, overrides=overrides, lake=lake, parameters=parameters, changes={"objective": objective}, windows=windows)
     from backtester.cli.sweep_progress import walking
     from backtester.sweeping.cross import cross_validate
-    from backtester.sweeping.local import local
     from backtester.sweeping.walk import walk_forward
-    from backtester.sweeping.workers import Workers
 
     place, settings = out or Path("walks") / config.stem, windows_of(defined)
-    engine = Workers(workers) if workers else local
+    engine = _engine("local", None, workers)
     with walking(quiet) as progress, redirect_stdout(sys.stderr):
         if settings.kind == "combinatorial":
             crossed = cross_validate(defined, settings, place, engine=engine, progress=progress)
@@ -164,6 +166,23 @@ def walkforward(
         click.echo()
         print_facts({key: value for key, value in figures.items() if key in _WALKED})
         click.echo(f"result  {clean(str(place))}")
+
+
+def _engine(name: str, address: str | None, workers: int | None) -> Engine:
+    """Where trials run: threads of this process, processes, a cluster."""
+    if name == "ray":
+        from backtester.sweeping.ray_engine import Ray
+
+        return Ray(address, workers)
+    if address is not None:
+        raise UsageError("--address names a Ray cluster", value=address, action="add --engine ray")
+    if workers is not None:
+        from backtester.sweeping.workers import Workers
+
+        return Workers(workers)
+    from backtester.sweeping.local import local
+
+    return local
 
 
 def _folds_shown(defined: Sweep) -> list[str]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import polars as pl
 
+from backtester import errors
 from backtester.config import Config, bind_strategies
-from backtester.errors import StrategyError
+from backtester.errors import BacktesterError, StrategyError
 from backtester.sweeping.block import run_block
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.space import space_of
@@ -66,6 +67,21 @@ def unpacked(result: bytes) -> Tables:
 def _sources(config: Config) -> dict[str, str]:
     """The digests of the strategies' files; where they have processes of their own, those read them."""
     return {entry.use: described.source.digest for entry, described, _ in bind_strategies(config)}
+
+
+def said(error: BacktesterError) -> bytes:
+    """An error's facts."""
+    return json.dumps({"kind": type(error).__name__} | error.as_json()).encode()
+
+
+def error_of(content: bytes) -> BacktesterError:
+    """The error whose facts were sent, as if it had been met here."""
+    facts = json.loads(content)
+    kind = getattr(errors, facts["kind"], BacktesterError)
+    found: BacktesterError = kind(
+        facts["what"], where=facts["where"], value=facts["value"], allowed=facts["allowed"], action=facts["action"]
+    )
+    return found
 
 
 def _framed(rows: pl.DataFrame) -> bytes:

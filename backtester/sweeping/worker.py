@@ -11,7 +11,6 @@ ends with the process that started it, even where that one is killed.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import struct
@@ -71,7 +70,7 @@ def serve(parent: int) -> None:
 
 
 def _answer(task: bytes, out: IO[bytes]) -> None:
-    from backtester.sweeping.task import worked  # heavy: not before the process is bound to its parent
+    from backtester.sweeping.task import said, worked  # heavy: not before the process is bound to its parent
 
     walked, last = 0, time.monotonic()
 
@@ -85,18 +84,14 @@ def _answer(task: bytes, out: IO[bytes]) -> None:
     try:
         tables = worked(task, progress)
     except BacktesterError as error:
-        write(out, ERROR, _said(error))
+        write(out, ERROR, said(error))
         return
     except Exception as error:
-        write(out, ERROR, _said(InternalError("a worker failed", value=f"{type(error).__name__}: {error}")))
+        write(out, ERROR, said(InternalError("a worker failed", value=f"{type(error).__name__}: {error}")))
         return
     if walked:
         write(out, PROGRESS, str(walked).encode())
     write(out, RESULT, tables)
-
-
-def _said(error: BacktesterError) -> bytes:
-    return json.dumps({"kind": type(error).__name__} | error.as_json()).encode()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ again, so that a trial that kills its worker is soon alone; alone it is tried th
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import subprocess
@@ -14,16 +13,14 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from backtester import errors
-from backtester.errors import BacktesterError, ResourceError
+from backtester.errors import ResourceError
 from backtester.sweeping.block import Block, Outcome
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.tables import equity_frame, trials_frame
-from backtester.sweeping.task import Tables, packed, unpacked
+from backtester.sweeping.task import Tables, error_of, packed, unpacked
 from backtester.sweeping.variants import Trial
 from backtester.sweeping.worker import PROGRESS, RESULT, TASK, read, write
 
@@ -40,6 +37,15 @@ class Task:
     trials: Sequence[Trial]
     attempts: int = 0
 
+    def after_death(self) -> tuple[tuple[Task, ...], Trial | None]:
+        """What to hand out again after a worker's death, and the trial that is given up."""
+        if len(self.trials) > 1:
+            half = len(self.trials) // 2
+            return (Task(self.trials[half:]), Task(self.trials[:half])), None
+        if self.attempts + 1 < ATTEMPTS:
+            return (Task(self.trials, self.attempts + 1),), None
+        return (), self.trials[0]
+
 
 class Workers:
     """An engine with so many processes of one thread each."""
@@ -50,10 +56,10 @@ class Workers:
     def __call__(self, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
         """The tables of each block, or part of a block, as it ends."""
         with _Crew(sweep, min(self._count, max(1, sum(map(len, blocks)))), progress) as crew:
-            yield from crew.run(_spread(blocks, self._count))
+            yield from crew.run(spread(blocks, self._count))
 
 
-def _spread(blocks: Sequence[Sequence[Trial]], count: int) -> deque[Task]:
+def spread(blocks: Sequence[Sequence[Trial]], count: int) -> deque[Task]:
     """Blocks cut so that every worker has some, and the last to end does not keep all waiting."""
     total = sum(map(len, blocks))
     most = max(1, -(-total // (4 * count)))
@@ -95,7 +101,7 @@ class _Crew:
                 else:
                     self._rest(process)
                     if message[0] != RESULT:
-                        raise _error(json.loads(message[1]))
+                        raise error_of(message[1])
                     self._deaths = 0
                     yield unpacked(message[1])
 
@@ -123,19 +129,20 @@ class _Crew:
         self._idle.remove(process)
         process.communicate()
         self._deaths += 1
-        trials, ended = task.trials, _how(process.returncode)
-        if self._deaths >= MOST_DEATHS_IN_A_ROW + 2 * len(trials).bit_length() * ATTEMPTS:
+        again, given_up = task.after_death()
+        ended = _how(process.returncode)
+        if self._deaths >= MOST_DEATHS_IN_A_ROW + 2 * len(task.trials).bit_length() * ATTEMPTS:
             raise ResourceError("workers end before any trial is done", value=ended, action="try --workers 1, and see what stderr says")
-        if len(trials) > 1:
-            half = len(trials) // 2
-            waiting.extendleft((Task(trials[half:]), Task(trials[:half])))
-        elif task.attempts + 1 < ATTEMPTS:
-            waiting.appendleft(Task(trials, task.attempts + 1))
-        else:
+        waiting.extendleft(again)
+        if given_up is not None:
             self._deaths = 0
-            lost = Outcome(trials[0], None, np.zeros(0), f"its worker {ended}, {ATTEMPTS} times", 0.0)
-            block = Block((lost,), {})
-            yield trials_frame(self._sweep.space, block), equity_frame(block)
+            yield lost(self._sweep, given_up, f"its worker {ended}, {ATTEMPTS} times")
+
+
+def lost(sweep: Sweep, trial: Trial, error: str) -> Tables:
+    """The tables of a trial that no process survived."""
+    block = Block((Outcome(trial, None, np.zeros(0), error, 0.0),), {})
+    return trials_frame(sweep.space, block), equity_frame(block)
 
 
 def _started() -> subprocess.Popen[bytes]:
@@ -150,10 +157,3 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _how(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-
-
-def _error(said: dict[str, Any]) -> BacktesterError:
-    """The error that a worker has met, as if it had been met here."""
-    kind = getattr(errors, said["kind"], BacktesterError)
-    found: BacktesterError = kind(said["what"], where=said["where"], value=said["value"], allowed=said["allowed"], action=said["action"])
-    return found

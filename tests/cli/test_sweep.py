@@ -69,6 +69,7 @@ def test_a_second_sweep_into_the_same_place_ends_with_code_8(written: Path, tmp_
         (("--search", "random"), 3, "a search by random needs it"),
         (("--search", "best"), 2, "Invalid value"),
         (("--trials", "0"), 2, "Invalid value"),
+        (("--address", "head:6379"), 2, "--engine ray"),
         (("--resume", "--set", "execution.slippage.bps=-1"), 3, "/execution/slippage/bps"),
     ],
 )
