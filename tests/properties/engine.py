@@ -279,6 +279,6 @@ def equity_rows(scene: Scene, result: Result) -> list[dict[str, Any]]:
         start, peak = scene.slots[row["t"]].start, max(peak, row["equity"])
         rows.append({
             "ts": start, "session": start // DAY, "cash": row["cash"] / 1e6, "equity": row["equity"] / 1e6,
-            "gross": row["gross"] / 1e6, "net": row["net"] / 1e6, "drawdown": 1.0 - row["equity"] / peak,
+            "gross": row["gross"] / 1e6, "net": row["net"] / 1e6, "drawdown": 1.0 - float(row["equity"]) / float(peak),
         })  # fmt: skip
     return rows

@@ -15,6 +15,7 @@ from tests.properties.busy import busy_of
 from tests.properties.engine import cuts_of, expected, play, rows_of
 from tests.properties.features import ON
 from tests.properties.markets import CASES, FEWER, MANY, Source, edge_of, edges, long_scene, scene_of, scenes, seeded, seeds
+from tests.properties.unsure import unsure_of
 from tests.scene import Scene
 from tests.simulator import Stopped, simulate
 
@@ -49,7 +50,7 @@ def test_the_engine_gives_what_the_simulator_gives_where_a_limit_is_met_to_the_l
 SHARE = 250
 SHARES = [
     (make, first, min(first + SHARE, count))
-    for make, count in ((scene_of, MANY), (busy_of, MANY), (edge_of, MANY // 2))
+    for make, count in ((scene_of, MANY), (busy_of, MANY), (unsure_of, MANY // 2), (edge_of, MANY // 2))
     for first in range(0, count, SHARE)
 ]  # so that several processes take part in many cases
 
@@ -92,7 +93,7 @@ def test_a_run_cut_at_any_sessions_gives_the_same_bits(scene: Scene, data: st.Da
 def test_the_cases_reach_every_word_of_the_tables():
     """The random cases are worth their time: every reason, state, kind of order and flag comes up among them."""
     seen: Counter[str] = Counter()
-    for seed, make in [(seed, make) for seed in range(700) for make in (scene_of, busy_of)]:
+    for seed, make in [(seed, make) for seed in range(700) for make in (scene_of, busy_of, unsure_of)]:
         try:
             result = simulate(seeded(seed, make))
         except Stopped:

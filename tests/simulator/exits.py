@@ -172,7 +172,7 @@ class Leaver(Sizer):
             "trade_id": position.trade_id, "strategy": position.strategy, "symbol": position.symbol,
             "direction": "long" if position.direction == 1 else "short", "quantity": position.quantity,
             "entry": position.slot, "entry_price": position.price, "exit": t, "exit_price": price,
-            "pnl": pnl, "return": pnl / position.value if position.value else None, "fees": costs, "borrow": position.borrow,
+            "pnl": pnl, "return": float(pnl) / float(position.value) if position.value else None, "fees": costs, "borrow": position.borrow,
             "dividends": position.income, "bars": t - position.slot,
             "mae": min(0.0, *moves), "mfe": max(0.0, *moves), "exit_reason": why, "is_open": order is None, "order": order,
         })  # fmt: skip
