@@ -151,7 +151,8 @@ OF_FEATURES: dict[str, set[str]] = {
     },
     "session_orders": {
         *(f"{role} market_on_{place} {end}" for role in ("entry", "exit") for place in ("open", "close")
-          for end in ("filled", "expired expired", "open no_bar_to_fill")),
+          for end in ("filled", "open no_bar_to_fill")),
+        "entry market_on_open expired expired", "entry market_on_close expired expired", "exit market_on_close expired expired",
         "exit market_on_open cancelled position_closed", "exit market_on_close cancelled position_closed",
         "exit market_on_open cancelled flat_at_close", "exit market_on_open cancelled replaced",
     },

@@ -37,9 +37,10 @@ def test_so_they_are_in_busy_runs() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_so_they_are_in_a_long_run(seed: int) -> None:
-    got = play(long_scene(seed))
+    scene = long_scene(seed)
+    got = play(scene)
     assert got["trades"].height > 100
-    assert differences(rows_of(got["fills"]), rows_of(got["trades"])) == []
+    assert differences(rows_of(got["fills"]), rows_of(got["trades"]), lots_of(scene)) == []
 
 
 def fill(side: str, quantity: float, price: float, ts: int) -> dict[str, Any]:
