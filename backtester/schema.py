@@ -429,6 +429,7 @@ KEPT_SIGNALS = Table(
         _number("trailing_stop", "how far behind the price the stop follows", FRACTION, empty=True),
         _number("trailing_amount", "how far behind the price the stop follows", PRICE, empty=True),
         _number("exit_fraction", "the part of the position to sell", FRACTION, empty=True),
+        _number("target", "the weight that the position shall have in the equity, below 0 for a short", FRACTION, empty=True),
         _flag("on_open", "the order waits for the next session's open"),
         _flag("on_close", "the order waits for a session's close"),
         _text("tag", "the strategy's own word for the signal", empty=True),

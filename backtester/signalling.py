@@ -133,7 +133,7 @@ def _caller(setup: Setup, trader: Trader) -> Caller:
     advice = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
     entry, known = trader.entry, trader.described
     origin = Origin(entry.use, str(setup.config.root), json.dumps(entry.params), known.source.path, known.source.digest)
-    return Caller(entry.name, trader.strategy, known.declared, origin, trader.symbols, columns, advice)
+    return Caller(entry.name, trader.strategy, known.declared, origin, trader.symbols, columns, advice, setup.config.account.leverage)
 
 
 def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: int) -> View:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backtester.columns import NO_TIME, Bools, Floats, Ints, Tape
 from backtester.intervals import MINUTE_US
 from backtester.signals.bars import Bars
-from backtester.signals.strategy import BOOLEANS, LIMITS, Wishes
+from backtester.signals.strategy import ACTIONS, Wishes
 from backtester.splits import Splits, in_terms
 
 Column = NDArray[Any]
@@ -44,7 +44,7 @@ class View:
 
 @dataclass(frozen=True)
 class Found:
-    """Signals as events; shape (events,): index of symbol and of the chunk's session, base slot, action (index into BOOLEANS),
+    """Signals as events; shape (events,): index of symbol and of the chunk's session, base slot, action (index into ACTIONS),
     price seen and as-of quality (NaN where the symbol has no bar), numbers (NaN: not given), calls, tags.
     """
 
@@ -75,13 +75,13 @@ class Batch:
     def found(self, wishes: Wishes) -> Found:
         """The wishes on cells that lie in a session; cells beyond a session's end are not read."""
         cells = self._cells()
-        hits = [(action, np.nonzero(wishes.booleans[name] & cells)) for action, name in enumerate(BOOLEANS) if name in wishes.booleans]
+        hits = [(action, np.nonzero(wishes.booleans[name] & cells)) for action, name in enumerate(ACTIONS) if name in wishes.booleans]
         actions = np.concatenate([np.full(len(at[0]), action, np.int64) for action, at in hits] or [np.zeros(0, np.int64)])
         where = tuple(np.concatenate(parts) for parts in zip(*(at for _, at in hits), strict=True)) if hits else ()
         if not len(actions):
             where = tuple(np.zeros(0, np.int64) for _ in self.bars.shape)
         session = self.session[where[0]]
-        numbers = {name: wishes.numbers[name][where] for name in LIMITS if name in wishes.numbers}
+        numbers = {name: values[where] for name, values in wishes.numbers.items()}
         calls = {name: values[where] for name, values in wishes.calls.items()}
         tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
         if self.start is None:

@@ -43,7 +43,7 @@ class LimitError(EndedError):
 @dataclass(frozen=True)
 class Caller:
     """What it takes to call a strategy: its name in the run, the object, what it has said of itself, what it is loaded from, symbols
-    (index), configured indicators by interval, and where to look when it raises.
+    (index), configured indicators by interval, where to look when it raises, and the account's leverage.
 
     The run has no object of a strategy that is called in a process of its own.
     """
@@ -55,6 +55,7 @@ class Caller:
     symbols: Ints
     columns: Mapping[str, Columns]
     advice: str
+    leverage: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
     try:
         with _contained():
             answer = strategy.signals(first.bars)
-        wishes = checked(answer, first.bars, caller.name)
+        wishes = checked(answer, first.bars, caller.name, caller.leverage)
     except KeyboardInterrupt:
         raise
     except StrategyError as error:

@@ -104,7 +104,7 @@ def _loaded(message: Nest) -> Caller:
         for interval, held in message["columns"].items()
     }
     known = Declared(**message["declared"])
-    return Caller(message["name"], strategy, known, origin, message["symbols"], columns, message["advice"])
+    return Caller(message["name"], strategy, known, origin, message["symbols"], columns, message["advice"], message["leverage"])
 
 
 def _warm() -> None:

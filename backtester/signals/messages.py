@@ -65,7 +65,7 @@ def given_of(message: Nest) -> Given:
 
 def of_caller(caller: Caller) -> Nest:
     """How a strategy is loaded and called."""
-    called = {name: getattr(caller, name) for name in ("name", "symbols", "columns", "advice")}
+    called = {name: getattr(caller, name) for name in ("name", "symbols", "columns", "advice", "leverage")}
     return called | {"origin": fields_of(caller.origin), "declared": fields_of(caller.declared)}
 
 

@@ -29,6 +29,8 @@ from backtester.intervals import Interval
 from backtester.signals.bars import Bars
 
 BOOLEANS = ("enter_long", "exit_long", "enter_short", "exit_short")
+TARGET = "target"
+ACTIONS = (*BOOLEANS, TARGET)
 CALLS = ("on_open", "on_close")
 LIMITS = {
     "confidence": (0.0, 1.0, "a fraction from 0 to 1"),
@@ -49,7 +51,8 @@ LIMITS = {
 class Signals:
     """What a strategy wants: columns shaped like its bars (the history columns are not read).
 
-    enter_long exit_long enter_short exit_short are booleans. confidence (fraction), size (shares), stop_loss and take_profit
+    enter_long exit_long enter_short exit_short are booleans; target, given instead of them, is the weight that the position shall have in
+    the equity, from -leverage to leverage (NaN: no wish). confidence (fraction), size (shares), stop_loss and take_profit
     (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
     itself may fill, or from which on it does), trailing_stop (fraction of the price), trailing_amount (currency) and exit_fraction (the
     part of the position that an exit sells) are columns or one number; NaN: not given. on_open and on_close (booleans, columns or one)
@@ -61,6 +64,7 @@ class Signals:
     exit_long: ArrayLike | None = None
     enter_short: ArrayLike | None = None
     exit_short: ArrayLike | None = None
+    target: ArrayLike | None = None
     confidence: ArrayLike | None = None
     size: ArrayLike | None = None
     stop_loss: ArrayLike | None = None
@@ -193,8 +197,8 @@ class Wishes:
     calls: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-def checked(signals: Any, bars: Bars, name: str) -> Wishes:
-    """The signals of strategy `name`, checked against its bars and cut to the session's columns.
+def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishes:
+    """The signals of strategy `name`, checked against its bars and cut to the session's columns. leverage: the account's.
 
     Raises StrategyError that names strategy, column and, where one value is at fault, its session and symbol.
     """
@@ -206,12 +210,15 @@ def checked(signals: Any, bars: Bars, name: str) -> Wishes:
         if value is not None:
             booleans[column] = _boolean(_array(value, name, column), bars, name, column)[..., bars.lookback :]
     numbers = {}
-    for column in LIMITS:
+    for column, limits in LIMITS.items():
         value = getattr(signals, column)
         if value is not None:
-            numbers[column] = _number(value, bars, name, column)[..., bars.lookback :]
+            numbers[column] = _number(value, bars, name, column, limits)[..., bars.lookback :]
     calls = {column: value for column in CALLS if (value := _call(getattr(signals, column), bars, name, column)) is not None}
     _one_call(booleans, numbers, calls, bars, name)
+    if signals.target is not None:
+        numbers[TARGET] = _weights(signals.target, booleans, bars, name, leverage)
+        booleans = {TARGET: ~np.isnan(numbers[TARGET])}
     tags = None if signals.tags is None else _words(signals.tags, bars, name)[..., bars.lookback :]
     return Wishes(booleans, numbers, tags, calls)
 
@@ -249,7 +256,26 @@ def _one_call(booleans: Mapping[str, Any], numbers: Mapping[str, Any], calls: Ma
         raise StrategyError("one order cannot fill in two ways", where=where, value=asked, allowed=allowed)
 
 
-def _number(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.float64]:
+def _weights(value: Any, booleans: Mapping[str, Any], bars: Bars, name: str, leverage: float) -> NDArray[np.float64]:
+    """Weights, cut to the session's columns; in the clock layout those of a slot are no more than the leverage together."""
+    where = f"strategy {name}, column {TARGET}"
+    if booleans:
+        raise StrategyError("target and booleans together", where=where, value=", ".join(booleans), allowed="either of them")
+    limits = (-leverage, leverage, f"a fraction of the equity from {-leverage:g} to {leverage:g}, by account.leverage")
+    weights = _number(value, bars, name, TARGET, limits)[..., bars.lookback :]
+    if weights.ndim == 3:
+        together = np.nansum(np.abs(weights), axis=1)
+        if (over := np.argwhere(together > leverage + 1e-9)).size:
+            session, slot = over[0].tolist()
+            label = np.broadcast_to(bars.session, (*bars.shape[:-1], 1))[session, 0, 0]
+            raise StrategyError(
+                "the weights of a slot add up to more than the account carries", where=f"{where}, session {label}, bar {slot}",
+                value=float(together[session, slot]), allowed=f"at most {leverage:g}, by account.leverage",
+            )  # fmt: skip
+    return weights
+
+
+def _number(value: Any, bars: Bars, name: str, column: str, limits: tuple[float, float, str]) -> NDArray[np.float64]:
     where = f"strategy {name}, column {column}"
     array = _array(value, name, column)
     if array.dtype.kind not in "fiu":
@@ -257,8 +283,8 @@ def _number(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.float6
     if array.ndim and array.shape != bars.shape:
         raise StrategyError("wrong shape", where=where, value=array.shape, allowed=f"{bars.shape} like its bars, or one number")
     wide = np.broadcast_to(array.astype(np.float64), bars.shape)
-    low, high, meaning = LIMITS[column]
-    closed = column == "confidence"
+    low, high, meaning = limits
+    closed = column in ("confidence", TARGET)
     bad = np.isinf(wide) | ~(np.isnan(wide) | ((wide >= low if closed else wide > low) & (wide <= high)))
     if bad.any():
         at = tuple(int(index[0]) for index in np.nonzero(bad))

@@ -19,8 +19,9 @@ from backtester.trading.records import Records
 if TYPE_CHECKING:
     from backtester.trading.execution import Carry, Market
 
-FEW_LOTS, SLACK = 2.0**20, 1e-9
-"""Up to so many lots a sum of quantities is off by less than that part of a lot, which counts as a rounding."""
+MANY_LOTS, SLACK, TINY = 2.0**50, 1e-9, 1e-15
+"""So many lots cannot be told from their neighbours any more; a quantity off a whole number of lots by less than SLACK of a lot and TINY of
+what it is the sum of is off by a rounding."""
 
 
 class _Held(NamedTuple):
@@ -94,9 +95,10 @@ def _in_lots(moved: Floats, pair: Ints, first: Ints, own: Floats, lot: Floats) -
     starts, steps = np.rint(own / lot), np.rint(moved / lot[pair])
     sums = np.concatenate(([0.0], np.cumsum(steps)))
     held = starts[pair] + (sums[1:] - sums[first][pair])
-    exact = (np.abs(starts * lot - own) <= SLACK * lot).all() and (np.abs(steps * lot[pair] - moved) <= SLACK * lot[pair]).all()
-    few = max(np.abs(held).max(initial=0.0), np.abs(steps).max(initial=0.0)) < FEW_LOTS and np.abs(sums).max() < 2.0**52
-    return held * lot[pair] if exact and few else None
+    quantities, lots, units = np.concatenate((own, moved)), np.concatenate((starts, steps)), np.concatenate((lot, lot[pair]))
+    whole = np.abs(lots * units - quantities) <= SLACK * units + TINY * np.abs(quantities)
+    few = max(np.abs(held).max(initial=0.0), np.abs(steps).max(initial=0.0), np.abs(sums).max()) < MANY_LOTS
+    return held * lot[pair] if whole.all() and few else None
 
 
 def _one_by_one(moved: Floats, stop: Ints, first: Ints, own: Floats, lot: Floats) -> Floats:
@@ -104,9 +106,10 @@ def _one_by_one(moved: Floats, stop: Ints, first: Ints, own: Floats, lot: Floats
     held = np.empty(len(moved))
     for begin, end, quantity, unit in zip(first.tolist(), stop.tolist(), own.tolist(), lot.tolist(), strict=True):
         for row, step in enumerate(moved[begin:end].tolist(), begin):
+            reach = SLACK * unit + TINY * (abs(quantity) + abs(step))
             quantity += step
             whole = round(quantity / unit) * unit
-            held[row] = quantity = whole if abs(whole - quantity) <= SLACK * unit else quantity
+            held[row] = quantity = whole if abs(whole - quantity) <= reach else quantity
     return held
 
 

@@ -79,7 +79,7 @@ class Account:
             for act in part.acts:
                 self.carry = adjusted(self.carry, act, self._execution)
             own = events if len(parts) == 1 else events.between(part.first, part.last)
-            self._trade(part, own, reading)
+            self._trade(part, own.halved(), reading)
 
     def _trade(self, part: Stretch, events: Events, reading: Reading | None) -> None:
         from backtester.trading import compiled  # numba is heavy: not before the first chunk

@@ -33,8 +33,8 @@ SPLIT, DIVIDEND = ACTION_KINDS
 PAIR_PRICES = ("price", "low", "high", "stop_level", "target_level", "trailing_amount", "last")
 ORDER_PRICES = ("limit", "stop", "seen", "stop_price", "target_price", "trailing_amount")
 """Prices of a position and of an order, which a split divides."""
-SLACK = 1e-9
-"""What counts as a whole lot too, as for sizes; less than this part of a lot is no fraction."""
+SLACK, TINY = 1e-9, 1e-15
+"""What counts as a whole lot too, as for sizes; less than this part of a lot is no fraction. How far a sum may be off by rounding."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio
     orders["lots"][waits[entry]] = left[entry]
     whole = (orders["role"][waits] == r.GUARD) | (orders["leaves"][waits] != 0)
     guards = waits[whole]
-    orders["quantity"][guards] = _snapped(orders["filled"][guards] + pairs["quantity"][orders["pair"][guards]], lot)
+    orders["quantity"][guards] = _total(orders["filled"][guards], pairs["quantity"][orders["pair"][guards]], lot)
 
 
 def _split_rungs(pair: Any, orders: Records, execution: ExecutionSettings, lot: float) -> None:
@@ -169,10 +169,10 @@ def _lots(quantity: Floats, lot: float) -> Floats:
     return lots
 
 
-def _snapped(quantity: Floats, lot: float) -> Floats:
-    """Sums of quantities as whole numbers of lots, where they are but for a rounding."""
-    whole = np.rint(quantity / lot) * lot
-    return np.where(np.abs(whole - quantity) <= SLACK * lot, whole, quantity)
+def _total(one: Floats, other: Floats, lot: float) -> Floats:
+    """Sums of quantities: whole numbers of lots where they are but for a rounding."""
+    whole = np.rint((one + other) / lot) * lot
+    return np.where(np.abs(whole - (one + other)) <= SLACK * lot + TINY * (one + other), whole, one + other)
 
 
 def piece_of(market: Market, first: int, stop: int) -> tuple[Market, int, int]:

@@ -109,11 +109,19 @@ def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: floa
 
 
 @compiled
-def snapped(quantity: float, lot: float) -> float:
-    """A sum or difference of quantities as a whole number of lots, where it is one but for a rounding."""
-    whole = np.rint(quantity / lot) * lot
-    exact: float = whole if abs(whole - quantity) <= 1e-9 * lot else quantity
-    return exact
+def total(one: float, other: float, lot: float) -> float:
+    """The sum of two quantities, or their difference where the second is negative: whole lots where it is but for a rounding."""
+    exact: float = one + other
+    whole: float = np.rint(exact / lot) * lot
+    return whole if abs(whole - exact) <= 1e-9 * lot + 1e-15 * (one + abs(other)) else exact
+
+
+@compiled
+def lots_between(more: float, less: float, lot: float) -> float:
+    """The whole lots between two quantities."""
+    apart = total(more, -less, lot)
+    whole: float = np.rint(apart / lot)
+    return whole if whole * lot == apart else np.floor(apart / lot + 1e-9)
 
 
 @compiled
@@ -144,7 +152,7 @@ def asked(b: Book, row: int) -> float:
     whole: float = pair.quantity
     if order.leaves or (order.role == r.GUARD and (row != pair.target or pair.rungs == 0)) or order.type == r.CLOSE:
         return whole
-    return min(snapped(order.quantity - order.filled, b.instruments[pair.symbol].lot), whole)
+    return min(total(order.quantity, -order.filled, b.instruments[pair.symbol].lot), whole)
 
 
 @compiled

@@ -29,6 +29,7 @@ SOURCES = (
     "records.py",
     "resting.py",
     "risk.py",
+    "weights.py",
 )
 """The files that the machine code is made from; a change in any of them makes it anew."""
 

@@ -113,13 +113,19 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
 @compiled
 def size_entry(b: Book, signal: Any, direction: int) -> tuple[int, float, int]:
     """Checks 10 to 14 of an entry: the reason, the lots, the flags."""
-    rules, number, price, lot, flags = b.rules[0], signal.pair, signal.price, lot_of(b, signal.pair), r.NO_FLAGS
-    if not price > 0.0:
-        stop_run(b, r.BAD_PRICE, number)
-        return why.BELOW_LOT, 0.0, flags
+    if not signal.price > 0.0:
+        stop_run(b, r.BAD_PRICE, signal.pair)
+        return why.BELOW_LOT, 0.0, r.NO_FLAGS
     lots = wanted_lots(b, signal, direction)
     if np.isnan(lots):
-        return why.NO_STOP, 0.0, flags
+        return why.NO_STOP, 0.0, r.NO_FLAGS
+    return limited(b, signal, lots)
+
+
+@compiled
+def limited(b: Book, signal: Any, lots: float) -> tuple[int, float, int]:
+    """Checks 11 to 14 of an entry of so many lots, and that it is one at all: the reason, the lots, the flags."""
+    rules, number, price, flags, lot = b.rules[0], signal.pair, signal.price, r.NO_FLAGS, lot_of(b, signal.pair)
     if lots >= 1.0 and value_of(price, lots * lot) > rules.max_per_trade:
         lots, flags = most_lots(b, price, lot, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
     if not lots >= 1.0:
@@ -141,21 +147,29 @@ def sold_part(b: Book, signal: Any, pair: Any) -> float:
 
 @compiled
 def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
-    """Step 5: the verdict on one signal; its order, which `same_close` fills at once where it can."""
-    pair, verdict = b.pairs[signal.pair], b.verdicts[row]
-    direction = r.LONG if signal.action == r.ENTER_LONG or signal.action == r.EXIT_LONG else r.SHORT
-    role = r.ENTRY if signal.action == r.ENTER_LONG or signal.action == r.ENTER_SHORT else r.EXIT
-    reason, quantity, lots, flags = why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
-    if role == r.ENTRY:
+    """Step 5: the verdict on one signal that asks for an entry or an exit, and its order."""
+    pair, reason, quantity, lots, flags = b.pairs[signal.pair], why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
+    if signal.action == r.ENTER_LONG or signal.action == r.ENTER_SHORT:
+        direction = r.LONG if signal.action == r.ENTER_LONG else r.SHORT
         reason = entry_reason(m, b, signal, direction, b.rules[0].max_entries, t)
         if reason == why.APPROVED:
             reason, lots, flags = size_entry(b, signal, direction)
             quantity = lots * lot_of(b, signal.pair)
-    elif pair.quantity != 0.0 and pair.direction == direction and not bound(b, pair):
+    elif pair.quantity != 0.0 and pair.direction == (r.LONG if signal.action == r.EXIT_LONG else r.SHORT) and not bound(b, pair):
         quantity = sold_part(b, signal, pair)
         reason = why.APPROVED if quantity > 0.0 else why.BELOW_LOT
+    settle(m, b, signal, row, t, signal.action, reason, quantity, lots, flags)
+
+
+@compiled
+def settle(m: Tape, b: Book, signal: Any, row: int, t: int, action: int, reason: int, quantity: float, lots: float, flags: int) -> None:
+    """Write a verdict; make the order of an approved one, which `same_close` fills at once where it can."""
+    pair, verdict = b.pairs[signal.pair], b.verdicts[row]
+    direction = r.LONG if action == r.ENTER_LONG or action == r.EXIT_LONG else r.SHORT
+    role = r.ENTRY if action == r.ENTER_LONG or action == r.ENTER_SHORT else r.EXIT
     approved = reason == why.APPROVED or reason == why.MAX_PER_TRADE
-    verdict.reason, verdict.approved, verdict.order, verdict.flags, verdict.quantity = reason, approved, r.NONE, flags, quantity
+    verdict.written, verdict.action, verdict.reason, verdict.approved = 1, action, reason, approved
+    verdict.order, verdict.flags, verdict.quantity = r.NONE, flags, quantity
     if approved:
         made = order_of(m, b, signal, row, t, role, direction, quantity, lots)
         verdict.order = b.orders[made].id
@@ -234,7 +248,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
     set_terms(b, order, signal)
     if role == r.ENTRY:
         order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
-        order.anew = int(b.rules[0].anew != 0 and np.isnan(signal.size))
+        order.anew = int(b.rules[0].anew != 0 and np.isnan(signal.size) and signal.action < r.TO_WEIGHT)
         order.joins = int(stays(b, pair))
         pair.entry = made
         account.entries += 1

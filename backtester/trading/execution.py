@@ -11,7 +11,7 @@ The same sessions in one chunk or in many give the same outcome to the last bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Market:
 @dataclass(frozen=True)
 class Events:
     """Signals as columns of shape (events,). t: the slot of the chunk at whose end the signal is available; action: 0 enter_long,
-    1 exit_long, 2 enter_short, 3 exit_short; floats are NaN where not given; on_open, on_close: the order is one
+    1 exit_long, 2 enter_short, 3 exit_short, 4 target (a weight); floats are NaN where not given; on_open, on_close: the order is one
     on a session's open or close; tag: place in tags, or -1.
     """
 
@@ -83,6 +83,7 @@ class Events:
     trailing_stop: Floats
     trailing_amount: Floats
     exit_fraction: Floats
+    target: Floats
     on_open: Bools
     on_close: Bools
     tag: NDArray[np.int32]
@@ -106,15 +107,28 @@ class Events:
         return Events(**columns | {"t": columns["t"] - first}, tags=self.tags)
 
     def sorted(self) -> Events:
-        """In the order of decision: by slot, exits first, by strategy, symbol, long before short, then as given."""
-        entry = (self.action != records.EXIT_LONG) & (self.action != records.EXIT_SHORT)
-        short = self.action >= records.ENTER_SHORT
+        """In the order of decision: by slot, exits first, by strategy, symbol, weights before long before short, then as given."""
+        exits = (records.EXIT_LONG, records.EXIT_SHORT, records.TO_WEIGHT)
+        entry, long = ~np.isin(self.action, exits), self.action <= records.EXIT_LONG
+        kind = np.where(self.action >= records.TO_WEIGHT, 0, np.where(long, 1, 2))
         strategies, symbols = (int(column.max(initial=0)) + 1 for column in (self.strategy, self.symbol))
-        key = (((self.t * 2 + entry) * strategies + self.strategy) * symbols + self.symbol) * 2 + short
+        key = (((self.t * 2 + entry) * strategies + self.strategy) * symbols + self.symbol) * 3 + kind
         if bool((key[1:] >= key[:-1]).all()):
             return self
-        order = np.argsort(key, kind="stable")
-        columns = {field.name: getattr(self, field.name)[order] for field in fields(self) if field.name != "tags"}
+        return self._rows(np.argsort(key, kind="stable"))
+
+    def halved(self) -> Events:
+        """In the order of decision, each weight twice: what it sells among the exits, what it buys (BY_WEIGHT) among the entries."""
+        weights = np.flatnonzero(self.action == records.TO_WEIGHT)
+        if not len(weights):
+            return self.sorted()
+        twice = self._rows(np.concatenate((np.arange(len(self)), weights)))
+        action = twice.action.copy()
+        action[len(self) :] = records.BY_WEIGHT
+        return replace(twice, action=action).sorted()
+
+    def _rows(self, rows: Ints) -> Events:
+        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "tags"}
         return Events(**columns, tags=self.tags)
 
 
@@ -176,7 +190,7 @@ def trade(
     from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
     _check(market, events, carry)
-    events = events.sorted()
+    events = events.halved()
     given, held = inputs.given(execution, risk, account, market.symbols), len(carry.decisions["ts"])
     signals = inputs.signals(events, carry.width)
 
@@ -190,7 +204,7 @@ def trade(
         raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
     fills, trades, moments = book.fills[: ended["fills"]], book.trades[: ended["trades"]], book.moments[: ended["equity"]]
     made, tags = book.orders[: ended["orders"]], carry.tags + events.tags
-    decisions = _decisions(market, events, carry, book.verdicts)
+    decisions = _decisions(market, events, carry, book)
     after, ready = after_chunk(market, carry, book, decisions, tags, int(trades["pnl"].sum()))
     accounting.check_chunk(market, carry, after, fills, moments, execution.borrow_bps, book.instruments["lot"])
     outcome = Outcome(
@@ -246,20 +260,20 @@ def _check(market: Market, events: Events, carry: Carry) -> None:
         ("t", events.t, shape[1]),
         ("strategy", events.strategy, len(market.strategies)),
         ("symbol", events.symbol, shape[0]),
-        ("action", events.action, 4),
+        ("action", events.action, 5),
     ):
         if len(values) and (values.min() < 0 or values.max() >= most):
             raise InternalError("a signal outside of its chunk", where=name, value=(values.min(), values.max()), allowed=f"0 to {most - 1}")
 
 
-def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) -> Columns:
-    """All decisions not yet written: those held back before, then those of the chunk."""
+def _decisions(market: Market, events: Events, carry: Carry, book: Book) -> Columns:
+    """All decisions not yet written to a table: those held back before, then those of the chunk. Orders that wait know their new rows."""
+    verdicts, made = book.verdicts, book.orders[: book.account[0]["orders"]]
     new = {
         "strategy": events.strategy,
         "symbol": events.symbol,
         "session": market.labels.astype("datetime64[D]")[market.session[events.t]],
         "ts": market.end[events.t],
-        "action": events.action,
         "price": events.price,
         "confidence": inputs.confidence(events),
         "quality": events.quality,
@@ -267,8 +281,13 @@ def _decisions(market: Market, events: Events, carry: Carry, verdicts: Records) 
     }
     columns = {name: np.concatenate((carry.decisions[name], values)) for name, values in new.items()}
     for name, column in inputs.VERDICT.items():
-        columns[column] = np.ascontiguousarray(verdicts[name])
-    return columns
+        columns[column] = verdicts[name].astype(carry.decisions[column].dtype)
+    written = verdicts["written"] != 0
+    if written.all():
+        return columns
+    decided = made["decision"] != records.NONE
+    made["decision"][decided] = (np.cumsum(written) - 1)[made["decision"][decided]]
+    return {name: values[written] for name, values in columns.items()}
 
 
 def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, tags: tuple[str, ...], profit: int) -> tuple[Carry, int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import leaves, new_order, refuse, resolve, snapped
+from backtester.trading.book import leaves, new_order, refuse, resolve, total
 from backtester.trading.money import compiled
 from backtester.trading.records import Book, Tape
 
@@ -96,10 +96,10 @@ def resize(b: Book, pair: Any) -> None:
     lot = b.instruments[pair.symbol].lot
     for row in (pair.stop, pair.target if pair.rungs == 0 else r.NONE, pair.exit if leaves(b, pair) else r.NONE):
         if row != r.NONE:
-            b.orders[row].quantity = snapped(b.orders[row].filled + pair.quantity, lot)
+            b.orders[row].quantity = total(b.orders[row].filled, pair.quantity, lot)
     for k in range(pair.rungs):
         order, rung = b.orders[pair.target + k], b.rungs[len(b.rungs) - pair.rungs + k]
-        part = snapped(order.filled + pair.quantity, lot)
+        part = total(order.filled, pair.quantity, lot)
         if rung.rest == 0:
             part = min(max(1.0, np.floor(rung.fraction * pair.entered / lot + 1e-9)) * lot, part)
         order.quantity = part

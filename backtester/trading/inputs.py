@@ -37,11 +37,13 @@ GIVEN = (
     "trailing_stop",
     "trailing_amount",
     "exit_fraction",
+    "target",
 )
 CALLS = ("on_open", "on_close")
-VERDICT = {"reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
+UNREAD = ("size", "limit", "entry_stop", "exit_fraction")
+VERDICT = {"action": "action", "reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
 """Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; the part of a session that it
-may ask for; a verdict's fields and the columns of decisions."""
+may ask for; what of it a weight does not use; a verdict's fields and the columns of decisions."""
 
 
 def tape(market: Market, before: int) -> Tape:
@@ -61,7 +63,7 @@ def tape(market: Market, before: int) -> Tape:
 
 
 def signals(events: Events, symbols: int) -> Records:
-    """The signals as records."""
+    """The signals as records; the k-th half of a weight among the exits and the k-th among the entries are halves of the same."""
     signals = np.empty(len(events), records.SIGNAL)
     signals["slot"], signals["action"] = events.t, events.action
     signals["pair"] = events.strategy.astype(np.int64) * symbols + events.symbol
@@ -69,6 +71,13 @@ def signals(events: Events, symbols: int) -> Records:
         signals[name] = getattr(events, name)
     signals["confidence"] = confidence(events)
     signals["on_open"], signals["on_close"] = events.on_open, events.on_close
+    first, second = (np.flatnonzero(events.action == action) for action in (records.TO_WEIGHT, records.BY_WEIGHT))
+    if len(first):
+        signals["back"][second] = second - first
+        for name in UNREAD:
+            signals[name][first], signals[name][second] = math.nan, math.nan
+        for name in CALLS:
+            signals[name][first], signals[name][second] = 0, 0
     return signals
 
 
@@ -115,6 +124,7 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("take_profit", _or_nan(execution.take_profit)),
         ("trailing_stop", _or_nan(execution.trailing_stop)),
         ("trailing_amount", _or_nan(execution.trailing_amount)),
+        ("rebalance_threshold", execution.rebalance_threshold),
         ("min_quality", risk.min_quality),
         ("min_confidence", risk.min_confidence),
     ):
@@ -190,7 +200,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
     pairs["listed"] = 0
     pairs["listed"][active] = 1
     positions, entries = int(held_now.sum()), int(waits.sum())
-    entering = entries + int(((events.action == records.ENTER_LONG) | (events.action == records.ENTER_SHORT)).sum())
+    entering = entries + int(np.isin(events.action, (records.ENTER_LONG, records.ENTER_SHORT, records.BY_WEIGHT)).sum())
     guarded = held_now & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))
     account = np.zeros(1, records.ACCOUNT)
     for name, value in (
@@ -226,6 +236,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
     verdicts = np.empty(held + len(events), records.VERDICT)
     for name, column in VERDICT.items():
         verdicts[name][:held] = carry.decisions[column]
+    verdicts["written"][:held] = 1
     return Book(
         *given,
         account,

@@ -31,6 +31,7 @@ from backtester.trading.positions import charge_borrow, fill_exit, fill_market, 
 from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.resting import look_at_open, look_in_bar
+from backtester.trading.weights import weigh
 
 
 @compiled
@@ -187,7 +188,10 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                 close_late(m, b, t)
             if coming == t:
                 while e < len(signals) and signals[e].slot == t:
-                    decide(m, b, signals[e], first + e, t)
+                    if signals[e].action >= r.TO_WEIGHT:
+                        weigh(m, b, signals[e], first + e, t)
+                    else:
+                        decide(m, b, signals[e], first + e, t)
                     e += 1
                 if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
                     flatten(m, b, t)

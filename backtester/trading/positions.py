@@ -12,7 +12,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import asked, book, mean_price, price_at, refuse, resolve, snapped, stop_run
+from backtester.trading.book import asked, book, mean_price, price_at, refuse, resolve, stop_run, total
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.guards import climbed, move, protect, resize, unguard
 from backtester.trading.money import apart, booked, compiled, fee_in, fits, lot_of, lots_for, most_lots, room, value_of
@@ -161,7 +161,7 @@ def enlarged(b: Book, row: int, fill: Any) -> None:
     pair, lot = b.pairs[b.orders[row].pair], lot_of(b, b.orders[row].pair)
     whole = pair.quantity + fill.quantity
     pair.price = (pair.price * pair.quantity + fill.price * fill.quantity) / whole
-    pair.quantity, pair.entered = snapped(whole, lot), snapped(pair.entered + fill.quantity, lot)
+    pair.quantity, pair.entered = total(pair.quantity, fill.quantity, lot), total(pair.entered, fill.quantity, lot)
     pair.low, pair.high = min(pair.low, fill.price), max(pair.high, fill.price)
     pair.value += fill.value
     pair.fee += fill.fee
@@ -190,7 +190,7 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
     if flags & r.AMBIGUOUS:
         doubt(m, b, fill, b.trades[account.trades - 1], other, t)
     if quantity < pair.quantity:
-        pair.quantity, pair.trade = snapped(pair.quantity - quantity, lot_of(b, number)), account.next_trade
+        pair.quantity, pair.trade = total(pair.quantity, -quantity, lot_of(b, number)), account.next_trade
         account.next_trade += 1
         revalue(b, number, pair.last)
         if row == pair.target and pair.rungs > 0:

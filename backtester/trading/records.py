@@ -24,7 +24,7 @@ Records = NDArray[Any]
 # been where nothing would have filled; what becomes of an order. The words are in schema.py in the same order.
 BUY, SELL = 1, -1
 LONG, SHORT = 1, -1
-ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT, TO_WEIGHT = range(5)
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT, TO_WEIGHT, BY_WEIGHT = range(6)
 MARKET, LIMIT, STOP, TARGET, TRAILING, CLOSE, STOP_LIMIT, TIME, MARKET_ON_OPEN, MARKET_ON_CLOSE, MARGIN_CALL = range(11)
 HELD = 11
 FILLED, PARTIAL, EXPIRED, CANCELLED, OPEN = range(5)
@@ -61,17 +61,18 @@ session's close in us UTC; stop: where its session ends, counted like the slots 
 chunk, up to and including this one, have a real bar of any symbol."""
 
 SIGNAL = _record(
-    "slot pair action on_open on_close",
+    "slot pair action on_open on_close back",
     "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount "
-    "exit_fraction",
+    "exit_fraction target",
 )
-"""One signal; NaN: not given. slot is counted from the start of the chunk."""
+"""One signal; NaN: not given. slot is counted from the start of the chunk. A weight (target) stands among the exits as TO_WEIGHT and, back
+rows later, among the entries as BY_WEIGHT."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
     "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew sums",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
-    "min_quality min_confidence",
+    "rebalance_threshold min_quality min_confidence",
 )
 """The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
 no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission; anew: sizes are
@@ -121,11 +122,12 @@ TRADE = _record(
     "id pair order direction type entry_ts exit_ts entry_slot exit_slot value pnl fees borrow income",
     "entry_price exit_price quantity low high",
 )
-VERDICT = _record("reason approved order flags", "quantity")
+VERDICT = _record("action reason approved order flags written part", "quantity")
 MOMENT = _record("slot cash marks gross")
 """One execution (other and other_type: what an ambiguous one might have been; trade, pnl, other_pnl: its trade and what that earned, or
 would have; tier: the one whose rates it paid); one closed position, or part of one (order and type: those of what closed it; value: the
-entry's); what became of one signal; the account after one slot."""
+entry's); what became of one signal (written: there is a row of it; part: a weight
+has sold a part); the account after one slot."""
 
 
 SUMS = _record(

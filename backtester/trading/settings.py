@@ -66,8 +66,8 @@ class ExecutionSettings(Settings):
     """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; scale_out:
     several targets instead of one, each for a part of the position; tick is the size of a tick in currency, borrow_bps what a short
     position costs, in basis points a year; instruments: symbols with a lot or tick of their own; actions: what becomes of the lake's
-    splits and dividends; cost_ladder: multiples of all costs at which the same signals are traded once more, for the figures `costs` of
-    metrics.json.
+    splits and dividends; rebalance_threshold: the part of equity that a position may be off its weight; cost_ladder: multiples of all
+    costs at which the same signals are traded once more, for the figures `costs` of metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close", "next_vwap"] = "next_open"
@@ -90,6 +90,7 @@ class ExecutionSettings(Settings):
     max_hold_minutes: float | None = Field(default=None, gt=0.0)
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest", "drill_down"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
+    rebalance_threshold: float = Field(default=0.0, ge=0.0, lt=1.0)
     borrow_bps: float = Field(default=0.0, ge=0.0)
     actions: Literal["apply", "ignore"] = "apply"
     cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)

@@ -340,4 +340,31 @@ def test_a_layout_that_looks_like_a_setting_is_refused() -> None:
 
 
 def test_the_columns_of_signals_are_known_by_name() -> None:
-    assert field_names() == (*BOOLEANS, *LIMITS, *CALLS, "tags")
+    assert field_names() == (*BOOLEANS, "target", *LIMITS, *CALLS, "tags")
+
+
+def test_weights_are_wishes_where_they_are_numbers() -> None:
+    found = checked(Signals(target=[[NAN, 0.5, NAN, -1.0], [NAN, NAN, 0.0, 1.0]]), two_rows(), "mine")
+    assert {name: mask.tolist() for name, mask in found.booleans.items()} == {"target": [[True, False, True], [False, True, True]]}
+    np.testing.assert_array_equal(found.numbers["target"], [[0.5, NAN, -1.0], [NAN, 0.0, 1.0]])
+
+
+def test_weights_and_booleans_together_are_refused() -> None:
+    with pytest.raises(StrategyError, match=r"target and booleans together \(strategy mine, column target\): got exit_long"):
+        checked(Signals(target=0.5, exit_long=booleans("....", "....")), two_rows(), "mine")
+
+
+def test_a_weight_is_at_most_the_leverage() -> None:
+    with pytest.raises(StrategyError, match="value out of range") as caught:
+        checked(Signals(target=1.5), two_rows(), "mine")
+    assert "from -1 to 1, by account.leverage" in str(caught.value)
+    assert checked(Signals(target=-1.5), two_rows(), "mine", leverage=2.0).numbers["target"].min() == -1.5
+
+
+def test_weights_side_by_side_add_up_to_no_more_than_the_leverage() -> None:
+    bars = bars_of(lookback=1, close=[[[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]]])
+    assert bars.shape == (1, 2, 3)
+    checked(Signals(target=[[[NAN, 0.5, 1.0], [9e9 - 9e9, -0.5, NAN]]]), bars, "mine")
+    with pytest.raises(StrategyError, match="add up to more than the account carries") as caught:
+        checked(Signals(target=[[[NAN, 0.5, 0.5], [NAN, -0.5, -0.75]]]), bars, "mine")
+    assert "bar 1): got 1.25; allowed: at most 1, by account.leverage" in str(caught.value)

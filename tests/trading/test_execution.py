@@ -173,7 +173,7 @@ def test_a_market_that_does_not_fit_is_a_defect(change: dict[str, Any], what: st
         trade(some, Events.none(), Carry.start(1, 1, 2), ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))
 
 
-@pytest.mark.parametrize("change", [{"t": 2}, {"t": -1}, {"symbol": 1}, {"strategy": 1}, {"action": 4}])
+@pytest.mark.parametrize("change", [{"t": 2}, {"t": -1}, {"symbol": 1}, {"strategy": 1}, {"action": 5}])
 def test_a_signal_outside_of_its_chunk_is_a_defect(change: dict[str, int]):
     """STR-23."""
     some = market({"A": [[1.0, 1.0]]})

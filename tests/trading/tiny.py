@@ -24,10 +24,10 @@ from backtester.trading.risk import RiskSettings
 MINUTE = 60_000_000
 START = 1_751_463_000_000_000
 DAY = 86_400_000_000
-ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short")
+ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
 Bar = float | tuple[float, ...] | None
 NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop",
-           "trailing_stop", "trailing_amount", "exit_fraction")  # fmt: skip
+           "trailing_stop", "trailing_amount", "exit_fraction", "target")  # fmt: skip
 
 
 def at(slot: int, session: int = 0) -> int:
@@ -108,6 +108,11 @@ def short(t: int, symbol: str = "A", strategy: str = "s", **given: float) -> Wis
 def cover(t: int, symbol: str = "A", strategy: str = "s", **given: float) -> Wish:
     """A wish to exit a short position."""
     return Wish(t, "exit_short", symbol, strategy, "", given)
+
+
+def weigh(t: int, weight: float, symbol: str = "A", strategy: str = "s", **given: float) -> Wish:
+    """A wish for a weight in the equity."""
+    return Wish(t, "target", symbol, strategy, "", {"target": weight} | given)
 
 
 def events(market: Market, wishes: Sequence[Wish]) -> Events:
