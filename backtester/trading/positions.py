@@ -103,11 +103,11 @@ def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: 
     account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
     pair, lot = b.pairs[order.pair], lot_of(b, order.pair)
     anew = order.anew != 0 and order.filled == 0.0
+    if pair.quantity == 0.0 and account.positions >= rules.max_open_positions:
+        return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
     price, more = slipped(m, b, row, t, at, seen, 0.0 if anew else order.lots * lot)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
-    if pair.quantity == 0.0 and account.positions >= rules.max_open_positions:
-        return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
     if anew:
         size_anew(b, row, price)
         if order.lots < 1.0:
