@@ -140,3 +140,14 @@ def test_an_entry_inside_a_minute_counts_from_its_second_on(lake: Path, tmp_path
 def test_the_cost_ladder_looks_into_bars_too(lake: Path, tmp_path: Path) -> None:
     made = run(lake, tmp_path / "run", intrabar="drill_down", cost_ladder=[1.0, 2.0], commission={"minimum": 0.01})
     assert made.metrics["costs"]["rungs"][0]["net_profit"] == made.metrics["net_profit"]
+
+
+def test_a_trial_of_a_sweep_looks_into_bars_as_its_run_does(lake: Path, tmp_path: Path) -> None:
+    execution = {"stop_loss": 0.0003, "take_profit": 0.0003, "intrabar": "drill_down"}
+    changes = {"strategies": [{"name": "often", "use": f"{__name__}:Often"}], "execution": execution}
+    document = config(lake, changes | {"session_data_config.symbols": ["IBM", "SPY"], "account.cash": 1_000_000})
+    trials = bt.sweep(document, out=tmp_path / "sweep", parameters={"execution.intrabar": ["drill_down", "pessimistic"]}).trials
+    for row in trials.to_dicts():
+        alone = run(lake, tmp_path / row["intrabar"], intrabar=row["intrabar"])
+        assert (row["net_profit"], row["trades"]) == (alone.metrics["net_profit"], alone.metrics["trades"])
+    assert trials["net_profit"].n_unique() == 2

@@ -137,11 +137,14 @@ def limited(b: Book, signal: Any, lots: float) -> tuple[int, float, int]:
 @compiled
 def sold_part(b: Book, signal: Any, pair: Any) -> float:
     """How much of its position an exit sells."""
-    if np.isnan(signal.exit_fraction):
+    if np.isnan(signal.exit_fraction) or signal.exit_fraction == 1.0:
         whole: float = pair.quantity
         return whole
-    lot = lot_of(b, signal.pair)
-    part: float = min(np.floor(signal.exit_fraction * pair.quantity / lot + 1e-9) * lot, pair.quantity)
+    lot, wanted = lot_of(b, signal.pair), signal.exit_fraction * pair.quantity
+    lots = np.rint(wanted / lot)
+    if abs(lots * lot - wanted) > 1e-9 * lot + 1e-15 * wanted:
+        lots = np.floor(wanted / lot + 1e-9)
+    part: float = min(lots * lot, pair.quantity)
     return part
 
 

@@ -168,3 +168,11 @@ def test_a_run_cut_between_the_parts_is_the_same():
     whole, cut = (play(bars, wishes, risk={"max_entries": 3}, cuts=cuts, stop_loss=0.2) for cuts in ((), (1, 2, 3)))
     assert len(whole.rows("trades")) == 3
     assert all(whole.frames[name].equals(cut.frames[name]) for name in whole.frames)
+
+
+def test_a_fraction_of_many_small_lots_is_its_whole_lots():
+    """33,463.2 / 0.001 is a little less than 33,463,200 in floats: all of it is all of it, and half of it 16,731,600 lots."""
+    for fraction, sold in ((1.0, 33463.2), (0.5, 16731.6)):
+        run = play(market({"A": [[1.0] * 4]}), [buy(0, size=33463.2004), sell(1, exit_fraction=fraction)], lot=0.001)
+        assert run.column("fills", "quantity") == [33463.2, sold]
+        assert run.column("trades", "is_open") == ([False] if fraction == 1.0 else [False, True])
