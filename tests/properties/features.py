@@ -8,7 +8,16 @@ from __future__ import annotations
 
 ON: frozenset[str] = frozenset(
     {
-        "ambiguity", "drill_down", "impact", "instruments", "next_vwap", "parts", "scale_out", "session_orders", "size_at_fill",
-        "targets", "tiers",
-    }  # fmt: skip
+        "ambiguity",
+        "drill_down",
+        "impact",
+        "instruments",
+        "next_vwap",
+        "parts",
+        "scale_out",
+        "session_orders",
+        "size_at_fill",
+        "targets",
+        "tiers",
+    }
 )
