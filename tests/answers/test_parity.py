@@ -81,7 +81,7 @@ def test_market_orders_fill_at_the_next_bars_open(request: pytest.FixtureRequest
 
 
 def test_every_config_here_is_run_and_says_where_its_figures_come_from() -> None:
-    text = "".join(file.read_text() for file in HERE.glob("test_*.py"))
+    text = "".join(file.read_text() for folder in (HERE, HERE.parent / "differential") for file in folder.glob("test_*.py"))
     for file in sorted(HERE.glob("*.json")):
         assert f'"{file.stem}"' in text, file.name
         assert read(file.stem)["metadata"].keys() == {"source", "lake", "figures"}, file.name

@@ -18,7 +18,7 @@ from tests.bench.peers import BACKTESTING
 
 pytestmark = pytest.mark.differential
 CASE = "backtesting_goog"
-PROGRAM = HERE.parent / "differential" / "programs" / "backtesting_goog.py"
+PROGRAM = Path(__file__).parent / "programs" / "backtesting_goog.py"
 
 
 @pytest.fixture(scope="module")
