@@ -12,8 +12,10 @@ from typing import Any
 from backtester.config_document import Document, Parts
 from backtester.config_errors import Fault
 from backtester.errors import did_you_mean
+from backtester.trading.costs import micro
 
 _HISTORY = ("session_data_config", "historical", "data")
+_CAPITAL = ("account", "capital")
 _INSTRUMENTS = ("execution", "instruments")
 _INDICATORS = ("session_data_config", "indicators", "session")
 
@@ -24,6 +26,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _symbols(document)
     yield from _sizing(document)
     yield from _currencies(document)
+    yield from _capital(document)
     yield from _indicators(document)
 
 
@@ -88,6 +91,24 @@ def _currencies(document: Document) -> Iterator[Fault]:
         if isinstance(other, str) and isinstance(held, str) and other != held:
             at, action = (*_INSTRUMENTS, name, "currency"), "one run holds one currency: give the symbol a run of its own"
             yield Fault(at, "not the account's currency", other, f"{held}, as account.currency says", action)
+
+
+def _capital(document: Document) -> Iterator[Fault]:
+    """Capital of their own is of every strategy, and no cash is left over or missing."""
+    cash, own = value_at(document, "account", "cash"), value_at(document, *_CAPITAL)
+    if not isinstance(own, dict) or not own:
+        return
+    names = {name for _, entry in objects_at(document, "strategies") if isinstance(name := entry.get("name"), str)}
+    for name in own:
+        if name not in names:
+            yield Fault((*_CAPITAL, name), "no strategy of the run has that name", name, action=did_you_mean(name, names))
+    for name in sorted(names - set(own)):
+        yield Fault(_CAPITAL, "a strategy has no capital", name, action="name every strategy of the run, or leave out account.capital")
+    amounts = [cash, *own.values()]
+    if all(type(amount) in (int, float) and abs(amount) <= 1e12 for amount in amounts):
+        shared = sum(micro(amount) for amount in own.values())
+        if shared != micro(cash):
+            yield Fault(_CAPITAL, "capital does not add up to account.cash", shared / 1e6, f"{cash:g}", "change one of them")
 
 
 def _indicators(document: Document) -> Iterator[Fault]:

@@ -145,8 +145,8 @@ def _days(
     made: Setup, folder: RunFolder, tally: Tally, progress: Callable[[Progress], None] | None
 ) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
     """All parts in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies stopped."""
-    cash = made.config.account.cash
-    state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols)), ()), 0
+    cash, purses = made.config.account.cash, made.config.account.purses(made.names)
+    state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols), purses), ()), 0
     score = Score(cash, made.sessions.per_year, made.sessions.timezone)
     record = recording.Record(made, folder, score, tally, cash)
     ladder, finer = _ladder(made), finer_of(made)
@@ -182,7 +182,7 @@ def _ladder(made: Setup) -> Ladder | None:
     config = made.config
     if not config.execution.cost_ladder:
         return None
-    return Ladder(config.execution, config.trading_config, config.account, made.acting, len(made.names), len(made.symbols))
+    return Ladder(config.execution, config.trading_config, config.account, made.acting, made.names, len(made.symbols))
 
 
 def finer_of(made: Setup) -> Finer | None:

@@ -127,6 +127,26 @@ def test_one_run_holds_one_currency() -> None:
     assert "three capital letters" in problems("account.currency=dollar")["/account/currency"]
 
 
+def test_capital_is_of_every_strategy_and_of_all_the_cash() -> None:
+    two = ['strategies=[{"name": "cross", "use": "sma_crossover"}, {"name": "back", "use": "rsi_reversion"}]', "account.cash=1000"]
+    own = load(MINIMAL, [*two, 'account.capital={"back": 300, "cross": 700}']).account
+    assert own.purses(["cross", "back"]) == (700_000_000, 300_000_000)
+    assert load(MINIMAL, two).account.purses(["cross", "back"]) == ()
+    found = problems(*two, 'account.capital={"cros": 1000}')
+    assert "no strategy of the run has that name" in found["/account/capital/cros"]
+    assert "cross" in found["/account/capital/cros"]
+    assert "a strategy has no capital" in found["/account/capital"]
+    for amount in ("299.999999", "300.000001"):
+        assert "does not add up" in problems(*two, f'account.capital={{"cross": 700, "back": {amount}}}')["/account/capital"]
+    assert "/account/capital/back" in problems(*two, 'account.capital={"cross": 1001, "back": -1}')
+    assert "no strategy of the run" in problems('account.capital={"cross": 1}')["/account/capital/cross"]
+
+
+@pytest.mark.parametrize("override", ["account.margin_call=sell", "account.maintenance=25", "account.maintenance=-0.1"])
+def test_a_margin_call_is_a_word_and_a_fraction(override: str) -> None:
+    assert list(problems(override)) == ["/" + override.split("=")[0].replace(".", "/")]
+
+
 def test_a_quality_given_as_a_fraction_is_warned_of() -> None:
     assert "percent" in load(MINIMAL, ["trading_config.min_quality=0.95"]).warnings[0]
     assert load(MINIMAL, ["trading_config.min_quality=95"]).warnings == ()

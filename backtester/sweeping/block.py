@@ -66,7 +66,8 @@ class _Desk:
     def __init__(self, variant: Variant, entries: tuple[int, ...], symbols: Sequence[str]) -> None:
         config = variant.config
         self.trial, self.entries = variant.trial, entries
-        self.account = Account(config.execution, config.trading_config, config.account, len(entries), symbols)
+        names = [strategy.name for strategy in config.strategies]
+        self.account = Account(config.execution, config.trading_config, config.account, names, symbols)
         self.error: str | None = None
         self.seconds = 0.0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from backtester.sweeping.identity import identity
 from backtester.sweeping.local import local
 from backtester.sweeping.sweep import Engine, SweepProgress, ranked, run_sweep
 from backtester.sweeping.variants import Base
+from backtester.trading.costs import micro
 
 WALK, FOLDS, EQUITY = "walk.json", "folds.parquet", "walk.parquet"
 WALK_SCHEMA = {"fold": pl.Int64(), "session": pl.Date(), "equity": pl.Float64(), "return": pl.Float64()}
@@ -157,12 +159,24 @@ def _judged(sweep: Sweep, best: Mapping[str, Any], days: Days, cash: float, out:
     """The run of the chosen trial over the sessions after its window, with the cash that the folds before it left."""
     trial = sweep.trials()[best["trial"]]
     values = dict(zip((parameter.path for parameter in sweep.space.parameters), trial.values, strict=True))
-    config = sweep.base.config(values | _dates(days) | {"account.cash": cash})
+    config = sweep.base.config(values | _dates(days) | _money(sweep.config.account.capital, cash))
     if is_run(out):
         before = load_run(out)
         if before.manifest["config"]["digest"] == config.digest:
             return before
     return pipeline.run(config, out, force=True)
+
+
+def _money(capital: Mapping[str, float], cash: float) -> dict[str, Any]:
+    """The cash of a test; strategies with capital of their own share it as they shared what the walk began with.
+
+    >>> _money({"a": 1000.0, "b": 2000.0}, 100.0)
+    {'account.cash': 100.0, 'account.capital': {'a': 33.333333, 'b': 66.666667}}
+    """
+    sums = [0.0, *accumulate(capital.values())]
+    bounds = [round(micro(cash) * (part / (sums[-1] or 1.0))) for part in sums]
+    shares = {name: (last - first) / 1e6 for name, (first, last) in zip(capital, pairwise(bounds), strict=True)}
+    return {"account.cash": cash} | ({"account.capital": shares} if shares else {})
 
 
 def _walk(sweep: Sweep, done: list[Fold], per_year: float) -> Walk:

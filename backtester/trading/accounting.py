@@ -25,8 +25,9 @@ what it is the sum of is off by a rounding."""
 
 
 class _Held(NamedTuple):
-    """Positions at the ends of sessions: which end, the direction, the value at the last real close."""
+    """Positions at the ends of sessions: whose, which end, the direction, the value at the last real close."""
 
+    pair: Ints
     end: Ints
     direction: Ints
     value: Ints
@@ -46,13 +47,17 @@ def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, mom
     pairs, quantities = _positions(before, fills, ends, lots)
     _equal("positions do", quantities[:, -1], (after.pairs["quantity"] * after.pairs["direction"])[pairs])
     held = _held(market, before, pairs, quantities, ends)
-    begins, charges = _charges(market, before, held, ends, borrow_bps)
+    payers, begins, charges = _charges(market, before, held, ends, borrow_bps)
     slots = np.concatenate((begins, fills["slot"]))
     moves = np.concatenate((-charges, -fills["side"] * fills["value"] - fills["fee"]))
     order = np.argsort(slots, kind="stable")
     moved = np.cumsum(np.concatenate(([before.cash], moves[order])))
     _equal("cash does", moments["cash"], moved[np.searchsorted(slots[order], moments["slot"], side="right")])
     _equal("cash at the end does", np.array([after.cash]), moved[-1:])
+    if after.purses:
+        purses = np.array(before.purses, np.int64)
+        np.add.at(purses, np.concatenate((payers, fills["pair"])) // before.width, moves)
+        _equal("purses do", np.array(after.purses), purses)
     rows = np.searchsorted(moments["slot"], ends, side="right")
     for name, first, signs in (("marks", before.marks, held.direction), ("gross", _gross(before), np.ones_like(held.direction))):
         again = np.zeros(len(ends), np.int64)
@@ -62,7 +67,9 @@ def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, mom
 
 
 def check_profit(carry: Carry) -> None:
-    """Equity is the starting cash plus the profit of closed trades plus that of open positions."""
+    """Equity is the starting cash plus the profit of closed trades plus that of open positions; cash is what is in all purses."""
+    if carry.purses:
+        _equal("purses do", np.array([carry.cash]), np.array([sum(carry.purses)]))
     held = carry.pairs[carry.pairs["quantity"] != 0.0]
     gained = held["direction"] * (held["mark"] - held["value"]) - held["fee"] - held["borrow"] + held["income"]
     _equal("equity does", np.array([carry.cash + carry.marks]), np.array([carry.start_cash + carry.realized + int(gained.sum())]))
@@ -118,11 +125,11 @@ def _held(market: Market, before: Carry, pairs: Ints, quantities: Floats, ends: 
     row, end = np.nonzero(quantities)
     quantity = quantities[row, end]
     closes = _last_closes(market, before, pairs[row], ends[end] - before.slots)
-    return _Held(end, np.sign(quantity).astype(np.int64), np.rint(closes * np.abs(quantity) * 1e6).astype(np.int64))
+    return _Held(pairs[row], end, np.sign(quantity).astype(np.int64), np.rint(closes * np.abs(quantity) * 1e6).astype(np.int64))
 
 
-def _charges(market: Market, before: Carry, held: _Held, ends: Ints, borrow_bps: float) -> tuple[Ints, Ints]:
-    """What each short position paid for the nights before a session: that session's first slot, and the amount."""
+def _charges(market: Market, before: Carry, held: _Held, ends: Ints, borrow_bps: float) -> tuple[Ints, Ints, Ints]:
+    """What each short position paid for the nights before a session: its pair, that session's first slot, and the amount."""
     labels = market.labels.astype("datetime64[D]").astype(np.int64)
     days = np.concatenate(([before.day], labels[market.session[ends - before.slots]]))
     short = (before.pairs["quantity"] != 0.0) & (before.pairs["direction"] == r.SHORT)
@@ -130,7 +137,8 @@ def _charges(market: Market, before: Carry, held: _Held, ends: Ints, borrow_bps:
     session = np.concatenate((np.zeros(int(short.sum()), np.int64), held.end[night] + 1))
     value = np.concatenate((before.pairs["mark"][short], held.value[night])).astype(np.float64)
     amount = np.rint(value * (borrow_bps / 10000.0) * (days[session + 1] - days[session]) / 360)
-    return np.concatenate(([before.slots], ends + 1))[session], amount.astype(np.int64)
+    pair = np.concatenate((np.flatnonzero(short), held.pair[night]))
+    return pair, np.concatenate(([before.slots], ends + 1))[session], amount.astype(np.int64)
 
 
 def _last_closes(market: Market, before: Carry, pair: Ints, slot: Ints) -> Floats:

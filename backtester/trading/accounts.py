@@ -57,11 +57,13 @@ class Account:
     profit, the profit of all, the largest, the smallest, microseconds held. borrow, dividends: of all trades, open ones too.
     """
 
-    def __init__(self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: int, symbols: Sequence[str]):
+    def __init__(
+        self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: Sequence[str], symbols: Sequence[str]
+    ):
         self._execution = execution
         self._given = inputs.given(execution, risk, account, symbols)
         self._given.rules["sums"] = True
-        self.carry = Carry.start(micro(account.cash), strategies, len(symbols))
+        self.carry = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
         self.start = self.carry.cash
         self.equity: list[int] = []
         self.value = self.fees = self.slippage = self.borrow = self.dividends = 0

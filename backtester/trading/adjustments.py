@@ -116,7 +116,11 @@ def adjusted(carry: Carry, act: Act, execution: ExecutionSettings) -> Carry:
     marks = int(signed[pairs["quantity"] != 0.0].sum())
     for records in (pairs, orders):
         records.setflags(write=False)
-    return replace(carry, pairs=pairs, orders=orders, cash=carry.cash + int(income.sum()), marks=marks)
+    gained = np.zeros(len(carry.purses), np.int64)
+    if len(gained):
+        np.add.at(gained, held // carry.width, income)
+    purses = tuple((np.array(carry.purses, np.int64) + gained).tolist())
+    return replace(carry, pairs=pairs, orders=orders, cash=carry.cash + int(income.sum()), purses=purses, marks=marks)
 
 
 def _split(pairs: Records, orders: Records, own: NDArray[np.int64], held: NDArray[np.int64], ratio: float, lot: float) -> Floats:

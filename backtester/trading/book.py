@@ -12,7 +12,7 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.costs import MAX_MICRO
-from backtester.trading.money import booked, compiled, fee_of, value_of
+from backtester.trading.money import booked, compiled, fee_of, purse_of, value_of
 from backtester.trading.records import Book, Tape
 
 
@@ -89,6 +89,32 @@ def begin_month(b: Book, month: int) -> None:
 
 
 @compiled
+def pay(b: Book, number: int, amount: int) -> None:
+    """Cash that a pair's purse gets, or gives where it is below zero."""
+    account = b.account[0]
+    account.cash += amount
+    beyond = abs(account.cash) > MAX_MICRO
+    if len(b.purses) > 0:
+        purse = b.purses[purse_of(b, number)]
+        purse.cash += amount
+        beyond |= abs(purse.cash) > MAX_MICRO
+    if beyond:
+        stop_run(b, r.TOO_LARGE, number)
+
+
+@compiled
+def remark(b: Book, number: int, direction: int, change: int) -> None:
+    """A position's mark, without its sign, has changed by so much."""
+    account = b.account[0]
+    account.marks += direction * change
+    account.gross += change
+    if len(b.purses) > 0:
+        purse = b.purses[purse_of(b, number)]
+        purse.marks += direction * change
+        purse.gross += change
+
+
+@compiled
 def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: float, flags: int) -> Any:
     """One execution and its cash; the fill."""
     account, order = b.account[0], b.orders[row]
@@ -100,10 +126,10 @@ def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: floa
     fill.flags, fill.quantity, fill.price = flags, quantity, price
     fill.tier, fill.other_type, fill.other = account.tier, r.NONE, np.nan
     account.fills += 1
-    account.cash -= order.side * fill.value + fill.fee
+    pay(b, order.pair, -(order.side * fill.value + fill.fee))
     if b.rules[0].tiered:
         count_shares(b, quantity)
-    if fill.value > MAX_MICRO or fill.fee > MAX_MICRO or abs(account.cash) > MAX_MICRO:
+    if fill.value > MAX_MICRO or fill.fee > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, order.pair)
     return fill
 

@@ -12,7 +12,20 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import asked, bound, ends_session, enlist, fillable, leaves, new_order, refuse, resolve, stop_run, waits
-from backtester.trading.money import ENOUGH, MOST_LOTS, booked, compiled, fee_of, lot_of, lots_for, most_lots, power, value_of
+from backtester.trading.money import (
+    ENOUGH,
+    MOST_LOTS,
+    booked,
+    compiled,
+    equity_of,
+    fee_of,
+    lot_of,
+    lots_for,
+    most_lots,
+    power,
+    purse_of,
+    value_of,
+)
 from backtester.trading.positions import fill_market
 from backtester.trading.records import Book, Tape
 
@@ -71,23 +84,23 @@ def risked(b: Book, signal: Any, direction: int) -> float:
 @compiled
 def wanted_lots(b: Book, signal: Any, direction: int) -> float:
     """Check 10: whole lots by the signal's own size or by the config's sizing; NaN where that needs a stop and there is none."""
-    rules, account, price, size, lot = b.rules[0], b.account[0], signal.price, signal.size, lot_of(b, signal.pair)
+    rules, price, size, lot = b.rules[0], signal.price, signal.size, lot_of(b, signal.pair)
     if rules.sizing == r.SHARES or not np.isnan(size):
         lots: float = np.floor((rules.size if np.isnan(size) else size) / lot + 1e-9)
         return min(lots, MOST_LOTS)
     if rules.sizing != r.RISK_FRACTION:
-        return lots_for(b, price, lot)
-    limit, distance = booked(max(rules.size * (account.cash + account.marks), -1.0)), risked(b, signal, direction)
+        return lots_for(b, signal.pair, price)
+    limit, distance = booked(max(rules.size * equity_of(b, signal.pair), -1.0)), risked(b, signal, direction)
     if not distance > 0.0:
         return np.nan
-    return most_lots(b, distance, lot, limit, r.VALUE, MOST_LOTS) if limit > 0 else 0.0
+    return most_lots(b, signal.pair, distance, limit, r.VALUE, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
 def affordable(b: Book, number: int, value: int, fee: int) -> int:
-    """Checks 12 to 14: the limits of symbol and account, and what the account can carry, counting what waits as done."""
+    """Checks 12 to 14: the limits of symbol and account, and what the pair's purse can carry, counting what waits as done."""
     rules, account, symbol = b.rules[0], b.account[0], b.pairs[number].symbol
-    everywhere, here, backing = value, value, max(account.cash + account.marks - fee, -ENOUGH)
+    everywhere, here, exposed, backing = value, value, value, max(equity_of(b, number) - fee, -ENOUGH)
     for i in range(account.active):
         pair, amount, cost = b.pairs[b.active[i]], 0, 0
         if pair.quantity != 0.0:
@@ -98,8 +111,10 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
                 amount = value_of(pair.last, pair.quantity - sold) if sold < pair.quantity else 0
         if pair.entry != r.NONE:
             amount = min(amount + b.orders[pair.entry].value, ENOUGH + 1)
-            backing = max(backing - b.orders[pair.entry].fee, -ENOUGH)
-        backing = max(backing - cost, -ENOUGH)
+            cost = min(cost + b.orders[pair.entry].fee, ENOUGH + 1)
+        if len(b.purses) == 0 or purse_of(b, b.active[i]) == purse_of(b, number):
+            backing = max(backing - cost, -ENOUGH)
+            exposed = min(exposed, ENOUGH + 1 - amount) + amount
         everywhere = min(everywhere, ENOUGH + 1 - amount) + amount
         if pair.symbol == symbol:
             here = min(here, ENOUGH + 1 - amount) + amount
@@ -107,7 +122,7 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
         return why.MAX_PER_SYMBOL
     if everywhere > rules.max_buying_power:
         return why.MAX_BUYING_POWER
-    return why.INSUFFICIENT_CASH if everywhere > power(rules, backing) else why.APPROVED
+    return why.INSUFFICIENT_CASH if exposed > power(rules, backing) else why.APPROVED
 
 
 @compiled
@@ -127,7 +142,7 @@ def limited(b: Book, signal: Any, lots: float) -> tuple[int, float, int]:
     """Checks 11 to 14 of an entry of so many lots, and that it is one at all: the reason, the lots, the flags."""
     rules, number, price, flags, lot = b.rules[0], signal.pair, signal.price, r.NO_FLAGS, lot_of(b, signal.pair)
     if lots >= 1.0 and value_of(price, lots * lot) > rules.max_per_trade:
-        lots, flags = most_lots(b, price, lot, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
+        lots, flags = most_lots(b, number, price, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
     if not lots >= 1.0:
         return why.BELOW_LOT, 0.0, flags
     reason = affordable(b, number, value_of(price, lots * lot), fee_of(b, price, lots * lot))

@@ -139,8 +139,8 @@ class Carry:
     Money in 1e-6 currency. pairs: the positions (records.PAIR, one row a strategy and symbol); orders: those still open; decisions:
     the columns of the decisions held back, from the first whose order still waits; slots: slots of the run so far; day: label of the
     last session, days since 1970, or NONE; realized: profit of the trades closed so far; peak: highest equity so far; moved: shares
-    filled in the last session's month, where the commission has tiers; width: number of symbols; symbols and strategies: their names,
-    known from the first chunk on.
+    filled in the last session's month, where the commission has tiers; purses: cash of each strategy, where they do not share it; width:
+    number of symbols; symbols and strategies: their names, known from the first chunk on.
     """
 
     start_cash: int
@@ -157,20 +157,24 @@ class Carry:
     orders: Records
     decisions: Columns
     moved: float = 0.0
+    purses: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
 
     @classmethod
-    def start(cls, cash_micro: int, n_strategies: int, n_symbols: int) -> Carry:
-        """The account before the first slot."""
+    def start(cls, cash_micro: int, n_strategies: int, n_symbols: int, purses: tuple[int, ...] = ()) -> Carry:
+        """The account before the first slot; purses: what each strategy has of the cash, where they share none."""
+        if purses and (len(purses) != n_strategies or sum(purses) != cash_micro):
+            raise InternalError("purses are not the account's cash", value=purses, allowed=f"{n_strategies} with {cash_micro} in all")
         pairs = np.zeros(n_strategies * n_symbols, records.PAIR)
         pairs["symbol"], pairs["freed"] = np.arange(len(pairs)) % n_symbols, records.LONG_AGO
         for name in ("stop", "target", "entry", "exit", "at_close", "trade", "slot", "ts"):
             pairs[name] = records.NONE
         orders = np.zeros(0, records.ORDER)
         day = records.NONE
-        return cls(cash_micro, cash_micro, 0, cash_micro, 0, day, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), rows.no_decisions())
+        held = rows.no_decisions()
+        return cls(cash_micro, cash_micro, 0, cash_micro, 0, day, 1, 1, 0, n_symbols, _kept(pairs), _kept(orders), held, purses=purses)
 
 
 def trade(
@@ -190,6 +194,8 @@ def trade(
     from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
     _check(market, events, carry)
+    if len(carry.purses) != (len(market.strategies) if account.capital else 0):
+        raise InternalError("purses are not those of account.capital", value=len(carry.purses), allowed=str(len(account.capital)))
     events = events.halved()
     given, held = inputs.given(execution, risk, account, market.symbols), len(carry.decisions["ts"])
     signals = inputs.signals(events, carry.width)
@@ -320,6 +326,7 @@ def after_chunk(market: Market, carry: Carry, book: Book, decisions: Columns, ta
         orders=_kept(orders),
         decisions={name: _kept(values) for name, values in back.items()},
         moved=float(account["moved"]),
+        purses=tuple(book.purses["cash"].tolist()),
         tags=tuple(tags[code] for code in used),
         symbols=market.symbols,
         strategies=market.strategies,

@@ -111,6 +111,7 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("max_hold_us", _microseconds(math.inf if execution.max_hold_minutes is None else execution.max_hold_minutes)),
         ("cooldown_us", _microseconds(risk.cooldown_minutes)),
         ("anew", sizing.at == "fill"),
+        ("called", account.margin_call == "liquidate"),
         ("tiered", len(fees.tiers) > 0),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
@@ -125,6 +126,7 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("trailing_stop", _or_nan(execution.trailing_stop)),
         ("trailing_amount", _or_nan(execution.trailing_amount)),
         ("rebalance_threshold", execution.rebalance_threshold),
+        ("maintenance", account.maintenance),
         ("min_quality", risk.min_quality),
         ("min_confidence", risk.min_confidence),
     ):
@@ -186,11 +188,23 @@ def given(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
     return Given(rules(execution, risk, account), instruments(execution, symbols), tiers(execution), rungs(execution))
 
 
+def purses(carry: Carry) -> Records:
+    """The purses as carried; none where all strategies share the cash."""
+    found, pairs = np.zeros(len(carry.purses), records.PURSE), carry.pairs
+    found["cash"] = carry.purses
+    if len(found):
+        marks = np.where(pairs["quantity"] != 0.0, pairs["mark"], 0).reshape(len(found), -1)
+        found["gross"] = marks.sum(axis=1)
+        found["marks"] = (marks * pairs["direction"].reshape(marks.shape)).sum(axis=1)
+    return found
+
+
 def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, spans: int = 0) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
-    Each entry can bring a stop, a target or each of the rungs, and an order at the close. With a time stop each can bring one exit more,
-    and as a day order one more each session. An order fills once at most. spans: bars of which there are finer ones.
+    Each entry can bring a stop, a target or each of the rungs, and an order at the close. With a time stop or margin calls each can bring
+    one exit more, and as a day order one more each session. An order fills once at most. spans: bars of which there
+    are finer ones.
     """
     rules, tiers = given.rules, given.tiers
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
@@ -229,7 +243,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
         ("tier", np.flatnonzero(tiers["above"] < carry.moved)[-1]),
     ):
         account[name] = value
-    late = (entering + positions) * int(rules["timed"][0])
+    late = (entering + positions) * int(rules["timed"][0] or rules["called"][0])
     late += min(late, len(pairs)) * sessions * int(rules["day"][0])
     orders = np.empty(live + len(events) + (2 + max(1, len(given.rungs))) * entering + positions + late, records.ORDER)
     orders[:live] = carry.orders
@@ -240,6 +254,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
     return Book(
         *given,
         account,
+        purses(carry),
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,
         orders,

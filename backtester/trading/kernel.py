@@ -26,6 +26,7 @@ from backtester.trading.book import (
 from backtester.trading.decisions import close_late, decide
 from backtester.trading.drill import beyond, drill, turned
 from backtester.trading.guards import trail
+from backtester.trading.margin import call_margins
 from backtester.trading.money import compiled
 from backtester.trading.positions import charge_borrow, fill_exit, fill_market, widen
 from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
@@ -198,6 +199,8 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
             if account.trailing > 0:
                 trail(m, b, t)
             note(m, b, t, t + 1)
+            if rules.called and account.positions > 0:
+                call_margins(m, b, t)
             if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
                 expire(m, b, t)
             if account.gone > 0:

@@ -31,13 +31,12 @@ class Ladder:
         risk: RiskSettings,
         account: AccountSettings,
         actions: pl.DataFrame,
-        strategies: int,
+        strategies: Sequence[str],
         symbols: int,
     ) -> None:
         self._risk, self._account, self._actions = risk, account, actions
-        self._rungs = [
-            _Rung(scale, scaled(execution, scale), Carry.start(micro(account.cash), strategies, symbols)) for scale in execution.cost_ladder
-        ]
+        start = Carry.start(micro(account.cash), len(strategies), symbols, account.purses(strategies))
+        self._rungs = [_Rung(scale, scaled(execution, scale), start) for scale in execution.cost_ladder]
 
     def add(self, market: Market, events: Events, reading: Reading | None = None) -> list[Drilled]:
         """Trade one more part on every rung, with finer bars where `reading` finds them; the bars that were looked into."""

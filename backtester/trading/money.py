@@ -55,6 +55,32 @@ def lot_of(b: Book, number: int) -> float:
 
 
 @compiled
+def purse_of(b: Book, number: int) -> int:
+    """The row of a pair's purse, where strategies have purses of their own."""
+    row: int = number // len(b.instruments)
+    return row
+
+
+@compiled
+def equity_of(b: Book, number: int) -> int:
+    """Cash and marks of a pair's purse."""
+    equity: int = b.account[0].cash + b.account[0].marks
+    if len(b.purses) > 0:
+        purse = b.purses[purse_of(b, number)]
+        equity = purse.cash + purse.marks
+    return equity
+
+
+@compiled
+def gross_of(b: Book, number: int) -> int:
+    """What the positions of a pair's purse are worth, without their signs."""
+    gross: int = b.account[0].gross
+    if len(b.purses) > 0:
+        gross = b.purses[purse_of(b, number)].gross
+    return gross
+
+
+@compiled
 def fee_of(b: Book, price: float, quantity: float) -> int:
     """The commission of one fill at the rates of the moment."""
     fee: int = fee_in(b, b.account[0].tier, price, quantity)
@@ -80,39 +106,39 @@ def power(rules: Any, backing: int) -> int:
 
 
 @compiled
-def fits(b: Book, price: float, quantity: float, limit: int, measure: int) -> bool:
-    """Whether a quantity costs no more than the limit, or than the account can carry."""
-    rules, account = b.rules[0], b.account[0]
+def fits(b: Book, number: int, price: float, quantity: float, limit: int, measure: int) -> bool:
+    """Whether a quantity costs no more than the limit, or than the pair's purse can carry."""
     cost = value_of(price, quantity)
     if measure == r.VALUE:
         return cost <= limit
     fee = fee_of(b, price, quantity)
     if measure == r.VALUE_AND_FEE:
         return cost + fee <= limit
-    able: bool = account.gross + cost <= power(rules, account.cash + account.marks - fee)
+    able: bool = gross_of(b, number) + cost <= power(b.rules[0], equity_of(b, number) - fee)
     return able
 
 
 @apart
-def most_lots(b: Book, price: float, lot: float, limit: int, measure: int, most: float) -> float:
-    """The most lots, up to `most`, that fit: a guess from above, steps down until one fits, then halving.
+def most_lots(b: Book, number: int, price: float, limit: int, measure: int, most: float) -> float:
+    """The most lots of a pair, up to `most`, that fit: a guess from above, steps down until one fits, then halving.
 
     `limit` is what the value at least must not exceed.
     """
+    lot = lot_of(b, number)
     guess = (limit + 1.0) / (price * lot * 1e6) * (1.0 + 1e-12) + 2.0
     high: float = np.floor(min(guess, most))
     if not high < most:
-        if fits(b, price, most * lot, limit, measure):
+        if fits(b, number, price, most * lot, limit, measure):
             return most
         high = most
     step, low = 1.0, high - 1.0
-    while low > 0.0 and not fits(b, price, low * lot, limit, measure):
+    while low > 0.0 and not fits(b, number, price, low * lot, limit, measure):
         step *= 2.0
         high, low = low, low - step
     low = max(low, 0.0)
     while high - low > 1.0:
         middle = np.floor((low + high) / 2.0)
-        if fits(b, price, middle * lot, limit, measure):
+        if fits(b, number, price, middle * lot, limit, measure):
             low = middle
         else:
             high = middle
@@ -120,18 +146,17 @@ def most_lots(b: Book, price: float, lot: float, limit: int, measure: int, most:
 
 
 @compiled
-def lots_for(b: Book, price: float, lot: float) -> float:
-    """The most lots whose value, or value and fee, the config's sizing in money allows at a price."""
-    rules, account = b.rules[0], b.account[0]
+def lots_for(b: Book, number: int, price: float) -> float:
+    """The most lots of a pair whose value, or value and fee, the config's sizing in money allows at a price."""
+    rules = b.rules[0]
     if rules.sizing == r.NOTIONAL:
-        return most_lots(b, price, lot, rules.notional, r.VALUE, MOST_LOTS)
-    limit = booked(max(rules.size * (account.cash + account.marks), -1.0))
-    return most_lots(b, price, lot, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
+        return most_lots(b, number, price, rules.notional, r.VALUE, MOST_LOTS)
+    limit = booked(max(rules.size * equity_of(b, number), -1.0))
+    return most_lots(b, number, price, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
-def room(b: Book) -> int:
-    """What a new position's value at least must not exceed: the account's power less what is held."""
-    account = b.account[0]
-    left: int = power(b.rules[0], account.cash + account.marks) - account.gross
+def room(b: Book, number: int) -> int:
+    """What a new position's value at least must not exceed: the power of the pair's purse less what is held."""
+    left: int = power(b.rules[0], equity_of(b, number)) - gross_of(b, number)
     return left

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import asked, book, mean_price, price_at, refuse, resolve, stop_run, total
+from backtester.trading.book import asked, book, mean_price, pay, price_at, refuse, remark, resolve, stop_run, total
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.guards import climbed, move, protect, resize, unguard
 from backtester.trading.money import apart, booked, compiled, fee_in, fits, lot_of, lots_for, most_lots, room, value_of
@@ -22,12 +22,11 @@ from backtester.trading.records import Book, Tape
 @compiled
 def revalue(b: Book, number: int, last: float) -> None:
     """Mark one position at a price."""
-    account, pair = b.account[0], b.pairs[number]
+    pair = b.pairs[number]
     value = value_of(last, pair.quantity)
-    account.marks += pair.direction * (value - pair.mark)
-    account.gross += value - pair.mark
+    remark(b, number, pair.direction, value - pair.mark)
     pair.last, pair.mark = last, value
-    if account.gross > MAX_MICRO:
+    if b.account[0].gross > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, number)
 
 
@@ -48,9 +47,9 @@ def charge_borrow(m: Tape, b: Book, t: int) -> None:
         pair = b.pairs[b.active[i]]
         if pair.quantity != 0.0 and pair.direction == r.SHORT:
             fee = booked(float(pair.mark) * (rules.borrow_bps / 10000.0) * nights / 360)
-            account.cash -= fee
+            pay(b, b.active[i], -fee)
             pair.borrow += fee
-            if pair.borrow > MAX_MICRO or abs(account.cash) > MAX_MICRO:
+            if pair.borrow > MAX_MICRO:
                 stop_run(b, r.TOO_LARGE, b.active[i])
 
 
@@ -89,9 +88,9 @@ def size_anew(b: Book, row: int, price: float) -> None:
     """The size of an entry at the price of its fill; its order, and the decision on it, are of that quantity where there is any."""
     rules, order = b.rules[0], b.orders[row]
     lot = lot_of(b, order.pair)
-    order.lots = lots_for(b, price, lot)
+    order.lots = lots_for(b, order.pair, price)
     if order.lots >= 1.0 and value_of(price, order.lots * lot) > rules.max_per_trade:
-        order.lots = most_lots(b, price, lot, rules.max_per_trade, r.VALUE, order.lots)
+        order.lots = most_lots(b, order.pair, price, rules.max_per_trade, r.VALUE, order.lots)
     if order.lots >= 1.0:
         order.quantity = order.lots * lot
         b.verdicts[order.decision].quantity = order.quantity
@@ -116,10 +115,10 @@ def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: 
         if not price > 0.0:
             return stop_run(b, r.BAD_PRICE, order.pair)
     quantity = order.lots * lot
-    if fits(b, price, quantity, 0, r.ACCOUNT_POWER):
+    if fits(b, order.pair, price, quantity, 0, r.ACCOUNT_POWER):
         resolve(b, row, r.FILLED, why.NO_REASON, slot)
     else:
-        lots = most_lots(b, price, lot, room(b), r.ACCOUNT_POWER, order.lots)
+        lots = most_lots(b, order.pair, price, room(b, order.pair), r.ACCOUNT_POWER, order.lots)
         refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, slot)
         if lots < 1.0:
             return None
@@ -196,8 +195,7 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
         if row == pair.target and pair.rungs > 0:
             climbed(b, pair)
         return resize(b, pair)
-    account.marks -= pair.direction * pair.mark
-    account.gross -= pair.mark
+    remark(b, number, pair.direction, -pair.mark)
     account.positions -= 1
     account.gone += 1
     if pair.direction == r.SHORT:

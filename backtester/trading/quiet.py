@@ -24,7 +24,7 @@ def is_quiet(b: Book) -> bool:
     account, rules = b.account[0], b.rules[0]
     if account.entries + account.exits + account.guarded > 0:
         return False
-    free: bool = account.positions == 0 or not (rules.flat or rules.timed)
+    free: bool = account.positions == 0 or not (rules.flat or rules.timed or rules.called)
     return free
 
 

@@ -70,13 +70,13 @@ rows later, among the entries as BY_WEIGHT."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew sums",
+    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew called sums",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
-    "rebalance_threshold min_quality min_confidence",
+    "rebalance_threshold min_quality min_confidence maintenance",
 )
 """The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
 no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission; anew: sizes are
-worked out at the fill."""
+worked out at the fill; called: positions that equity does not maintain are sold."""
 
 INSTRUMENT = _record("", "lot ticks")
 TIER = _record("", "above per_share fee_bps")
@@ -95,6 +95,10 @@ that add to a position, exits of all of it; resting and resting_exits: those of 
 exits; on_open and on_close: those that wait for a session's; orders to active: rows in use; gone: pairs may have left the active list;
 day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose rates fees are of; error and
 pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+
+PURSE = _record("cash marks gross")
+"""What a strategy with capital of its own has: its cash, and its marks as the account's. There are none where all strategies share the
+account's cash; else one a strategy, and the account's figures are their sums."""
 
 PAIR = _record(
     "value fee borrow income ts start freed trade listed adds rungs slot stop target entry exit symbol direction mark at_close",
@@ -165,8 +169,8 @@ class Tape(NamedTuple):
 
 
 class Book(NamedTuple):
-    """All records of a chunk. rules and account have one row, instruments one a symbol; active lists the pairs that hold or wait,
-    ascending.
+    """All records of a chunk. rules and account have one row, instruments one a symbol, purses none or one a strategy; active lists the
+    pairs that hold or wait, ascending.
     """
 
     rules: Records
@@ -174,6 +178,7 @@ class Book(NamedTuple):
     tiers: Records
     rungs: Records
     account: Records
+    purses: Records
     active: Ints
     pairs: Records
     orders: Records

@@ -6,13 +6,14 @@ Place in the flow: `config` nests them, `inputs` turns them into numbers for the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from backtester.settings import Settings
-from backtester.trading.costs import CommissionSettings, SlippageSettings
+from backtester.trading.costs import CommissionSettings, SlippageSettings, micro
 
 
 def _currency(text: str) -> str:
@@ -140,11 +141,23 @@ class ExecutionSettings(Settings):
 
 
 class AccountSettings(Settings):
-    """One account shared by all strategies: its cash and currency, whether it may sell what it has not, how much it may hold for each unit
-    of equity.
+    """The account: its cash and currency, whether it may sell what it has not, how much it may hold for each unit of equity. capital: by
+    strategy, what each has of the cash for its own; where it is left out all share it. margin_call: with `liquidate`, positions are sold
+    once equity is below `maintenance`, a fraction of what they are worth.
     """
 
     cash: float = Field(gt=0.0, le=1e12)
     currency: Currency = "USD"
     allow_short: bool = False
     leverage: float = Field(default=1.0, ge=1.0, le=100.0)
+    capital: dict[str, Annotated[float, Field(ge=0.0, le=1e12)]] = {}
+    margin_call: Literal["reject", "liquidate"] = "reject"
+    maintenance: float = Field(default=0.25, ge=0.0, le=1.0)
+
+    def purses(self, strategies: Sequence[str]) -> tuple[int, ...]:
+        """What each strategy starts with, in 1e-6 currency; nothing where all share the cash.
+
+        >>> AccountSettings(cash=50.0, capital={"b": 20.0, "a": 30.0}).purses(["a", "b"])
+        (30000000, 20000000)
+        """
+        return tuple(micro(self.capital[name]) for name in strategies) if self.capital else ()

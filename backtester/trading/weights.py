@@ -14,7 +14,7 @@ from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import bound, lots_between, stop_run
 from backtester.trading.decisions import entry_reason, limited, settle, stays
-from backtester.trading.money import MOST_LOTS, apart, booked, compiled, lot_of, most_lots, value_of
+from backtester.trading.money import MOST_LOTS, apart, booked, compiled, equity_of, lot_of, most_lots, value_of
 from backtester.trading.records import Book, Tape
 from backtester.trading.risk import NO_LIMIT
 
@@ -83,14 +83,12 @@ def worth(b: Book, signal: Any) -> float:
     if not signal.price > 0.0:
         stop_run(b, r.BAD_PRICE, signal.pair)
         return 0.0
-    account = b.account[0]
-    limit = booked(max(abs(signal.target) * float(account.cash + account.marks), -1.0))
-    return most_lots(b, signal.price, lot_of(b, signal.pair), limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
+    limit = booked(max(abs(signal.target) * float(equity_of(b, signal.pair)), -1.0))
+    return most_lots(b, signal.pair, signal.price, limit, r.VALUE_AND_FEE, MOST_LOTS) if limit > 0 else 0.0
 
 
 @compiled
 def near(b: Book, signal: Any, wanted: float, held: float) -> bool:
     """Whether what is held is worth what is wanted, but for the threshold."""
-    account = b.account[0]
-    limit = booked(max(b.rules[0].rebalance_threshold * float(account.cash + account.marks), -1.0))
+    limit = booked(max(b.rules[0].rebalance_threshold * float(equity_of(b, signal.pair)), -1.0))
     return abs(value_of(signal.price, wanted) - value_of(signal.price, held)) <= limit

@@ -165,7 +165,8 @@ def cuts_of(scene: Scene) -> list[int]:
 
 def play(scene: Scene, cuts: tuple[int, ...] = ()) -> dict[str, pl.DataFrame]:
     """The engine's tables of the scene, traded in chunks that begin at the cuts."""
-    carry = Carry.start(money(scene.rules.cash), len(scene.strategies), len(scene.symbols))
+    purses = account_of(scene.rules).purses(scene.strategies)
+    carry = Carry.start(money(scene.rules.cash), len(scene.strategies), len(scene.symbols), purses)
     settings = execution_of(scene.rules), risk_of(scene.rules), account_of(scene.rules)
     bounds, parts = [0, *cuts, len(scene.slots)], []
     for first, last in pairwise(bounds):

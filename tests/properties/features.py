@@ -9,9 +9,11 @@ from __future__ import annotations
 ON: frozenset[str] = frozenset(
     {
         "ambiguity",
+        "capital",
         "drill_down",
         "impact",
         "instruments",
+        "margin_calls",
         "next_vwap",
         "parts",
         "scale_out",

@@ -39,6 +39,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"strategies": strategy("opening_range_breakout"), "account.allow_short": True},
     ),
     "two strategies in one account": ({"strategies.1.params.period": [9, 14], FAST: [4, 6]}, {"strategies": TWO}),
+    "capital of their own, margin calls": (
+        {"account.maintenance": [0.25, 1.0], FAST: [4, 6]},
+        {
+            "strategies": TWO,
+            "account": {"cash": 1e5, "leverage": 4, "margin_call": "liquidate", "capital": {"cross": 7e4, "back": 3e4}},
+            "execution": {"sizing": {"type": "equity_fraction", "value": 1.5}, "slippage": {"bps": 1}},
+        },
+    ),
     "symbols": ({"session_data_config.symbols": [["AAA"], ["AAA", "BBB"]]}, {}),
 }
 

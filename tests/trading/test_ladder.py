@@ -22,7 +22,7 @@ def test_each_rung_pays_its_multiple_of_the_costs() -> None:
         commission=CommissionSettings(minimum=5.0), slippage=SlippageSettings(bps=10.0), cost_ladder=(0.0, 1.0, 4.0)
     )
     tape = market({"A": [[10.0, 10.0, 11.0, 11.0]]})
-    ladder = Ladder(execution, RiskSettings(), AccountSettings(cash=10_000.0), empty(CORPORATE_ACTIONS), 1, 1)
+    ladder = Ladder(execution, RiskSettings(), AccountSettings(cash=10_000.0), empty(CORPORATE_ACTIONS), ["s"], 1)
     ladder.add(tape, events(tape, [buy(0), sell(1)]))
     rungs = ladder.figures()["rungs"]
     assert [(rung["costs"], rung["fees"], rung["slippage"], rung["trades"]) for rung in rungs] == [

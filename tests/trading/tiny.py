@@ -208,7 +208,7 @@ def play(
     """A run over the market with JSON-like settings; by default 100 shares at the next open, no costs, no limits."""
     settings, limits = ExecutionSettings.model_validate(execution), RiskSettings.model_validate(risk or {})
     holder = AccountSettings.model_validate({"cash": cash} | (account or {}))
-    carry, parts = Carry.start(round(cash * 1e6), len(whole.strategies), len(whole.symbols)), []
+    carry, parts = Carry.start(round(cash * 1e6), len(whole.strategies), len(whole.symbols), holder.purses(whole.strategies)), []
     signals = events(whole, wishes)
     for first, some in chunks(whole, cuts):
         outcome, carry = trade(some, between(signals, first, first + len(some.ts)), carry, settings, limits, holder, reading)
