@@ -129,7 +129,9 @@ class Leaver(Sizer):
         for order in [*position.guards, *([waits] if waits and waits.leaving else [])]:
             order.quantity = self.in_lots(position.symbol, order.filled, position.quantity)
             if order.rung is not None and not order.takes_rest:
-                order.quantity = min(max(1, floor(order.rung * position.entered / lot + 1e-9)) * lot, order.quantity)
+                part = max(1, floor(order.rung * position.entered / lot + 1e-9)) * lot
+                least = self.in_lots(position.symbol, order.filled, lot)  # a split may leave less of a rung than has filled
+                order.quantity = min(max(part, least), order.quantity)
 
     def end_orders(self, t: int, position: Position, order: Order) -> None:
         """The order that closed the position is filled; its guards, its exit that waits and an entry that joins it are cancelled."""
