@@ -89,11 +89,12 @@ class Account:
         market, carry = part.market, self.carry
         signals, before = inputs.signals(events, carry.width), self.equity[-1] if self.equity else self.start
 
-        def attempt(tape: Tape) -> tuple[Book, int]:
-            book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans))
+        def attempt(tape: Tape, more: int = 1) -> tuple[Book, int]:
+            book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans), more)
             for name, value in (("row_worth", before), ("best", self.best), ("worst", self.worst)):
                 book.sums[name] = value
-            return book, compiled.kernel().entry_point(tape, book, signals, 0)
+            slot = compiled.kernel().entry_point(tape, book, signals, 0)
+            return attempt(tape, 4 * more) if book.account[0]["error"] == records.FULL else (book, slot)
 
         book, slot, _ = settled(part.tape, attempt, reading)
         ended, sums = book.account[0], book.sums[0]

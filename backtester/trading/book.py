@@ -125,7 +125,10 @@ def book(b: Book, row: int, slot: Any, quantity: float, price: float, seen: floa
     fill.slippage = booked(abs(price - seen) * quantity * 1e6)
     fill.flags, fill.quantity, fill.price = flags, quantity, price
     fill.tier, fill.other_type, fill.other = account.tier, r.NONE, np.nan
-    account.fills += 1
+    if account.fills + 2 < len(b.fills):
+        account.fills += 1
+    else:
+        stop_run(b, r.FULL, order.pair)
     pay(b, order.pair, -(order.side * fill.value + fill.fee))
     if b.rules[0].tiered:
         count_shares(b, quantity)
@@ -179,6 +182,33 @@ def asked(b: Book, row: int) -> float:
     if order.leaves or (order.role == r.GUARD and (row != pair.target or pair.rungs == 0)) or order.type == r.CLOSE:
         return whole
     return min(total(order.quantity, -order.filled, b.instruments[pair.symbol].lot), whole)
+
+
+@compiled
+def lots_left(m: Tape, b: Book, s: int, t: int) -> float:
+    """The lots that orders may still fill of a symbol's bar."""
+    share = b.shares[s]
+    if share.slot != m.slots[t].number:
+        share.slot = m.slots[t].number
+        share.lots = np.floor(b.rules[0].max_participation * m.volume[s, t] / b.instruments[s].lot + 1e-9)
+    left: float = share.lots
+    return left
+
+
+@compiled
+def lots_in(quantity: float, lot: float) -> float:
+    """How many lots of a bar's share a quantity takes: what is less than one counts as one."""
+    lots: float = max(1.0, np.floor(quantity / lot + 1e-9))
+    return lots
+
+
+@compiled
+def work_on(b: Book, row: int) -> None:
+    """An order that has been triggered does not wait for its price any more."""
+    account, order = b.account[0], b.orders[row]
+    if order.type == r.STOP:
+        account.resting -= order.rests
+        order.rests = 0
 
 
 @compiled

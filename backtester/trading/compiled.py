@@ -57,7 +57,7 @@ def _signature() -> tuple[Any, ...]:
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
-    book = named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, *written, active, active], r.Book)
+    book = named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, *written, active, active, _array(r.SHARE)], r.Book)
     return (tape, book, _array(r.SIGNAL, True), types.int64)
 
 

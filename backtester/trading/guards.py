@@ -153,6 +153,25 @@ def move(b: Book, row: int, slot: Any, at: int) -> None:
 
 
 @compiled
+def spend(b: Book, row: int, slot: Any) -> None:
+    """A stop that has filled in part: its rest waits as an exit of all that is left, nothing else guards or closes the position."""
+    account, order, pair = b.account[0], b.orders[row], b.pairs[b.orders[row].pair]
+    for k in range(max(pair.rungs, 1)):
+        if pair.target != r.NONE:
+            resolve(b, pair.target + k, r.CANCELLED, why.OCO, slot)
+    if pair.exit != r.NONE:
+        resolve(b, pair.exit, r.CANCELLED, why.POSITION_CLOSED, slot)
+    account.guarded -= 1
+    if not np.isnan(trailed(pair, pair.price)):
+        account.trailing -= 1
+    pair.stop, pair.target, pair.rungs, pair.exit = r.NONE, r.NONE, 0, row
+    pair.stop_level, pair.target_level, pair.trailing_stop, pair.trailing_amount = np.nan, np.nan, np.nan, np.nan
+    order.role, order.leaves = r.EXIT, 1
+    account.exits += 1
+    account.leaving += 1
+
+
+@compiled
 def unguard(b: Book, row: int, slot: Any) -> None:
     """Cancel what guarded, waited to close or to join a position that the order of a row closes."""
     order, pair = b.orders[row], b.pairs[b.orders[row].pair]

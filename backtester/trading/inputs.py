@@ -113,6 +113,8 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("anew", sizing.at == "fill"),
         ("called", account.margin_call == "liquidate"),
         ("tiered", len(fees.tiers) > 0),
+        ("participates", execution.max_participation is not None),
+        ("max_participation", _or_nan(execution.max_participation)),
         ("leverage", account.leverage),
         ("slippage_bps", execution.slippage.bps),
         ("impact_bps", execution.slippage.impact_bps),
@@ -199,12 +201,12 @@ def purses(carry: Carry) -> Records:
     return found
 
 
-def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, spans: int = 0) -> Book:
+def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, spans: int = 0, more: int = 1) -> Book:
     """The account as carried, with room for all that the chunk can bring.
 
     Each entry can bring a stop, a target or each of the rungs, and an order at the close. With a time stop or margin calls each can bring
-    one exit more, and as a day order one more each session. An order fills once at most. spans: bars of which there
-    are finer ones.
+    one exit more, and as a day order one more each session. An order fills once at most, or more often where it waits for its share of
+    bars. spans: bars of which there are finer ones; more: how many times the room for fills.
     """
     rules, tiers = given.rules, given.tiers
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
@@ -258,11 +260,19 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
         pairs,
         orders,
-        np.empty(len(orders), records.FILL),
-        np.empty(len(orders), records.TRADE),
+        np.empty(len(orders) * more + 1, records.FILL),
+        np.empty(len(orders) * more + 1, records.TRADE),
         verdicts,
         np.empty(slots, records.MOMENT),
         np.zeros(1, records.SUMS),
         np.empty(len(orders) if rules["intrabar"][0] == records.DRILL_DOWN else 0, np.int64),
         np.zeros(spans, np.int64),
+        _shares(carry.width),
     )
+
+
+def _shares(symbols: int) -> Records:
+    """No bar's share has been asked for."""
+    shares = np.zeros(symbols, records.SHARE)
+    shares["slot"] = records.NONE
+    return shares

@@ -130,9 +130,10 @@ def flatten(m: Tape, b: Book, t: int) -> None:
 
 @compiled
 def outlives(m: Tape, b: Book, row: int, t: int) -> bool:
-    """Whether an order is one on the open that this session made: it lives to see another one."""
-    made_here: bool = b.orders[row].type == r.MARKET_ON_OPEN and b.orders[row].day == m.slots[t].day
-    return made_here
+    """Whether an order is one on the open that this session made, which lives to see another one, or what is left of a guard."""
+    order = b.orders[row]
+    lives: bool = order.type == r.MARKET_ON_OPEN and order.day == m.slots[t].day
+    return lives or (order.role == r.EXIT and (order.type == r.STOP or order.type == r.TRAILING))
 
 
 @compiled

@@ -12,10 +12,24 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import asked, book, mean_price, pay, price_at, refuse, remark, resolve, stop_run, total
+from backtester.trading.book import (
+    asked,
+    book,
+    lots_in,
+    lots_left,
+    mean_price,
+    pay,
+    price_at,
+    refuse,
+    remark,
+    resolve,
+    stop_run,
+    total,
+    work_on,
+)
 from backtester.trading.costs import MAX_MICRO
-from backtester.trading.guards import climbed, move, protect, resize, unguard
-from backtester.trading.money import apart, booked, compiled, fee_in, fits, lot_of, lots_for, most_lots, room, value_of
+from backtester.trading.guards import climbed, move, protect, resize, spend, unguard
+from backtester.trading.money import apart, booked, compiled, fee_in, fee_of, fits, lot_of, lots_for, most_lots, room, value_of
 from backtester.trading.records import Book, Tape
 
 
@@ -98,43 +112,82 @@ def size_anew(b: Book, row: int, price: float) -> None:
 
 @apart
 def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: int) -> None:
-    """Fill an entry at the price seen, cut to what the account can carry; or cancel it."""
+    """Fill an entry at the price seen, as far as the bar's share goes, cut to what the account can carry; or cancel it."""
     account, rules, order, slot = b.account[0], b.rules[0], b.orders[row], m.slots[t]
     pair, lot = b.pairs[order.pair], lot_of(b, order.pair)
-    anew = order.anew != 0 and order.filled == 0.0
-    if pair.quantity == 0.0 and account.positions >= rules.max_open_positions:
+    left, first, opens = order.lots, order.filled == 0.0, pair.quantity == 0.0
+    if rules.participates:
+        left = lots_left(m, b, pair.symbol, t)
+        if left < 1.0:
+            return hold_back(b, row, slot)
+    anew = order.anew != 0 and first
+    if opens and account.positions >= rules.max_open_positions:
         return refuse(b, row, r.CANCELLED, why.MAX_OPEN_POSITIONS, slot)
-    price, more = slipped(m, b, row, t, at, seen, 0.0 if anew else order.lots * lot)
+    price, more = slipped(m, b, row, t, at, seen, 0.0 if anew else min(order.lots, left) * lot)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, order.pair)
     if anew:
         size_anew(b, row, price)
         if order.lots < 1.0:
             return refuse(b, row, r.CANCELLED, why.BELOW_LOT, slot)
-        price, more = slipped(m, b, row, t, at, seen, order.lots * lot)
+        left = min(order.lots, left) if rules.participates else order.lots
+        price, more = slipped(m, b, row, t, at, seen, left * lot)
         if not price > 0.0:
             return stop_run(b, r.BAD_PRICE, order.pair)
-    quantity = order.lots * lot
-    if fits(b, order.pair, price, quantity, 0, r.ACCOUNT_POWER):
-        resolve(b, row, r.FILLED, why.NO_REASON, slot)
-    else:
-        lots = most_lots(b, order.pair, price, room(b, order.pair), r.ACCOUNT_POWER, order.lots)
+    lots = min(order.lots, left)
+    done = lots == order.lots
+    if not fits(b, order.pair, price, lots * lot, 0, r.ACCOUNT_POWER):
+        lots = most_lots(b, order.pair, price, room(b, order.pair), r.ACCOUNT_POWER, lots)
         refuse(b, row, r.PARTIAL if lots >= 1.0 else r.CANCELLED, why.INSUFFICIENT_CASH, slot)
         if lots < 1.0:
             return None
-        quantity = lots * lot
-    fill = book(b, row, slot, quantity, price, seen, flags | more)
-    order.filled += quantity
-    opens = pair.quantity == 0.0
+    elif done:
+        resolve(b, row, r.FILLED, why.NO_REASON, slot)
+    fill = book(b, row, slot, lots * lot, price, seen, flags | more)
+    order.filled = total(order.filled, fill.quantity, lot)
+    if rules.participates:
+        b.shares[pair.symbol].lots -= lots
+        go_on(b, row, lots, slot)
     if opens:
         opened(b, row, slot, at, fill)
     else:
-        enlarged(b, row, fill)
+        enlarged(b, row, fill, first)
     revalue(b, order.pair, m.close[pair.symbol, t] if at == r.AT_CLOSE else price)
     if opens:
         return protect(b, row, slot, at)
-    move(b, row, slot, at)
+    if first:
+        move(b, row, slot, at)
     return resize(b, pair)
+
+
+@compiled
+def go_on(b: Book, row: int, lots: float, slot: Any) -> None:
+    """What the bar's share has left of an entry works on, and adds from now on."""
+    account, order = b.account[0], b.orders[row]
+    if order.status != r.OPEN:
+        return
+    if order.type == r.MARKET_ON_OPEN or order.type == r.MARKET_ON_CLOSE:
+        refuse(b, row, r.CANCELLED, why.PARTICIPATION, slot)
+        return
+    order.lots -= lots
+    left = order.lots * lot_of(b, order.pair)
+    order.value, order.fee = value_of(order.seen, left), fee_of(b, order.seen, left)
+    account.joining += 1 - order.joins
+    order.joins = 1
+    work_on(b, row)
+
+
+@compiled
+def hold_back(b: Book, row: int, slot: Any) -> None:
+    """An order that would fill finds nothing left of the bar's share."""
+    order = b.orders[row]
+    if order.type == r.MARKET_ON_OPEN or order.type == r.MARKET_ON_CLOSE:
+        if order.role == r.ENTRY:
+            refuse(b, row, r.CANCELLED, why.PARTICIPATION, slot)
+        else:
+            resolve(b, row, r.CANCELLED, why.PARTICIPATION, slot)
+    elif order.role == r.ENTRY:
+        work_on(b, row)
 
 
 @compiled
@@ -155,7 +208,7 @@ def opened(b: Book, row: int, slot: Any, at: int, fill: Any) -> None:
 
 
 @compiled
-def enlarged(b: Book, row: int, fill: Any) -> None:
+def enlarged(b: Book, row: int, fill: Any, first: bool) -> None:
     """A position that a fill has added to: its entry price is the average, its times stay those of the first fill."""
     pair, lot = b.pairs[b.orders[row].pair], lot_of(b, b.orders[row].pair)
     whole = pair.quantity + fill.quantity
@@ -164,7 +217,7 @@ def enlarged(b: Book, row: int, fill: Any) -> None:
     pair.low, pair.high = min(pair.low, fill.price), max(pair.high, fill.price)
     pair.value += fill.value
     pair.fee += fill.fee
-    pair.adds += 1
+    pair.adds += int(first)
 
 
 @apart
@@ -174,25 +227,42 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
     other: of an ambiguous fill the row of the guard that might have filled instead, or NONE where the position might have gone on.
     """
     account, order, slot = b.account[0], b.orders[row], m.slots[t]
-    pair, number = b.pairs[order.pair], order.pair
-    quantity = asked(b, row)
+    pair, number, lot = b.pairs[order.pair], order.pair, lot_of(b, order.pair)
+    whole = asked(b, row)
+    quantity = whole
+    if b.rules[0].participates:
+        left, wanted = lots_left(m, b, pair.symbol, t), lots_in(whole, lot)
+        if order.type == r.CLOSE:
+            flags |= r.OVER_PARTICIPATION if wanted > left else r.NO_FLAGS
+        elif left < 1.0:
+            return hold_back(b, row, slot)
+        else:
+            quantity = whole if wanted <= left else left * lot
     price, more = slipped(m, b, row, t, at, seen, quantity)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, number)
-    resolve(b, row, r.FILLED, why.NO_REASON, slot)
-    order.filled += quantity
+    if quantity == whole:
+        resolve(b, row, r.FILLED, why.NO_REASON, slot)
+    order.filled = total(order.filled, quantity, lot)
     if quantity == pair.quantity:
         unguard(b, row, slot)
     fill = book(b, row, slot, quantity, price, seen, flags | more)
+    if b.rules[0].participates and order.type != r.CLOSE:
+        b.shares[pair.symbol].lots -= lots_in(quantity, lot)
     write_trade(b.trades[account.trades], pair, order, slot, fill)
-    account.trades += 1
     if flags & r.AMBIGUOUS:
-        doubt(m, b, fill, b.trades[account.trades - 1], other, t)
+        doubt(m, b, fill, b.trades[account.trades], other, t)
+    if account.trades + 2 < len(b.trades):
+        account.trades += 1
     if quantity < pair.quantity:
-        pair.quantity, pair.trade = total(pair.quantity, -quantity, lot_of(b, number)), account.next_trade
+        pair.quantity, pair.trade = total(pair.quantity, -quantity, lot), account.next_trade
         account.next_trade += 1
         revalue(b, number, pair.last)
-        if row == pair.target and pair.rungs > 0:
+        if quantity < whole and order.role == r.GUARD and row == pair.stop:
+            spend(b, row, slot)
+        elif quantity < whole and (order.type == r.MARKET_ON_OPEN or order.type == r.MARKET_ON_CLOSE):
+            resolve(b, row, r.CANCELLED, why.PARTICIPATION, slot)
+        elif quantity == whole and row == pair.target and pair.rungs > 0:
             climbed(b, pair)
         return resize(b, pair)
     remark(b, number, pair.direction, -pair.mark)

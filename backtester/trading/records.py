@@ -42,7 +42,7 @@ SIZE_CUT = 1
 ENTRY, EXIT, GUARD = range(3)
 AT_OPEN, AT_CLOSE = range(2)
 VALUE, VALUE_AND_FEE, ACCOUNT_POWER = range(3)
-NO_ERROR, TOO_LARGE, BAD_PRICE = range(3)
+NO_ERROR, TOO_LARGE, BAD_PRICE, FULL = range(4)
 
 FIRST, NONE = 0, -1
 """The first row; no row, no order, no slot."""
@@ -70,9 +70,9 @@ rows later, among the entries as BY_WEIGHT."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered anew called sums",
+    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered participates anew called sums",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
-    "rebalance_threshold min_quality min_confidence maintenance",
+    "rebalance_threshold max_participation min_quality min_confidence maintenance",
 )
 """The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
 no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission; anew: sizes are
@@ -99,6 +99,9 @@ pair: what stopped the kernel; stamp: the source that the compiled code was made
 PURSE = _record("cash marks gross")
 """What a strategy with capital of its own has: its cash, and its marks as the account's. There are none where all strategies share the
 account's cash; else one a strategy, and the account's figures are their sums."""
+
+SHARE = _record("slot", "lots")
+"""What is left of a symbol's share of a bar: the slot that it is of, and lots that orders may still fill."""
 
 PAIR = _record(
     "value fee borrow income ts start freed trade listed adds rungs slot stop target entry exit symbol direction mark at_close",
@@ -189,3 +192,4 @@ class Book(NamedTuple):
     sums: Records
     wanted: Ints
     used: Ints
+    shares: Records

@@ -74,7 +74,12 @@ def look_in_bar(m: Tape, b: Book, t: int) -> None:
             number = b.active[i]
             pair = b.pairs[number]
             row = pair.exit if role == r.EXIT else pair.entry
-            if row == r.NONE or b.orders[row].looked != m.slots[t].number or (role == r.ENTRY and waits(b, pair)):
+            if (
+                row == r.NONE
+                or b.orders[row].looked != m.slots[t].number
+                or not b.orders[row].rests
+                or (role == r.ENTRY and waits(b, pair))
+            ):
                 continue
             waited, opens = b.orders[row].type == r.LIMIT or b.orders[row].triggered != 0, pair.quantity == 0.0
             level = level_in_bar(m, b, row, t)

@@ -92,6 +92,7 @@ class ExecutionSettings(Settings):
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest", "drill_down"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
     rebalance_threshold: float = Field(default=0.0, ge=0.0, lt=1.0)
+    max_participation: float | None = Field(default=None, gt=0.0, le=1.0)
     borrow_bps: float = Field(default=0.0, ge=0.0)
     actions: Literal["apply", "ignore"] = "apply"
     cost_ladder: tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...] = Field(default=(), max_length=10)

@@ -15,6 +15,7 @@ ON: frozenset[str] = frozenset(
         "instruments",
         "margin_calls",
         "next_vwap",
+        "participation",
         "parts",
         "scale_out",
         "session_orders",
