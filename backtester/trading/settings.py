@@ -67,8 +67,9 @@ class ExecutionSettings(Settings):
     """`execution`: when, at what price and how large orders fill. stop_loss and take_profit are fractions of the entry price; scale_out:
     several targets instead of one, each for a part of the position; tick is the size of a tick in currency, borrow_bps what a short
     position costs, in basis points a year; instruments: symbols with a lot or tick of their own; actions: what becomes of the lake's
-    splits and dividends; rebalance_threshold: the part of equity that a position may be off its weight; cost_ladder: multiples of all
-    costs at which the same signals are traded once more, for the figures `costs` of metrics.json.
+    splits and dividends; rebalance_threshold: the part of equity that a position may be off its weight; max_participation: the part of a
+    bar's volume that orders can fill; cost_ladder: multiples of all costs at which the same signals are traded once more, for the
+    figures `costs` of metrics.json.
     """
 
     fill: Literal["next_open", "next_close", "same_close", "next_vwap"] = "next_open"
