@@ -126,7 +126,8 @@ def _shared(config: Config) -> str:
     execution = config.execution
     parts = {
         **config.model_dump(mode="json", include=_SHARED),
-        "read": [execution.quoted, execution.actions, str(execution.fill) == "next_vwap", str(execution.intrabar) == "drill_down"],
+        "leverage": config.account.leverage,  # weights are checked against it
+        "read": [execution.quoted, execution.actions, execution.fill == "next_vwap", execution.intrabar == "drill_down"],
     }
     return json.dumps(parts, sort_keys=True)
 
