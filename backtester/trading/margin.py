@@ -9,11 +9,11 @@ from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import bound, refuse
 from backtester.trading.decisions import leave
-from backtester.trading.money import apart, booked, compiled
+from backtester.trading.money import apart, booked
 from backtester.trading.records import Book, Tape
 
 
-@compiled
+@apart
 def call_margins(m: Tape, b: Book, t: int) -> None:
     """Step 6, after all marks: purses, in the order of their strategies, whose equity is too small for what they hold."""
     account, rules, width = b.account[0], b.rules[0], len(b.instruments)
