@@ -34,6 +34,8 @@ def willing(signal: Signal, side: str, choice: Digits) -> Signal:
         changes |= {"size": None}
     if guarded:
         changes |= {"stop_price": None, "target_price": None}
+    if action.startswith("exit") and signal.on_open and "parts" in ON and choice.take(2):
+        changes |= {"exit_fraction": 0.5}  # one that waits over a night, and may be replaced
     return replace(signal, **changes)
 
 
