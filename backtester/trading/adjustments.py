@@ -164,7 +164,9 @@ def _split_rungs(pair: Any, orders: Records, execution: ExecutionSettings, lot: 
     for row, rung in zip(range(int(pair["target"]), int(pair["target"]) + left), parts[len(parts) - left :], strict=True):
         if not rung["rest"]:
             own = max(1.0, math.floor(rung["fraction"] * pair["entered"] / lot + SLACK)) * lot
-            orders["quantity"][row] = min(own, orders["quantity"][row])
+            filled = orders["filled"][row]
+            left = min(max(float(_total(own, -filled, lot)), lot), pair["quantity"])
+            orders["quantity"][row] = float(_total(filled, left, lot))
 
 
 def _lots(quantity: Floats, lot: float) -> Floats:
@@ -176,7 +178,7 @@ def _lots(quantity: Floats, lot: float) -> Floats:
 def _total(one: Floats, other: Floats, lot: float) -> Floats:
     """Sums of quantities: whole numbers of lots where they are but for a rounding."""
     whole = np.rint((one + other) / lot) * lot
-    return np.where(np.abs(whole - (one + other)) <= SLACK * lot + TINY * (one + other), whole, one + other)
+    return np.where(np.abs(whole - (one + other)) <= SLACK * lot + TINY * (one + np.abs(other)), whole, one + other)
 
 
 def piece_of(market: Market, first: int, stop: int) -> tuple[Market, int, int]:

@@ -99,10 +99,11 @@ def resize(b: Book, pair: Any) -> None:
             b.orders[row].quantity = total(b.orders[row].filled, pair.quantity, lot)
     for k in range(pair.rungs):
         order, rung = b.orders[pair.target + k], b.rungs[len(b.rungs) - pair.rungs + k]
-        part = total(order.filled, pair.quantity, lot)
+        left = pair.quantity
         if rung.rest == 0:
-            part = min(max(1.0, np.floor(rung.fraction * pair.entered / lot + 1e-9)) * lot, part)
-        order.quantity = part
+            own = max(1.0, np.floor(rung.fraction * pair.entered / lot + 1e-9)) * lot
+            left = min(max(total(own, -order.filled, lot), lot), left)
+        order.quantity = total(order.filled, left, lot)
 
 
 @compiled
