@@ -148,7 +148,7 @@ def _split_orders(pairs: Records, orders: Records, own: NDArray[np.int64], ratio
     for name in ORDER_PRICES:
         orders[name][waits] /= ratio
     filled = orders["filled"][waits]
-    left = _lots((orders["quantity"][waits] - filled) * ratio, lot)
+    left = _lots(_total(orders["quantity"][waits], -filled, lot) * ratio, lot)
     filled = _lots(filled * ratio, lot)
     orders["filled"][waits], orders["quantity"][waits] = filled * lot, (filled + left) * lot
     entry = orders["role"][waits] == r.ENTRY
