@@ -68,7 +68,7 @@ def test_a_strategy_with_a_purse_of_its_own_trades_as_it_would_alone(scene: Scen
         alone = play(replace(scene, strategies=(name,), signals=signals, rules=rules))
         for table in ("decisions", "fills"):
             mine = together[table].filter(together[table]["strategy"] == name)
-            assert without(mine, "order_id").equals(without(alone[table], "order_id")), (name, table)
+            assert rows_of(without(mine, "order_id")) == rows_of(without(alone[table], "order_id")), (name, table)
 
 
 @of_every_run
