@@ -28,7 +28,7 @@ def test_as_many_cases_are_tried_as_are_asked_for(project: Path, asked: str | No
     found = subprocess.run([sys.executable, "-c", COUNTS], cwd=project, env=environment, capture_output=True, text=True, check=True)
     counts = json.loads(found.stdout)
     assert counts["drawn"] == drawn
-    assert counts["seeds"] == {"scene_of": [many] * 2, "busy_of": [many] * 2, "edge_of": [many // 2] * 2}
+    assert counts["seeds"] == {"scene_of": [many] * 2, "busy_of": [many] * 2, "edge_of": [many // 2] * 2, "unsure_of": [many // 2] * 2}
 
 
 def test_the_nightly_run_asks_for_5000(project: Path) -> None:
