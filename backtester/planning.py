@@ -122,8 +122,11 @@ class Plan:
     warnings: list[str]
 
 
-def setup(config: Config) -> Setup:
-    """Work out what the config asks for. Raises the errors of calendar, data and config, before any bar is read."""
+def setup(config: Config, most_sessions: int = MOST_SESSIONS_A_PART) -> Setup:
+    """Work out what the config asks for, in parts of so many sessions at most where it does not say how many.
+
+    Raises the errors of calendar, data and config, before any bar is read.
+    """
     lake = Lake.open(config.lake)
     name = _calendar(config)
     days = _sessions(config, name, lake)
@@ -144,7 +147,7 @@ def setup(config: Config) -> Setup:
     splits = splits_of(actions, symbols) if config.execution.actions == "apply" else Splits.none()
     needs = needs_of(config, required.base, derived, span, start, len(days), back, lake, name)
     needs = replace(needs, actions=actions, splits=splits)
-    parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols)
+    parts = _parts(config, required.base, needs, span, start, len(days), lake, symbols, most_sessions)
     doubts = sessions.doubts(name, day_of(days.label[0]), day_of(days.label[-1]), lake.overrides)
     partial, empty = _partial(derived, required.base, days), _without_bars(lake, required.base, days)
     warnings = (
@@ -306,9 +309,17 @@ def _lookbacks(config: Config, traders: Sequence[Trader]) -> dict[str, set[int]]
 
 
 def _parts(
-    config: Config, base: str, needs: Needs, span: Sessions, start: int, count: int, lake: Lake, symbols: Sequence[str]
+    config: Config,
+    base: str,
+    needs: Needs,
+    span: Sessions,
+    start: int,
+    count: int,
+    lake: Lake,
+    symbols: Sequence[str],
+    most_sessions: int,
 ) -> tuple[Part, ...]:
-    size = config.backtest_config.prefetch_days or max(1, min(MOST_SESSIONS_A_PART, CELLS_A_PART // (needs.slots * len(symbols))))
+    size = config.backtest_config.prefetch_days or max(1, min(most_sessions, CELLS_A_PART // (needs.slots * len(symbols))))
     deepest = min(max([needs.daily_depth, *needs.depth.values()]), start)
     # Daily values come from the lake's own `1d` bars where it has them; where those are the base, it is they that are read.
     bases = deepest if base == "1d" else max((depth for name, depth in needs.depth.items() if Interval(name).is_intraday), default=0)

@@ -37,6 +37,8 @@ from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base, Group, Trial, Variant, groups, variants
 from backtester.trading.accounts import Account, Stretch, stretches
 
+SYMBOL_SESSIONS_A_PART = 300
+"""Each part is a call of every strategy and of the kernel for every trial, so long parts are fast; what trials share of one is memory."""
 CHAIN = 32
 """Trials that one thread takes at a time, at most."""
 
@@ -81,7 +83,7 @@ def run_block(base: Base, space: Space, trials: Sequence[Trial], threads: int, p
     outcomes = [Outcome(trial, None, np.zeros(0), error.message(), 0.0) for trial, error in refused]
     sessions = {}
     for group in groups(made):
-        opened = setup(group.config)
+        opened = setup(group.config, max(1, SYMBOL_SESSIONS_A_PART // len(group.config.session_data_config.symbols)))
         check_memory(opened, expected_memory(opened))
         for outcome in _run_group(group, opened, threads, progress):
             outcomes.append(outcome)
