@@ -6,6 +6,7 @@ Never decides anything.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,12 +25,16 @@ class Bar:
 
 @dataclass(frozen=True)
 class Quote:
-    """The bid and ask of one symbol at a slot's open and close."""
+    """The bid and ask of one symbol at a slot's open and close, and between them."""
 
     bid_open: float
     bid_close: float
     ask_open: float
     ask_close: float
+    bid_high: float = math.nan
+    bid_low: float = math.nan
+    ask_high: float = math.nan
+    ask_low: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Signal:
     target_price: float | None = None
     limit: float | None = None
     entry_stop: float | None = None
+    entry_trail: float | None = None
+    entry_trail_amount: float | None = None
     trailing_stop: float | None = None
     trailing_amount: float | None = None
     exit_fraction: float | None = None
@@ -106,6 +113,8 @@ class Rules:
     borrow_bps: float = 0.0
     intrabar: str = "pessimistic"
     limit_fill: str = "through"
+    stop_watch: str = "trade"
+    stop_fill: str = "level"
     trailing_stop: float | None = None
     trailing_amount: float | None = None
     max_hold_bars: int | None = None
