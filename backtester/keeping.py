@@ -25,15 +25,16 @@ def kept(setup: Setup, prepared: Prepared, events: Events, at: int) -> dict[str,
     """The tables that the config keeps, for one chunk; `at` is its first session in the run."""
     made = {}
     if "signals" in setup.config.keep:
-        made["signals"] = _signals(setup, prepared, events)
+        made["signals"] = signals_of(setup, prepared, events)
     if "bars" in setup.config.keep:
-        made["bars"] = _bars(prepared)
+        made["bars"] = bars_of(prepared)
     if "indicators" in setup.config.keep:
-        made["indicators"] = _indicators(setup, prepared, at)
+        made["indicators"] = indicators_of(setup, prepared, at)
     return made
 
 
-def _signals(setup: Setup, prepared: Prepared, events: Events) -> pl.DataFrame:
+def signals_of(setup: Setup, prepared: Prepared, events: Events) -> pl.DataFrame:
+    """The table `signals` of a chunk."""
     clock = prepared.grid.clock
     tags = [*events.tags, None]
     columns = {
@@ -48,7 +49,8 @@ def _signals(setup: Setup, prepared: Prepared, events: Events) -> pl.DataFrame:
     return schema.frame(schema.KEPT_SIGNALS, columns)
 
 
-def _bars(prepared: Prepared) -> pl.DataFrame:
+def bars_of(prepared: Prepared) -> pl.DataFrame:
+    """The table `bars` of a chunk: every interval."""
     frames = []
     for interval in prepared.tapes:
         tape = prepared.tapes[interval].between(prepared.first(interval), len(prepared.tapes[interval].sessions))
@@ -68,7 +70,8 @@ def _place(tape: Tape) -> dict[str, object]:
     return {"symbol": named(tape.symbols, line), "session": tape.sessions.label[tape.per_bar(np.arange(len(tape.sessions)))]}
 
 
-def _indicators(setup: Setup, prepared: Prepared, at: int) -> pl.DataFrame:
+def indicators_of(setup: Setup, prepared: Prepared, at: int) -> pl.DataFrame:
+    """The table `indicators` of a chunk; `at` is its first session in the run."""
     frames = []
     for name, (cut, values) in configured(setup, prepared, at).items():
         interval, _, column = name.partition("/")

@@ -186,7 +186,7 @@ def check(config: Config) -> str:
 def plan(config: Config) -> Plan:
     """What a run of the config would read and cost. Raises ResourceError where resources.max_memory would not do."""
     made = setup(config)
-    files = _files(made)
+    files = files_of(made)
     share = (len(made.symbols) / pl.col("symbols").list.len().clip(1)).clip(upper_bound=1.0)
     rows = int(files.select((pl.col("rows") * share).sum()).item())
     if not files.filter(kind="bars", interval=made.needs.base)["rows"].sum():
@@ -203,8 +203,8 @@ def plan(config: Config) -> Plan:
     )  # fmt: skip
 
 
-def _files(made: Setup) -> pl.DataFrame:
-    """The catalog's rows of every file that the run would read."""
+def files_of(made: Setup) -> pl.DataFrame:
+    """The catalog's rows of every file that a run of the setup would read, once each."""
     quoted = made.config.execution.quoted
     reads: list[tuple[Kind, str, list[Part]]] = [
         ("bars", made.needs.base, [part for part in made.parts if part.read]),
@@ -331,6 +331,14 @@ def _parts(
     for first in range(start, start + count, size):
         parts.append(Part(span[first : min(first + size, start + count)], True, True))
     return tuple(parts)
+
+
+def alone(made: Setup, at: int) -> Setup:
+    """The setup that reads one of its sessions, the run's `at`-th, and the history before it; nothing else of it changes."""
+    calendar = made.needs.calendar
+    start = int(np.searchsorted(calendar.label, made.sessions.label[at]))
+    parts = _parts(made.config, made.needs.base, made.needs, calendar, start, 1, made.lake, made.symbols, MOST_SESSIONS_A_PART)
+    return replace(made, parts=parts)
 
 
 def _nothing_finer(config: Config, lake: Lake, base: str, days: Sessions) -> Iterator[str]:

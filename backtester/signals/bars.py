@@ -62,6 +62,10 @@ class Bars:
             self._columns[name] = _locked(self._read(name))
         return self._columns[name]
 
+    def name_of(self, values: Any) -> str | None:
+        """The name of the column that this very array is, or None."""
+        return next((name for name, column in {**self._columns, **self._historical}.items() if column is values), None)
+
     @property
     def open(self) -> Floats:
         """Opening prices."""

@@ -81,9 +81,8 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
     """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError."""
     strategy = caller.strategy
     assert strategy is not None
-    main, *others = caller.declared.inputs
-    first = _cut(caller, given, main, only)
-    batches = {main: first} | {name: _cut(caller, given, name, only, first) for name in others}
+    batches = cut(caller, given, only)
+    first = next(iter(batches.values()))
     everything = {name: made.bars for name, made in batches.items()}
     for key, made in batches.items():
         longer = partial(_longer, caller, given, key, only, first)
@@ -104,6 +103,13 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
             made.bars.bound({}, {}, {} if given.cuts is None else made.bars.historical_columns)
     return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
+
+
+def cut(caller: Caller, given: Given, only: int | None = None) -> dict[str, Batch]:
+    """What the strategy is given, by the names of its inputs, the one that it signals on first."""
+    main, *others = caller.declared.inputs
+    first = _cut(caller, given, main, only)
+    return {main: first} | {name: _cut(caller, given, name, only, first) for name in others}
 
 
 def said(error: StrategyError, caller: Caller) -> str:

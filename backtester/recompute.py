@@ -1,0 +1,150 @@
+"""Recompute: one session of a finished run, again, from its folder and the lake: columns, what strategies saw, signals; no trading.
+
+Place in the flow: above the pipeline, for those who explain or compare runs. The session's history is read and nothing else of the
+run. What has changed since is said first (files, sources, versions), and the digests of what came out are held against the run's
+own: where they agree the columns are the run's to the last bit. Never writes, never trades.
+
+    folder -> config.json -> setup -> the parts of one session -> Prepared -> signals, watched -> Recomputed
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from backtester import keeping
+from backtester.changed import changes_of
+from backtester.config import load as load_config
+from backtester.digesting import digest_rows, stage_digests
+from backtester.errors import CalendarError, StrategyError
+from backtester.market.prepare import Past, Prepared
+from backtester.outcome.results import CONFIG
+from backtester.outcome.run import Run
+from backtester.pipeline import prepare_days, reader
+from backtester.planning import Setup, alone, setup
+from backtester.seen import seen_of
+from backtester.signalling import Stopped, calls, signals
+from backtester.signals.watching import Watched, watched
+from backtester.trading.execution import Events
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """One session of a run, computed again. Frames are in the form of schema.py where it has the table.
+
+    at: the session's place in the run. watched: what each strategy was given and asked for, by its name; one that had been stopped
+    before is not there, nor what one in a process of its own asked for. changes: sentences on what is not as it was when the run
+    was made. digests: session, stage, digest, of_run (null where the run has none), equal.
+    """
+
+    session: dt.date
+    at: int
+    setup: Setup
+    prepared: Prepared
+    events: Events
+    watched: dict[str, Watched]
+    changes: tuple[str, ...]
+    digests: pl.DataFrame
+
+    @property
+    def differs(self) -> list[str]:
+        """The stages that did not come out as they did in the run, in the order of the stages."""
+        stages: list[str] = self.digests.filter(~pl.col("equal"))["stage"].to_list()
+        return stages
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before believing the columns: changes, and stages that came out otherwise."""
+        if not self.differs:
+            return list(self.changes)
+        return [*self.changes, f"computed again, session {self.session} differs from the run's own digests in: {', '.join(self.differs)}"]
+
+    @cached_property
+    def bars(self) -> pl.DataFrame:
+        """The session's bars of every interval, as the table `bars` that a run keeps on request."""
+        return keeping.bars_of(self.prepared)
+
+    @cached_property
+    def indicators(self) -> pl.DataFrame:
+        """Configured and historical indicators, as the table `indicators` that a run keeps on request."""
+        return keeping.indicators_of(self.setup, self.prepared, self.at)
+
+    @cached_property
+    def signals(self) -> pl.DataFrame:
+        """Every signal before any verdict, as the table `signals` that a run keeps on request."""
+        return keeping.signals_of(self.setup, self.prepared, self.events)
+
+    @property
+    def quality(self) -> pl.DataFrame:
+        """The session's rows of the table `quality`."""
+        return self.prepared.quality
+
+    @property
+    def gaps(self) -> pl.DataFrame:
+        """The session's rows of the table `gaps`."""
+        return self.prepared.gaps
+
+    def seen(self, strategy: str, symbol: str | None = None) -> pl.DataFrame:
+        """What a strategy saw of its symbols, or of one: see `seen.seen_of`."""
+        return seen_of(self.watched.get(strategy, Watched()), strategy, symbol)
+
+
+def recompute(run: Run, session: dt.date, lake: Path | None = None) -> Recomputed:
+    """One session of a run again, over the lake that its config names, or another.
+
+    Raises CalendarError for a day that is no session of the run, and the errors of config, data and strategies where the run could
+    not be made again as it was.
+    """
+    config = load_config(run.folder / CONFIG, (), lake)
+    whole = setup(config)
+    at = _place(whole, session)
+    made = alone(whole, at)
+    changes = tuple(changes_of(run, made))
+    prepared = _prepared(made)
+    seen: dict[str, Watched] = {}
+    with calls(made) as call:
+        events, _ = signals(made, prepared, at, _stopped(run, made, session), watched(call, seen))
+    digests = digest_rows(prepared, stage_digests(made, prepared, at), events)
+    return Recomputed(session, at, made, prepared, events, seen, changes, _beside(digests, run, session))
+
+
+def _place(made: Setup, session: dt.date) -> int:
+    """The session's place in the run."""
+    labels = made.sessions.label
+    place = int(np.searchsorted(labels, np.datetime64(session, "D")))
+    if place == len(labels) or labels[place] != np.datetime64(session, "D"):
+        raise CalendarError("no session of the run", where=f"calendar {made.calendar}", value=session,
+                            allowed=f"sessions from {labels[0]} to {labels[-1]}")  # fmt: skip
+    return place
+
+
+def _prepared(made: Setup) -> Prepared:
+    """The session's columns; the parts before it are prepared only for what it may look back to."""
+    read, past = reader(made), Past()
+    for part in made.parts:
+        prepared, past = prepare_days(made, read(part), past)
+    return prepared
+
+
+def _stopped(run: Run, made: Setup, session: dt.date) -> list[Stopped]:
+    """The strategies that were stopped in a session before: the run did not call them any more."""
+    return list(_stopped_before(run, made, session))
+
+
+def _stopped_before(run: Run, made: Setup, session: dt.date) -> Iterator[Stopped]:
+    for one in run.manifest["execution"].get("stopped", []):
+        if one["session"] < str(session) and one["strategy"] in made.names:
+            yield Stopped(made.names.index(one["strategy"]), np.datetime64(one["session"]), StrategyError(str(one["error"])))
+
+
+def _beside(digests: pl.DataFrame, run: Run, session: dt.date) -> pl.DataFrame:
+    """The digests beside those of the run."""
+    own = run.table("digests").filter(pl.col("session") == session).select("stage", of_run="digest")
+    both = digests.join(own, on="stage", how="left", maintain_order="left")
+    return both.with_columns(equal=pl.col("digest").eq_missing(pl.col("of_run")))
