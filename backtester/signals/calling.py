@@ -131,17 +131,26 @@ def place_of(caller: Caller, days: NDArray[np.datetime64]) -> str:
 @contextmanager
 def _contained() -> Iterator[None]:
     """What a strategy changes of the process is put back: folder, time zone, locale, warnings, numpy's handling of errors (STR-21)."""
-    folder, zone, words = Path.cwd(), os.environ.get("TZ"), locale.setlocale(locale.LC_ALL)
+    folder, zone, words = _folder(), os.environ.get("TZ"), locale.setlocale(locale.LC_ALL)
     with np.errstate(), warnings.catch_warnings():
         try:
             yield
         finally:
-            os.chdir(folder)
+            if folder is not None and _folder() != folder:
+                os.chdir(folder)
             if os.environ.get("TZ") != zone:
                 os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
                 time.tzset()
             if locale.setlocale(locale.LC_ALL) != words:
                 locale.setlocale(locale.LC_ALL, words)
+
+
+def _folder() -> str | None:
+    """The current folder; None where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _where(caller: Caller, first: Batch, error: BaseException, told: str | None = None) -> str:

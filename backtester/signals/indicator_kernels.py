@@ -23,7 +23,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from backtester.columns import Floats, Ints
+from backtester.columns import Bools, Floats, Ints
 from backtester.machine_code import LEAN, machine_code
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -36,6 +36,7 @@ ROWS = types.Array(types.float64, 2, "C", readonly=True)
 STARTS = types.Array(types.int64, 1, "C", readonly=True)
 SCRATCH = types.Array(types.float64, 1, "C")
 OUTS = types.Array(types.float64, 2, "C")
+FLAGS = types.Array(types.boolean, 2, "C")
 WHOLE, NUMBER = types.int64, types.float64
 
 _loops: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {}
@@ -388,3 +389,14 @@ def obv(closes: Floats, volumes: Floats, outs: Floats) -> None:
                 rest += error
             seen, before = True, close[i]
             out[i] = total + rest
+
+
+@_loop(ROWS, ROWS, FLAGS)
+def crosses(lefts: Floats, rights: Floats, outs: Bools) -> None:
+    """True where the left value is above the right one and was not on the bar before."""
+    for row in range(len(lefts)):
+        left, right, out = lefts[row], rights[row], outs[row]
+        if out.size > 0:
+            out[0] = False
+        for i in range(1, out.size):
+            out[i] = (left[i] > right[i]) & (left[i - 1] <= right[i - 1])

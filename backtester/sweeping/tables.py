@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from backtester.outcome.digests import array_digest
@@ -70,13 +71,13 @@ def trials_frame(space: Space, block: Block) -> pl.DataFrame:
 
 def equity_frame(block: Block) -> pl.DataFrame:
     """Equity at the ends of sessions of a block's trials that were done."""
-    frames = [
-        pl.DataFrame({"session": block.sessions[outcome.trial.number].astype("datetime64[D]"), "equity": outcome.equity})
-        .select(pl.lit(outcome.trial.number, pl.Int64).alias("trial"), pl.col("session").cast(pl.Date), "equity")
-        for outcome in block.outcomes
-        if outcome.error is None
-    ]  # fmt: skip
-    return pl.concat(frames) if frames else pl.DataFrame(schema=EQUITY_SCHEMA)
+    done = [outcome for outcome in block.outcomes if outcome.error is None]
+    if not done:
+        return pl.DataFrame(schema=EQUITY_SCHEMA)
+    sessions = [block.sessions[outcome.trial.number].astype("datetime64[D]") for outcome in done]
+    numbers = np.repeat([outcome.trial.number for outcome in done], [len(labels) for labels in sessions])
+    equity = np.concatenate([outcome.equity for outcome in done])
+    return pl.DataFrame({"trial": numbers, "session": np.concatenate(sessions), "equity": equity}, schema=EQUITY_SCHEMA)
 
 
 def digest(table: pl.DataFrame) -> str:
