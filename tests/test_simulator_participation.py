@@ -126,6 +126,49 @@ def test_after_a_rung_that_could_not_fill_in_whole_nothing_else_looks_at_the_bar
     assert fills(result)[1:] == [(2, "target", 60.0, 130.0), (3, "target", 10.0, 130.0), (3, "target", 30.0, 130.0)]
 
 
+CALLED = {"margin_call": "liquidate", "leverage": 4.0, "cash": 5_000.0}
+
+
+def test_a_margin_call_takes_what_its_bars_have_left_and_stays_a_call():
+    # 100 at 100 with 5,000: at 66 equity is 1,600, a quarter of 6,600 is 1,650; 60, then nothing of a lot, then 40
+    rows = [flat(100.0, 1e6), flat(66.0, 1e6), thin(66.0), flat(65.0, 1.0), thin(64.0)]
+    result = run(*rows, signals=[buy(0, stop_price=1.0), sell(3, 66.0), sell(2, limit=200.0, exit_fraction=0.5)], **CALLED)
+    assert fills(result)[1:] == [(3, "margin_call", 60.0, 66.0), (5, "margin_call", 40.0, 64.0)]
+    assert [shown(order) for order in result.orders[1:]] == [
+        ("stop", 40.0, 0.0, "cancelled", "position_closed"), ("limit", 50.0, 0.0, "cancelled", "replaced"),
+        ("margin_call", 100.0, 100.0, "filled", ""),
+    ]  # fmt: skip
+    assert reasons(result) == ["approved", "approved", "no_position"]
+    assert [(trade["quantity"], trade["pnl"], trade["exit_reason"]) for trade in result.trades] == [
+        (60.0, -2_040_000_000, "margin_call"), (40.0, -1_440_000_000, "margin_call"),
+    ]  # fmt: skip
+
+
+def test_a_margin_call_cancels_an_entry_that_has_filled_in_part_and_leaves_what_it_bought():
+    # 60 of 100 at 100 with 2,000: at 88 equity is 1,280, a quarter of 5,280 is 1,320
+    result = run(thin(), flat(88.0, 0.0), flat(88.0, 1e6), signals=[buy(0)], **{**CALLED, "cash": 2_000.0, "leverage": 5.0})
+    assert [shown(order) for order in result.orders] == [
+        ("market", 100.0, 60.0, "partial", "margin_call"), ("margin_call", 60.0, 60.0, "filled", ""),
+    ]  # fmt: skip
+    assert (reasons(result), fills(result)[1:]) == (["margin_call"], [(3, "margin_call", 60.0, 88.0)])
+
+
+def test_a_margin_call_that_has_filled_in_part_expires_with_the_day_and_is_made_anew():
+    rows = [thin(), flat(100.0, 1e6), flat(66.0, 1e6), thin(66.0)]
+    result = simulate(scene(rows, [flat(66.0, 1e6)] * 2, signals=[buy(0)], time_in_force="day", **HALF, **CALLED))
+    # 40 left at 66: equity 1,600 is more than a quarter of 2,640, so no second call
+    assert fills(result)[1:] == [(3, "margin_call", 60.0, 66.0)]
+    assert [shown(order) for order in result.orders[1:]] == [("margin_call", 100.0, 60.0, "partial", "expired")]
+    again = simulate(
+        scene([*rows[:2], flat(53.0, 1e6), thin(53.0)], [flat(53.0, 1e6)] * 2, signals=[buy(0)], time_in_force="day", **HALF, **CALLED)
+    )
+    # 40 left at 53: equity 300 is less than a quarter of 2,120, which the first bar of the next session shows
+    assert fills(again)[1:] == [(3, "margin_call", 60.0, 53.0), (5, "margin_call", 40.0, 53.0)]
+    assert [shown(order) for order in again.orders[1:]] == [
+        ("margin_call", 100.0, 60.0, "partial", "expired"), ("margin_call", 40.0, 40.0, "filled", ""),
+    ]  # fmt: skip
+
+
 def test_orders_on_the_open_and_the_close_have_one_bar():
     made = scene([thin()] * 2, [thin()] * 2, signals=[buy(0, on_open=True)], **HALF)
     result = simulate(made)
@@ -148,3 +191,47 @@ def test_a_split_multiplies_what_has_filled_and_what_is_left():
     result = simulate(replace(made, actions=(Action("A", 1, "split", 2.0),)))
     assert [shown(order) for order in result.orders] == [("market", 200.0, 200.0, "filled", "")]
     assert fills(result) == [(1, "market", 60.0, 100.0), (3, "market", 80.0, 50.0)]
+
+
+SPLIT = (Action("A", 1, "split", 2.0),)
+
+
+def over_night(*after: Row, signals: list[Any], before: list[Row]) -> Result:
+    """A split into two before the third session; the bars of the second are missing."""
+    return simulate(replace(scene([thin(), *before], [None], list(after), signals=signals, **HALF), actions=SPLIT))
+
+
+def test_a_split_of_a_limit_order_that_works_on():
+    result = over_night(flat(50.0, 1e6), flat(48.0, 1e6), before=[(100.0, 100.0, 97.0, 99.0, 120.0)], signals=[buy(0, limit=98.0)])
+    # 60 of 100 at 98; then 80 left of 200, at 49
+    assert fills(result) == [(1, "limit", 60.0, 98.0), (4, "limit", 80.0, 48.0)]
+    assert [(*shown(order), order.limit) for order in result.orders] == [("limit", 200.0, 200.0, "filled", "", 49.0)]
+    (trade,) = result.trades
+    # 120 at 49 and 80 at 48: 9,720 for 200
+    assert (trade["quantity"], trade["entry_price"]) == (200.0, pytest.approx(48.6, rel=1e-15))
+
+
+def test_a_split_of_a_target_that_works_on():
+    before = [flat(100.0, 1e6), thin(112.0)]
+    result = over_night(flat(54.0, 1e6), flat(56.0, 1e6), before=before, signals=[buy(0, stop_price=80.0, target_price=110.0)])
+    # 60 of 100 at 112; then 80 left of 200, at 55, beside a stop at 40
+    assert fills(result)[1:] == [(2, "target", 60.0, 112.0), (5, "target", 80.0, 56.0)]
+    assert [(*shown(order), order.stop, order.limit) for order in result.orders[1:]] == [
+        ("stop", 80.0, 0.0, "cancelled", "oco", 40.0, None), ("target", 200.0, 200.0, "filled", "", None, 55.0),
+    ]  # fmt: skip
+
+
+def test_a_split_of_a_stop_that_leaves_at_the_market():
+    result = over_night(flat(47.0, 1e6), before=[flat(100.0, 1e6), thin(94.0)], signals=[buy(0, stop_price=95.0)])
+    assert fills(result)[1:] == [(2, "stop", 60.0, 94.0), (4, "stop", 80.0, 47.0)]
+    assert [(*shown(order), order.stop) for order in result.orders[1:]] == [("stop", 200.0, 200.0, "filled", "", 47.5)]
+
+
+def test_a_split_of_an_exit_of_a_part_that_works_on():
+    result = over_night(
+        flat(50.0, 1e6), flat(50.0, 1e6), before=[flat(100.0, 1e6), thin(100.0)], signals=[buy(0), sell(1, exit_fraction=0.8)]
+    )
+    # 60 of 80; then 40 left of 160, of a position of 80
+    assert fills(result)[1:] == [(2, "market", 60.0, 100.0), (4, "market", 40.0, 50.0)]
+    assert [shown(order) for order in result.orders[1:]] == [("market", 160.0, 160.0, "filled", "")]
+    assert [(trade["quantity"], trade["is_open"]) for trade in result.trades] == [(60.0, False), (40.0, False), (40.0, True)]

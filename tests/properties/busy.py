@@ -29,7 +29,7 @@ def willing(signal: Signal, side: str, choice: Digits) -> Signal:
     target = abs(signal.target) * (1 if side == "long" else -1) if signal.target is not None and not keeps_side else signal.target
     changes: dict[str, Any] = {"action": action, "target": target, "quality": 100.0, "confidence": 1.0}
     if rests:
-        changes |= {"limit": None, "entry_stop": None}
+        changes |= {"limit": None, "entry_stop": None, "entry_trail": None, "entry_trail_amount": None}
     if own_size:
         changes |= {"size": None}
     if guarded:

@@ -32,6 +32,7 @@ TABLES = ("decisions", "orders", "fills", "ambiguity", "trades", "equity")
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
 
 
+QUOTED = tuple(field.name for field in fields(Market) if field.name.startswith(("bid_", "ask_")))
 PLAIN = Rules()
 
 
@@ -57,7 +58,7 @@ def execution_of(rules: Rules) -> ExecutionSettings:
         stop_loss=rules.stop_loss,
         take_profit=rules.take_profit,
         **{name: getattr(rules, name) for name in plain},
-        **given(rules, "rebalance_threshold", "max_participation"),
+        **given(rules, "rebalance_threshold", "max_participation", "stop_watch", "stop_fill"),
         **rungs_of(rules),
         **instruments_of(rules),
     )
@@ -132,7 +133,7 @@ def market_of(scene: Scene, slots: list[Slot]) -> Market:
         session_close=np.array([first.session_close for first in firsts], dtype=np.int64),
         **{name: grid("bars", name) for name in ("open", "high", "low", "close", "volume")},
         vwap=grid("bars", "vwap") if scene.rules.fill == "next_vwap" else None,
-        **{name: grid("quotes", name) if quotes else None for name in ("bid_open", "bid_close", "ask_open", "ask_close")},
+        **{name: grid("quotes", name) if quotes else None for name in QUOTED},
     )
 
 

@@ -1,7 +1,7 @@
 """The rules that the engine has, so that random runs may draw them: a name is put here once its rule trades.
 
 Names: parts scale_out targets participation capital margin_calls; instruments tiers impact session_orders next_vwap size_at_fill
-ambiguity drill_down. Never decides anything.
+ambiguity drill_down trailing_entries stop_rules. Never decides anything.
 """
 
 from __future__ import annotations

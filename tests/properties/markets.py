@@ -21,6 +21,7 @@ from tests.properties.digits import Digits, Source, codes
 from tests.properties.features import ON
 from tests.properties.finer import with_finer
 from tests.properties.holdings import holding, lasting, partly
+from tests.properties.stops import behind, watched, with_ranges
 from tests.scene import Action, Bar, Quote, Rules, Scene, Signal, Slot
 from tests.simulator import fee_of
 
@@ -243,7 +244,9 @@ def scene_of(source: Source) -> Scene:
     rules = charged(rules_of(choice, first * tick, prices, tick), Digits(codes(source, 1, 32)[0]), symbols)
     choice = Digits(codes(source, 1, 32)[0])
     rules, signals = holding(rules, choice, strategies), partly(source, choice, signals, strategies)
-    return Scene(symbols, strategies, tuple(told(source, slots, rules, tick)), tuple(signals), rules, tuple(actions))
+    rules, signals = watched(rules, choice, slots), behind(source, signals, tick)
+    slots = with_ranges(source, told(source, slots, rules, tick), tick)
+    return Scene(symbols, strategies, tuple(slots), tuple(signals), rules, tuple(actions))
 
 
 def edge_of(source: Source) -> Scene:
@@ -318,6 +321,7 @@ def long_scene(seed: int) -> Scene:
     free = replace(free, stop_loss=0.05, flat_at_close=seed % 2 == 1, **lasting(seed, STRATEGIES))
     rules = charged(free, Digits(random.getrandbits(256)), symbols)
     signals = at_sessions(random.randbytes, partly(random.randbytes, Digits(random.getrandbits(32)), signals, STRATEGIES))
+    signals, rules = behind(random.randbytes, signals, 0.25), watched(rules, Digits(random.getrandbits(8)), slots)
     return Scene(symbols, STRATEGIES, tuple(told(random.randbytes, slots, rules, 0.25)), tuple(signals), rules)
 
 

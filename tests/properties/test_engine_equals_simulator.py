@@ -158,6 +158,9 @@ OF_FEATURES: dict[str, set[str]] = {
     },
     "next_vwap": {"typical_price"},
     "size_at_fill": {"entry market cancelled below_lot"},
+    "trailing_entries": {
+        f"entry trailing {end}" for end in ("filled", "expired expired", "open no_bar_to_fill", "partial position_closed")
+    },
     "ambiguity": {"other target", "other stop", "other trailing", "other held"},
     "drill_down": {"drilled", "ambiguous drilled"},
 }  # fmt: skip

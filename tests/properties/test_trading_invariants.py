@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
+from math import isnan
 from random import Random
 from typing import Any
 
@@ -111,6 +112,7 @@ def test_every_fill_is_on_a_real_bar_with_volume_and_inside_its_range(scene: Sce
         bar = slots[fill["ts"]].bars[fill["symbol"]]
         assert bar.volume > 0.0
         as_quoted = scene.rules.price == "quote" and (fill["type"] in AS_QUOTED or rules.max_participation is not None)
+        as_quoted |= rules.stop_watch == "quote" and fill["type"] in ("stop", "trailing")
         if not (as_quoted and fill["symbol"] in slots[fill["ts"]].quotes):
             assert bar.low * (1.0 - bps) - most - 1e-9 <= fill["price"] <= bar.high * (1.0 + bps) + most + 1e-9
 
@@ -200,7 +202,7 @@ def halves(scene: Scene) -> Scene:
         return Bar(*(whole(p) for p in (b.open, b.high, b.low, b.close)), b.volume)
 
     def quote(q: Quote) -> Quote:
-        return Quote(*(whole(p) for p in (q.bid_open, q.bid_close, q.ask_open, q.ask_close)))
+        return Quote(*(p if isnan(p) else whole(p) for p in astuple(q)))
 
     slots = [
         replace(s, bars={n: bar(b) for n, b in s.bars.items()}, quotes={n: quote(q) for n, q in s.quotes.items()}) for s in scene.slots
@@ -211,6 +213,7 @@ def halves(scene: Scene) -> Scene:
             stop_loss=s.stop_loss and 1 / 64, take_profit=s.take_profit and 1 / 64,
             stop_price=level(s.stop_price and s.stop_price * 4), target_price=level(s.target_price and s.target_price * 4),
             trailing_stop=s.trailing_stop and 1 / 64, trailing_amount=whole(s.trailing_amount),
+            entry_trail=None, entry_trail_amount=whole(s.entry_trail_amount or (s.entry_trail and 1.0)),
             size=s.size and max(2.0, 2.0 * round(min(s.size, 1e6) / 2)),
         )
         for s in scene.signals
@@ -226,11 +229,11 @@ def scaled(scene: Scene, factor: float) -> Scene:
 
     def slot(s: Slot) -> Slot:
         bars = {name: times(bar, "open", "high", "low", "close") for name, bar in s.bars.items()}
-        quotes = {name: times(quote, "bid_open", "bid_close", "ask_open", "ask_close") for name, quote in s.quotes.items()}
+        quotes = {name: times(quote, *(field.name for field in fields(Quote))) for name, quote in s.quotes.items()}
         return replace(s, bars=bars, quotes=quotes)
 
     def signal(s: Signal) -> Signal:
-        return times(s, "price", "stop_price", "target_price", "limit", "entry_stop", "trailing_amount")
+        return times(s, "price", "stop_price", "target_price", "limit", "entry_stop", "trailing_amount", "entry_trail_amount")
 
     names = ("cash", "per_share", "minimum", "max_buying_power", "max_per_trade", "max_per_symbol", "trailing_amount")
     rules: Rules = times(scene.rules, *names, *(["value"] if scene.rules.sizing == "notional" else []))
@@ -327,9 +330,12 @@ def test_every_signal_has_one_decision_with_a_reason_and_every_order_its_decisio
     made = sorted(row["order_id"] for row in decisions if row["approved"])
     types = {order["order_id"]: order["type"] for order in orders}
     assert len(made) == len(set(made))
-    assert {types.pop(order_id) for order_id in made} <= {"market", "limit", "stop", "stop_limit", "market_on_open", "market_on_close"}
+    assert {types.pop(order_id) for order_id in made} <= ENTRIES
     assert set(types.values()) <= {"stop", "target", "trailing", "close", "time", "margin_call"}
     assert [order["order_id"] for order in sorted(orders, key=lambda order: order["order_id"])] == list(range(1, len(orders) + 1))
+
+
+ENTRIES = {"market", "limit", "stop", "stop_limit", "trailing", "market_on_open", "market_on_close"}
 
 
 def mirrored(scene: Scene, top: float) -> Scene:
@@ -338,9 +344,13 @@ def mirrored(scene: Scene, top: float) -> Scene:
     def turned(price: float | None) -> float | None:
         return None if price is None else top - price
 
+    def turned_quote(q: Quote) -> Quote:
+        sides = (q.ask_open, q.ask_close, q.bid_open, q.bid_close, q.ask_low, q.ask_high, q.bid_low, q.bid_high)
+        return Quote(*(top - price for price in sides))
+
     def slot(s: Slot) -> Slot:
         bars = {n: Bar(top - b.open, top - b.low, top - b.high, top - b.close, b.volume) for n, b in s.bars.items()}
-        quotes = {n: Quote(top - q.ask_open, top - q.ask_close, top - q.bid_open, top - q.bid_close) for n, q in s.quotes.items()}
+        quotes = {n: turned_quote(q) for n, q in s.quotes.items()}
         return replace(s, bars=bars, quotes=quotes)
 
     def signal(s: Signal) -> Signal:

@@ -35,15 +35,20 @@ def guarded(rules: Rules, choice: Digits) -> Rules:
     near = {"stop_loss": choice.pick(0.005, 0.01, 0.03), "take_profit": choice.pick(0.004, 0.01, 0.03)}
     if rules.scale_out:
         near["take_profit"] = None
-    return replace(rules, intrabar=choice.pick(*policies), trailing_stop=trailing, trailing_amount=None, **near)
+    intrabar = choice.pick(*policies)
+    watch = "trade" if intrabar == "drill_down" else rules.stop_watch
+    return replace(rules, intrabar=intrabar, stop_watch=watch, trailing_stop=trailing, trailing_amount=None, **near)
 
 
 def waiting(signal: Signal, choice: Digits) -> Signal:
     """The signal, an entry of every other one at a stop, a limit or both, about its price; without guards of its own mostly."""
-    kind, own = choice.pick("", "stop", "limit", "both", "", ""), choice.pick(False, False, True)
+    behind = "trail" if "trailing_entries" in ON else ""
+    kind, own = choice.pick("", "stop", "limit", "both", "", behind), choice.pick(False, False, True)
     levels = {name: (signal.price or 1.0) * (1.0 + choice.pick(*AWAY)) for name in ("entry_stop", "limit")}
     wanted = {"entry_stop": kind in ("stop", "both"), "limit": kind in ("limit", "both")}
     rests = {name: level for name, level in levels.items() if wanted[name]} if signal.action.startswith("enter") else {}
+    if kind == "trail" and signal.action.startswith("enter"):
+        signal = replace(signal, on_open=False, on_close=False, limit=None, entry_stop=None, entry_trail=choice.pick(0.003, 0.01))
     if rests:
-        signal = replace(signal, on_open=False, on_close=False, **rests)
+        signal = replace(signal, on_open=False, on_close=False, entry_trail=None, entry_trail_amount=None, **rests)
     return signal if own else replace(signal, stop_price=None, target_price=None, stop_loss=None, take_profit=None)

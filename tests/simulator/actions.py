@@ -73,7 +73,8 @@ class Holder(Weigher):
         signal = order.signal
         self.split_quantity(order, ratio)
         self.divide_levels(order, ratio)
-        prices = {name: getattr(signal, name) for name in ("price", "stop_price", "target_price", "trailing_amount")}
+        names = ("price", "stop_price", "target_price", "trailing_amount", "entry_trail_amount")
+        prices = {name: getattr(signal, name) for name in names}
         order.signal = replace(signal, **{name: price and price / ratio for name, price in prices.items()})
 
     def divide_levels(self, order: Order, ratio: float) -> None:

@@ -8,11 +8,13 @@ from tests.scene import Order, Signal
 from tests.simulator.account import Position
 from tests.simulator.amounts import money, most_lots, value_of
 from tests.simulator.fills import Desk
-from tests.simulator.sizes import direction_of
+from tests.simulator.sizes import direction_of, entry_trailed, trails
 
 
 def kind_of(signal: Signal, has_limit: bool, has_stop: bool) -> str:
     """The type of the order that a signal makes."""
+    if signal.action.startswith("enter") and trails(signal):
+        return "trailing"
     if signal.on_open:
         return "market_on_open"
     if signal.on_close:
@@ -38,7 +40,7 @@ class Decider(Desk):
             return
         signal: Signal = row["signal"]
         enters = signal.action.startswith("enter")
-        limit, stop = signal.limit, signal.entry_stop if enters else None
+        limit, stop = signal.limit, self.first_stop(signal) if enters else None
         kind = kind_of(signal, limit is not None, stop is not None)
         role, side = ("entry" if enters else "exit"), ("buy" if signal.action in ("enter_long", "exit_short") else "sell")
         order = self.make(self.slots[t].end, signal, role, side, kind, row["quantity"], signal.price, limit=limit, stop=stop)
@@ -48,6 +50,10 @@ class Decider(Desk):
             order.value = value_of(signal.price, order.quantity)
             order.fee = self.fee(signal.price, order.quantity)
         self.submit(t, order)
+
+    def first_stop(self, signal: Signal) -> float | None:
+        """The stop of an entry: given, or a distance behind the price seen."""
+        return entry_trailed(signal, signal.price) if trails(signal) else signal.entry_stop
 
     def submit(self, t: int, order: Order) -> None:
         """The order waits, but for a market order of `same_close` whose bar can fill it now."""

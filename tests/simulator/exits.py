@@ -13,9 +13,14 @@ from tests.simulator.sizes import Sizer
 from tests.simulator.view import OVER_PARTICIPATION, Stopped
 
 UNSLIPPED = ("target", "limit", "stop_limit")
+STOPS = ("stop", "trailing")
 EXIT_REASONS = {
     "stop": "stop", "trailing": "trailing", "target": "target", "close": "flat_at_close", "time": "time_stop", "margin_call": "margin_call",
 }  # fmt: skip
+
+
+Other = tuple[Order, float]
+"""A guard that did not fill, and the price before slippage that it would have had."""
 
 
 class Leaver(Sizer):
@@ -41,7 +46,7 @@ class Leaver(Sizer):
         """What so much of an order fills at where its price is seen, and the flags it brings."""
         return (seen, []) if order.type in UNSLIPPED else self.slipped(t, order.symbol, order.side, at, seen, quantity)
 
-    def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str], other: Order | None = None) -> None:
+    def leave(self, t: int, position: Position, order: Order, at: str, seen: float, flags: list[str], other: Other | None = None) -> None:
         """An exit fills: what it was made for, at most the position, and what the bar can fill; `other`: the guard that might have been."""
         wanted = position.quantity if order.type == "close" else self.to_sell(position, order)
         quantity, over = self.allowed(t, order, wanted)
@@ -67,12 +72,12 @@ class Leaver(Sizer):
             self.trade(self.with_last_prices(t, position, price, at), order, row["value"], row["fee"], t, price)
         return None
 
-    def otherwise(self, t: int, symbol: str, other: Order | None, quantity: float) -> tuple[float, str]:
+    def otherwise(self, t: int, symbol: str, other: Other | None, quantity: float) -> tuple[float, str]:
         """The price that the other guard would have had, or the bar's close where the position would have been held."""
         if other is None:
             return self.slots[t].bars[symbol].close, "held"
-        level = other.limit if other.type == "target" else other.stop
-        return self.price_of(t, other, "inside", level, quantity)[0], other.type
+        guard, seen = other
+        return self.price_of(t, guard, "inside", seen, quantity)[0], guard.type
 
     # What a bar can fill
 
@@ -95,7 +100,7 @@ class Leaver(Sizer):
         """An order that would fill in a bar of which nothing is left."""
         if order.type in ("market_on_open", "market_on_close"):
             self.resolve(t, order, "cancelled", "participation")
-        elif order.type == "stop" and order.role == "entry":
+        elif order.type in STOPS and order.role == "entry":
             order.triggered = order.at_market = True
 
     def work_on(self, t: int, position: Position, order: Order) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from tests.scene import Order, Signal
 from tests.simulator.account import Position
 from tests.simulator.amounts import money, most_lots, value_of
-from tests.simulator.exits import Leaver
+from tests.simulator.exits import STOPS, Leaver
 from tests.simulator.sizes import trail_of
 from tests.simulator.view import Stopped
 
@@ -71,7 +71,7 @@ class Desk(Leaver):
 
     def join(self, order: Order) -> None:
         """What the bar has left of an entry waits to join the position."""
-        order.joining, order.at_market = True, order.type == "stop"
+        order.joining, order.at_market = True, order.type in STOPS
         order.value, order.fee = value_of(order.seen, self.to_fill(order)), self.fee(order.seen, self.to_fill(order))
 
     def open_position(self, t: int, order: Order, row: dict[str, Any], at: str) -> Position:

@@ -16,6 +16,11 @@ def triggers(price: float, stop: float, side: str) -> bool:
     return price >= stop if side == "buy" else price <= stop
 
 
+def worse(side: str, *prices: float) -> float:
+    """The price that is worst for the side."""
+    return max(prices) if side == "buy" else min(prices)
+
+
 def best(bar: Bar, side: str) -> float:
     """The bar's price that reaches a limit first."""
     return bar.low if side == "buy" else bar.high

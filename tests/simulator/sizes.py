@@ -21,6 +21,17 @@ def direction_of(signal: Signal) -> int:
     return -1 if signal.action.endswith("short") else 1
 
 
+def trails(signal: Signal) -> bool:
+    """The signal's entry waits behind the price."""
+    return signal.entry_trail is not None or signal.entry_trail_amount is not None
+
+
+def entry_trailed(signal: Signal, price: float) -> float:
+    """The level of a trailing entry at a price: above it for a long, below it for a short; the amount wins."""
+    d = direction_of(signal)
+    return price * (1.0 + d * signal.entry_trail) if signal.entry_trail_amount is None else price + d * signal.entry_trail_amount
+
+
 class Sizer(Account):
     """An account that knows how much it would buy."""
 

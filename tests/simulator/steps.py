@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from tests.scene import Order, Result, Scene
+from tests.scene import Bar, Order, Result, Scene
 from tests.simulator.account import Position
+from tests.simulator.exits import STOPS
 from tests.simulator.levels import best, reaches, triggers, worst
 from tests.simulator.looks import Looker
+from tests.simulator.sizes import entry_trailed
 from tests.simulator.view import DAY, STALE_CLOSE
 
 AT_MARKET = ("market", "time", "margin_call")
-RESTING = ("limit", "stop", "stop_limit")
+RESTING = ("limit", "stop", "stop_limit", "trailing")
 
 
 class Simulator(Looker):
@@ -84,26 +86,35 @@ class Simulator(Looker):
             if bar is None or order.status != "open" or self.is_blocked(order):
                 continue
             looked.append(order)
-            if order.stop is not None and triggers(bar.open, order.stop, order.side):
+            watch, flags = self.watched_by(t, order)
+            if order.stop is not None and triggers(watch.open, order.stop, order.side):
                 order.triggered = True
-            cheap = self.acts_as_limit(order) and reaches(bar.open, order.limit, order.side, self.touch)
-            if cheap or (order.type == "stop" and order.triggered):
+            if self.acts_as_limit(order) and reaches(bar.open, order.limit, order.side, self.touch):
                 self.fill_order(t, order, "open", bar.open, [])
+            if order.type in STOPS and order.triggered:
+                self.fill_order(t, order, "open", self.stop_price(order.side, watch, order.stop, watch.open), flags)
         return looked
+
+    def watched_by(self, t: int, order: Order) -> tuple[Bar, list[str]]:
+        """The bar that the stop of a resting order looks at."""
+        return self.watched(t, order.symbol, order.side) if order.type in STOPS else (self.slots[t].bars[order.symbol], [])
 
     def look_on(self, t: int, looked: list[Order]) -> None:
         """Resting orders that looked at the open without filling look at the rest of the bar."""
         for order in looked:
             if order.status != "open" or self.is_blocked(order):
                 continue
-            bar = self.slots[t].bars[order.symbol]
+            watch, flags = self.watched_by(t, order)
             if self.acts_as_limit(order):
-                if reaches(best(bar, order.side), order.limit, order.side, self.touch):
-                    self.fill_inside(t, order, order.limit, bar, at_limit=True)
-            elif triggers(worst(bar, order.side), order.stop, order.side):
+                if reaches(best(watch, order.side), order.limit, order.side, self.touch):
+                    self.fill_inside(t, order, order.limit, [], at_limit=True)
+            elif triggers(worst(watch, order.side), order.stop, order.side):
                 order.triggered = True
-                if order.type == "stop" or (order.stop <= order.limit if order.side == "buy" else order.stop >= order.limit):
-                    self.fill_inside(t, order, order.stop, bar, at_limit=False)
+                if order.type in STOPS:
+                    seen = self.stop_price(order.side, watch, order.stop, order.stop)
+                    self.fill_inside(t, order, seen, flags, at_limit=False)
+                elif order.stop <= order.limit if order.side == "buy" else order.stop >= order.limit:
+                    self.fill_inside(t, order, order.stop, [], at_limit=False)
 
     def acts_as_limit(self, order: Order) -> bool:
         return order.type == "limit" or (order.type == "stop_limit" and order.triggered)
@@ -132,6 +143,8 @@ class Simulator(Looker):
         for position in self.positions.values():
             self.see_range(t, position)
             self.trail(t, position)
+        for order in self.entries():
+            self.trail_entry(t, order)
         if self.rules.margin_call == "liquidate":
             for purse in self.purses:
                 self.call_margin(t, purse)
@@ -154,12 +167,20 @@ class Simulator(Looker):
 
     def trail(self, t: int, position: Position) -> None:
         """A trailing stop follows the bars that its position has seen whole."""
-        bar = self.slots[t].bars.get(position.symbol)
-        if position.stop is None or position.stop.type != "trailing" or bar is None:
+        if position.stop is None or position.stop.type != "trailing" or position.symbol not in self.slots[t].bars:
             return
         if position.slot < t or position.at != "close":
+            bar, _ = self.watched(t, position.symbol, position.exit_side)
             level = self.trailed(position, bar.high if position.direction == 1 else bar.low)
             position.stop.stop = self.tighter(position, level, position.stop.stop)
+
+    def trail_entry(self, t: int, order: Order) -> None:
+        """A trailing entry follows the bars after its signal's, until a price has met it."""
+        if order.type != "trailing" or order.at_market or order.signal.t == t or order.symbol not in self.slots[t].bars:
+            return
+        bar, _ = self.watched(t, order.symbol, order.side)
+        level = entry_trailed(order.signal, best(bar, order.side))
+        order.stop = min(order.stop, level) if order.side == "buy" else max(order.stop, level)
 
     def expire(self, t: int) -> None:
         for order in list(self.waiting):

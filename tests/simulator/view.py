@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import floor, sqrt
+from math import floor, isnan, nan, sqrt
 
 from tests.scene import Bar, Scene
+from tests.simulator.levels import worse
 
 DAY = 86_400_000_000
 SYNTHETIC_QUOTE = "synthetic_quote"
@@ -77,6 +78,19 @@ class View:
         if quote is None:
             return trade, [SYNTHETIC_QUOTE]
         return getattr(quote, f"{'ask' if side == 'buy' else 'bid'}_{at}"), []
+
+    def watched(self, t: int, symbol: str, side: str) -> tuple[Bar, list[str]]:
+        """The bar that a stop looks at, of trades or of the quotes on the side where it fills, and the flag of a quote that is missing."""
+        bar, quote = self.slots[t].bars[symbol], self.slots[t].quotes.get(symbol)
+        if self.rules.stop_watch == "trade":
+            return bar, []
+        word = "ask" if side == "buy" else "bid"
+        quoted = [getattr(quote, f"{word}_{name}", nan) for name in ("open", "high", "low", "close")]
+        return (bar, [SYNTHETIC_QUOTE]) if any(map(isnan, quoted)) else (Bar(*quoted), [])
+
+    def stop_price(self, side: str, bar: Bar, level: float, met_at: float) -> float:
+        """What a stop fills at, before slippage: where it was met, or the worse of its level and the close of the bar that it looked at."""
+        return met_at if self.rules.stop_fill == "level" else worse(side, level, bar.close)
 
     def mean_price(self, t: int, symbol: str) -> tuple[float, list[str]]:
         """The bar's mean price weighted by volume, or its typical price, flagged, where none is known."""

@@ -13,7 +13,8 @@ from tests.simulator.decisions import Decider
 from tests.simulator.sizes import direction_of
 
 BARE: dict[str, Any] = {
-    "size": None, "exit_fraction": None, "limit": None, "entry_stop": None, "on_open": False, "on_close": False,
+    "size": None, "exit_fraction": None, "limit": None, "entry_stop": None, "entry_trail": None,
+    "entry_trail_amount": None, "on_open": False, "on_close": False,
 }  # fmt: skip
 
 
