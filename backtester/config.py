@@ -45,7 +45,7 @@ MAX_THREADS = 1024
 _SECRET = re.compile(r"key|secret|token|passw|credential", re.IGNORECASE)
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 # What cannot influence a result and so stays out of the digest.
-_OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
+OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
     ("config_version",),
     ("session_name",),
     ("metadata",),
@@ -333,7 +333,7 @@ def _result_part(config: Config) -> Document:
     from backtester.outcome.manifest import without_folder
 
     document = config.model_dump(mode="json")
-    for *parents, key in _OUTSIDE_THE_RESULT:
+    for *parents, key in OUTSIDE_THE_RESULT:
         holder = document
         for parent in parents:
             holder = holder[parent]

@@ -25,6 +25,7 @@ _HOMES = {
     "validate": "run",
     "schema": "run",
     "show": "run",
+    "diff": "diff",
     "data": "data",
     "calendar": "calendar",
     "strategies": "listings",
