@@ -33,7 +33,7 @@ _ROW, _NTH, _B = "row nr", "nth", " of b"
 
 @dataclass(frozen=True)
 class FirstRow:
-    """The first row that differs: `columns` hold other values (none where a side lacks the row).
+    """The first row that differs: `columns` hold other values (none where a side lacks the row); moved: both have it, in another order.
 
     row_a, row_b: its number in each table, from 0, None where the side lacks it; before_a, before_b: the rows before it.
     """
@@ -45,6 +45,7 @@ class FirstRow:
     b: dict[str, Any] | None
     before_a: list[dict[str, Any]] = field(default_factory=list)
     before_b: list[dict[str, Any]] = field(default_factory=list)
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _moved(joined: pl.DataFrame, a: pl.DataFrame, b: pl.DataFrame) -> FirstRow |
         return None
     at = int(moved[_ROW][0])
     before = joined[_ROW].filter(joined[_ROW] < at)
-    return FirstRow((), at, at, _row(a, at), _row(b, at), _before(a, before), _before(b, before))
+    return FirstRow((), at, at, _row(a, at), _row(b, at), _before(a, before), _before(b, before), moved=True)
 
 
 def _row(side: pl.DataFrame, at: int | None) -> dict[str, Any] | None:

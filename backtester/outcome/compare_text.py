@@ -22,6 +22,7 @@ MOST_ITEMS = 12
 SHOWN = {
     "bars": ("session", "interval", "symbol", "ts"),
     "indicators": ("session", "interval", "name", "symbol", "ts"),
+    "seen": ("strategy", "input", "interval", "symbol", "ts", "kind", "name", "value"),
     "signals": ("ts", "strategy", "symbol", "action"),
     "decisions": ("ts", "strategy", "symbol", "action", "quantity", "price", "reason"),
     "orders": ("order_id", "ts", "strategy", "symbol", "side", "type", "quantity", "status"),
@@ -167,7 +168,7 @@ def _stage(stage: Stage) -> tuple[str, str, str]:
     if stage.same:
         near = [f"{table.table}.{name} by {far:.3g}" for table in stage.tables for name, far in table.largest.items()]
         return stage.name, "same", f"(within tolerance: {', '.join(near)})" if near else ""
-    told = [_difference(table) for table in stage.tables if not table.same]
+    told = [difference(table) for table in stage.tables if not table.same]
     if stage.figures:
         more = f" and {len(stage.figures) - 3} more" if len(stage.figures) > 3 else ""
         told.append(", ".join(f"{name}: a {cell(a)}, b {cell(b)}" for name, a, b in stage.figures[:3]) + more)
@@ -177,7 +178,8 @@ def _stage(stage: Stage) -> tuple[str, str, str]:
     return stage.name, "differs", "; ".join(told) or "breaks or early closes"
 
 
-def _difference(table: TableDifference) -> str:
+def difference(table: TableDifference) -> str:
+    """How a table differs, in counts."""
     kinds = (table.changed, "changed"), (table.only_a, "only in a"), (table.only_b, "only in b")
     counts = [f"{number:,} {word}" for number, word in kinds if number]
     columns = [f"columns only in {side}: {', '.join(names)}" for side, names in (("a", table.foreign_a), ("b", table.foreign_b)) if names]
@@ -195,7 +197,8 @@ def _first(found: Comparison) -> Iterator[str]:
         yield from _calendar_rows(found)
     elif stage.first_table is None and stage.name != "metrics":
         also = "" if with_row is None else f"; of {with_row.name} there are rows"
-        yield (f"of {stage.name} the runs kept a digest a session, no rows{also}: runs with "
+        yield (f"of {stage.name} the runs kept a digest a session, no rows{also}: --explain makes {stage.first_session} "
+            "again on both sides, runs with "
                '"keep": ["bars", "indicators", "signals"] tell more')  # fmt: skip
     if with_row is not None:
         table = with_row.first_table
@@ -246,7 +249,9 @@ def _same_rows(first: FirstRow, columns: Sequence[str]) -> bool:
 def _kind(first: FirstRow) -> str:
     if first.a is None or first.b is None:
         return " (b has no such row)" if first.b is None else " (a has no such row)"
-    return "" if first.columns else " (the rows stand in another order, or each side has one that the other lacks)"
+    if first.moved:
+        return " (the same rows in another order)"
+    return "" if first.columns else " (each side has one that the other lacks)"
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
