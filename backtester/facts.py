@@ -125,6 +125,8 @@ def _policies(setup: Setup) -> dict[str, Any]:
         "optimistic": execution.fill == "same_close",
         "price": execution.price,
         "intrabar": execution.intrabar,
+        "stop_watch": execution.stop_watch,
+        "stop_fill": execution.stop_fill,
         "duplicates": "the first row of a slot counts",
         "missing": "a bar with a value that is not a number is missing; nothing is filled forward",
         "rounding": "each product once, half to even, to 1e-6",

@@ -210,13 +210,15 @@ def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
 
 
 def reader(made: Setup) -> Callable[[Part], Loaded]:
-    """Reads one part: bars, quotes where fills ask for them, the lake's daily bars where history does."""
+    """Reads one part: bars, quotes where fills or stops ask for them, the lake's daily bars where history does."""
     data, resources = made.config.session_data_config, made.config.resources
     threads = resources.threads or os.cpu_count() or 1
 
     def of(kind: Literal["bars", "quotes"], interval: str) -> Reader:
         means = kind == "bars" and interval == made.needs.base and made.config.execution.fill == "next_vwap"
-        return Reader(made.lake, kind, interval, made.symbols, data.verify, threads, resources.max_memory, made.needs.calendar, means)
+        ranges = kind == "quotes" and made.config.execution.stop_watch == "quote"
+        limits, calendar = (threads, resources.max_memory), made.needs.calendar
+        return Reader(made.lake, kind, interval, made.symbols, data.verify, *limits, calendar, means, ranges)
 
     bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
     with_quotes = made.config.execution.quoted
@@ -235,7 +237,7 @@ def reader(made: Setup) -> Callable[[Part], Loaded]:
 def market_of(made: Setup, prepared: Prepared) -> Market:
     """The grid as the kernel reads it."""
     grid, clock, days = prepared.grid, prepared.grid.clock, prepared.sessions
-    quotes = prepared.quotes or dict.fromkeys(("bid_open", "bid_close", "ask_open", "ask_close"))
+    quotes = prepared.quotes or {}
     return Market(
         symbols=made.symbols, strategies=made.names, ts=clock.ts, end=clock.end, session=clock.session.astype(np.int32), labels=days.label,
         session_open=days.open, session_close=days.close,

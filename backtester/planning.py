@@ -17,7 +17,7 @@ import polars as pl
 
 from backtester.columns import Ints, Sessions
 from backtester.config import Config, bind_strategies
-from backtester.errors import CalendarError, DataError, ResourceError
+from backtester.errors import CalendarError, ConfigError, DataError, ResourceError
 from backtester.intervals import Interval
 from backtester.market import sessions
 from backtester.market.actions import SPLIT, Actions, splits_of
@@ -134,6 +134,8 @@ def setup(config: Config, most_sessions: int = MOST_SESSIONS_A_PART) -> Setup:
     traders = tuple(_traders(config, symbols))
     needed = dict(_needed(config, traders))
     required = requirements(config.session_data_config.streams, needed, lake, days, symbols)
+    if config.execution.stop_watch == "quote" and not required.quotes:
+        raise _nothing_to_watch(lake, required.base)
     derived = _with_daily(required)
     asked = _lookbacks(config, traders)
     span, start = extended(config, name, lake, days, asked)
@@ -348,6 +350,14 @@ def _nothing_finer(config: Config, lake: Lake, base: str, days: Sessions) -> Ite
         if not any(len(Shelves(lake, "bars", interval, days).files(days)) for interval in finer):
             wanted = " or ".join(finer) or "anything finer"
             yield f"drill_down: the lake holds no bars of {wanted} in these sessions, so stops are taken where a bar of {base} is in doubt"
+
+
+def _nothing_to_watch(lake: Lake, base: str) -> ConfigError:
+    """The error of stops that shall look at quotes where the lake has none."""
+    return ConfigError(
+        "stops cannot look at quotes that the lake does not hold", where="/execution/stop_watch", value=f"no {base} quotes in {lake.root}",
+        action=f"import quote bars of {base}, or leave out stop_watch",
+    )  # fmt: skip
 
 
 def _too_short(lake: Lake, base: str, span: Sessions, start: int, back: Mapping[tuple[str, int], Ints]) -> Iterator[str]:

@@ -203,3 +203,8 @@ def test_only_actions_of_sessions_that_are_read_are_a_warning(tmp_path: Path) ->
         "the lake knows a dividend of BBB on 2024-11-25 (1)",
         "the lake knows a dividend of BBB on 2024-11-22 (1) and 1 more",
     ]
+
+
+def test_stops_cannot_look_at_quotes_that_the_lake_does_not_hold(simulated: Path) -> None:
+    with pytest.raises(ConfigError, match=r"/execution/stop_watch.*no 1m quotes in .*import quote bars of 1m"):
+        made(simulated, **{"execution.stop_watch": "quote"})

@@ -22,7 +22,7 @@ from backtester.sql import query
 
 FINER = {"1m": ("1s",), "1d": ("1s", "1m")}
 """Which intervals stand in for a base, the best first."""
-Bars = tuple[Floats, Floats, Floats]
+Bars = tuple[Floats, Floats, Floats, Floats]
 Key = tuple[int, int]
 
 
@@ -39,8 +39,8 @@ class Finer:
         self._paths: dict[Key, list[str]] = {}
         self._reading = threading.Lock()
 
-    def __call__(self, symbol: Ints, begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats]:
-        """Place (which of the bars), open, high and low of the finer bars inside some bars, in the order of place and time.
+    def __call__(self, symbol: Ints, begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats, Floats]:
+        """Place (which of the bars), open, high, low and close of the finer bars inside some bars, in the order of place and time.
 
         symbol: places among the symbols; begin and finish: the bars' opens and ends, us UTC. Raises DataError where a file is damaged.
         """
@@ -54,8 +54,8 @@ class Finer:
                 self._read(interval, [keys[place] for place in empty.tolist()], begin[empty], finish[empty])
             found = [self._known[key] for key in keys]
         place = np.repeat(np.arange(len(found)), [len(bars[0]) for bars in found])
-        opened, high, low = (np.concatenate([np.zeros(0), *(bars[column] for bars in found)]) for column in range(3))
-        return place, opened, high, low
+        opened, high, low, close = (np.concatenate([np.zeros(0), *(bars[column] for bars in found)]) for column in range(4))
+        return place, opened, high, low, close
 
     def files(self, symbol: Ints, begin: Ints) -> pl.DataFrame:
         """The catalog's rows of the files in which the finer bars of some bars were looked for."""
@@ -80,9 +80,9 @@ class Finer:
             return
         rows = self._rows(files, keys, begin, finish)
         for column, (first, last) in zip(keys, _bounds(rows[0], len(keys)), strict=True):
-            self._known[column] = (rows[1][first:last], rows[2][first:last], rows[3][first:last])
+            self._known[column] = (rows[1][first:last], rows[2][first:last], rows[3][first:last], rows[4][first:last])
 
-    def _rows(self, files: Sequence[str], keys: Sequence[Key], begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats]:
+    def _rows(self, files: Sequence[str], keys: Sequence[Key], begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats, Floats]:
         import duckdb
 
         with connect(self._threads, self._max_memory, [self._lake.root]) as connection:
@@ -98,8 +98,8 @@ class Finer:
                 frame = connection.sql(query("load_finer"), params=given).pl()
             except duckdb.Error as error:
                 raise DataError("cannot read finer bars", where=str(files[0]), value=str(error).splitlines()[0]) from error
-        opened, high, low = (frame[name].to_numpy() for name in ("open", "high", "low"))
-        return frame["place"].to_numpy().astype(np.int64), opened, high, low
+        opened, high, low, close = (frame[name].to_numpy() for name in ("open", "high", "low", "close"))
+        return frame["place"].to_numpy().astype(np.int64), opened, high, low, close
 
 
 def _bounds(place: Ints, count: int) -> list[tuple[int, int]]:
@@ -109,7 +109,7 @@ def _bounds(place: Ints, count: int) -> list[tuple[int, int]]:
 
 
 def _none() -> Bars:
-    return np.zeros(0), np.zeros(0), np.zeros(0)
+    return np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0)
 
 
 def _instant(us: int) -> dt.datetime:

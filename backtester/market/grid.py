@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from backtester.columns import NO_BREAK, OHLCV, Bools, Floats, Ints, LazyTape, Sessions, Tape, place
 from backtester.intervals import Interval
-from backtester.market.load import VWAP, Chunk
+from backtester.market.load import COLUMNS, VWAP, Chunk
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def place_on_slots(chunk: Chunk, interval: str) -> Grid:
 
 
 def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
-    """Quote bars on the slots of `clock`: bid_open bid_close ask_open ask_close, shape (symbols, slots), NaN where none."""
-    names = ("bid_open", "bid_close", "ask_open", "ask_close")
+    """The columns of quote bars that were read, on the slots of `clock`: shape (symbols, slots), NaN where there is no quote."""
+    names = [name for name in COLUMNS["ranges"] if name in chunk.table.column_names]
     position, kept, present, _, _ = _sort_out(chunk, clock, np.ones(chunk.table.num_rows, np.bool_))
     return {name: scatter(chunk.column(name), position, kept, *present.shape) for name in names}
 

@@ -32,7 +32,12 @@ from backtester.sql import query
 Verify = Literal["hash", "size", "off"]
 Part = TypeVar("Part")
 Done = TypeVar("Done")
-QUERIES = {"bars": "load_bars", "quotes": "load_quotes", "means": "load_bars_with_vwap"}
+QUERIES = {"bars": "load_bars", "quotes": "load_quotes", "means": "load_bars_with_vwap", "ranges": "load_quote_bars"}
+COLUMNS = {
+    "bars": ("open", "high", "low", "close", "volume"),
+    "quotes": ("bid_open", "bid_close", "ask_open", "ask_close"),
+    "ranges": ("bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close"),
+}
 VWAP = "vwap"
 
 
@@ -41,7 +46,7 @@ class Reader:
     """What is read of a lake: kind and interval, symbols (sorted by name), and with how many threads and bytes.
 
     calendar: all sessions that may be asked for, which tells where bars stand that were filed by another; None: in the files
-    with their names. means: with the bars' mean prices, null where a file has none.
+    with their names. means: with the bars' mean prices, null where a file has none. ranges: with the quotes' highs and lows.
     """
 
     lake: Lake
@@ -53,6 +58,19 @@ class Reader:
     max_memory: int | None = None
     calendar: Sessions | None = None
     means: bool = False
+    ranges: bool = False
+
+    @property
+    def nothing(self) -> pa.Table:
+        """No rows of what is read."""
+        names = COLUMNS["ranges" if self.ranges else self.kind]
+        fields = [
+            ("day", pa.uint16()),
+            ("ts", pa.timestamp("us", "UTC")),
+            ("symbol_id", pa.uint16()),
+            *[(name, pa.float64()) for name in names],
+        ]
+        return pa.Table.from_batches([], pa.schema(fields))  # empty_table() would import pandas
 
     @cached_property
     def shelves(self) -> Shelves | None:
@@ -122,7 +140,7 @@ def read(reader: Reader, sessions: Sessions) -> Chunk:
         reader.lake.check(row, reader.verify)
         if reader.verify != "hash":
             _check_columns(reader, path)
-    table = _merged(reader, paths) if paths else _nothing(reader.kind)
+    table = _merged(reader, paths) if paths else reader.nothing
     label = files["session"].to_numpy().astype("datetime64[D]")
     if shelves is not None and shelves.are_foreign(files):
         table, rows = _refiled(table, label, shelves, sessions)
@@ -154,12 +172,13 @@ def ahead(work: Callable[[Part], Done], parts: Iterable[Part]) -> Iterator[Done]
 def unread(reader: Reader, sessions: Sessions) -> Chunk:
     """The chunk of sessions that nobody needs to read."""
     first = np.zeros(len(sessions) + 1, np.int64)
-    return Chunk(sessions, reader.symbols, _nothing(reader.kind), first, reader.lake.files(reader.kind, reader.interval, []), 0.0)
+    return Chunk(sessions, reader.symbols, reader.nothing, first, reader.lake.files(reader.kind, reader.interval, []), 0.0)
 
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
     try:
-        name = "means" if reader.means and any(VWAP in pq.read_schema(path).names for path in paths) else reader.kind
+        means = reader.means and any(VWAP in pq.read_schema(path).names for path in paths)
+        name = "means" if means else "ranges" if reader.ranges else reader.kind
         relation = reader.connection.sql(query(QUERIES[name]), params={"files": [literal(str(path)) for path in paths]})
         return _settled(relation.to_arrow_table())
     except duckdb.OutOfMemoryException as error:
@@ -224,7 +243,7 @@ def _check_columns(reader: Reader, path: Path) -> None:
     except (OSError, pa.ArrowException) as error:
         raise DataError("cannot read a file of the lake", where=name, value=str(error).splitlines()[0],
                         allowed="a complete Parquet file", action="import the session again") from error  # fmt: skip
-    expected = {"symbol": pa.string(), **{field.name: field.type for field in _nothing(reader.kind).schema}}
+    expected = {"symbol": pa.string(), **{field.name: field.type for field in reader.nothing.schema}}
     for column, kind in expected.items():
         found = held.field(column).type if column in held.names else None
         if column not in ("day", "symbol_id") and found != kind:
@@ -235,14 +254,3 @@ def _check_columns(reader: Reader, path: Path) -> None:
 def _present(path: Path) -> None:
     if not path.is_file():
         raise DataError("a file of the lake is gone", where=str(path), action="import the session again, or run bt data verify")
-
-
-def _nothing(kind: str) -> pa.Table:
-    names = {"bars": ("open", "high", "low", "close", "volume"), "quotes": ("bid_open", "bid_close", "ask_open", "ask_close")}[kind]
-    fields = [
-        ("day", pa.uint16()),
-        ("ts", pa.timestamp("us", "UTC")),
-        ("symbol_id", pa.uint16()),
-        *[(name, pa.float64()) for name in names],
-    ]
-    return pa.Table.from_batches([], pa.schema(fields))  # empty_table() would import pandas

@@ -32,6 +32,8 @@ BOOLEANS = ("enter_long", "exit_long", "enter_short", "exit_short")
 TARGET = "target"
 ACTIONS = (*BOOLEANS, TARGET)
 CALLS = ("on_open", "on_close")
+ENTRIES = ("enter_long", "enter_short")
+TRAILS = ("entry_trail", "entry_trail_amount")
 LIMITS = {
     "confidence": (0.0, 1.0, "a fraction from 0 to 1"),
     "size": (0.0, np.inf, "shares, above 0"),
@@ -41,6 +43,8 @@ LIMITS = {
     "target_price": (0.0, np.inf, "a price above 0"),
     "limit": (0.0, np.inf, "a price above 0"),
     "entry_stop": (0.0, np.inf, "a price above 0"),
+    "entry_trail": (0.0, 1.0, "a fraction of the price between 0 and 1; a distance in currency goes into entry_trail_amount"),
+    "entry_trail_amount": (0.0, np.inf, "a distance in currency, above 0"),
     "trailing_stop": (0.0, 1.0, "a fraction of the price between 0 and 1; a distance in currency goes into trailing_amount"),
     "trailing_amount": (0.0, np.inf, "a distance in currency, above 0"),
     "exit_fraction": (0.0, 1.0, "the part of the position to sell, above 0, at most 1"),
@@ -54,8 +58,9 @@ class Signals:
     enter_long exit_long enter_short exit_short are booleans; target, given instead of them, is the weight that the position shall have in
     the equity, from -leverage to leverage (NaN: no wish). confidence (fraction), size (shares), stop_loss and take_profit
     (fractions of the entry price), stop_price and target_price (price levels), limit and entry_stop (price levels at which the order
-    itself may fill, or from which on it does), trailing_stop (fraction of the price), trailing_amount (currency) and exit_fraction (the
-    part of the position that an exit sells) are columns or one number; NaN: not given. on_open and on_close (booleans, columns or one)
+    itself may fill, or from which on it does), entry_trail (fraction of the price) and entry_trail_amount (currency) for a stop of the
+    entry's own that follows the price, trailing_stop and trailing_amount for the position's, and exit_fraction (the part of the position
+    that an exit sells) are columns or one number; NaN: not given. on_open and on_close (booleans, columns or one)
     make the order wait for the next session's open, or for a session's close. tags is one text, or a column of texts, that decisions
     carry.
     """
@@ -73,6 +78,8 @@ class Signals:
     target_price: ArrayLike | None = None
     limit: ArrayLike | None = None
     entry_stop: ArrayLike | None = None
+    entry_trail: ArrayLike | None = None
+    entry_trail_amount: ArrayLike | None = None
     trailing_stop: ArrayLike | None = None
     trailing_amount: ArrayLike | None = None
     exit_fraction: ArrayLike | None = None
@@ -215,7 +222,7 @@ def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishe
         if value is not None:
             numbers[column] = _number(value, bars, name, column, limits)[..., bars.lookback :]
     calls = {column: value for column in CALLS if (value := _call(getattr(signals, column), bars, name, column)) is not None}
-    _one_call(booleans, numbers, calls, bars, name)
+    _one_way(booleans, numbers, calls, bars, name)
     if signals.target is not None:
         numbers[TARGET] = _weights(signals.target, booleans, bars, name, leverage)
         booleans = {TARGET: ~np.isnan(numbers[TARGET])}
@@ -242,17 +249,26 @@ def _call(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.bool_] |
     return _boolean(array if array.ndim else np.broadcast_to(array, bars.shape), bars, name, column)[..., bars.lookback :]
 
 
-def _one_call(booleans: Mapping[str, Any], numbers: Mapping[str, Any], calls: Mapping[str, Any], bars: Bars, name: str) -> None:
-    """Raise StrategyError where a wish asks for a session's open or close and for another way to fill too."""
-    ways = {**calls, **{column: ~np.isnan(numbers[column]) for column in ("limit", "entry_stop") if column in numbers}}
-    if not calls or len(ways) < 2 or not booleans:
+def _one_way(booleans: Mapping[str, Any], numbers: Mapping[str, Any], calls: Mapping[str, Any], bars: Bars, name: str) -> None:
+    """Raise StrategyError where a wish asks for a session's open or close, or an entry for a trail, and for another way to fill too."""
+    if not booleans:
         return
+    given = {column: ~np.isnan(numbers[column]) for column in ("limit", "entry_stop", *TRAILS) if column in numbers}
     wished = np.logical_or.reduce(list(booleans.values()))
-    both = wished & np.logical_or.reduce(list(calls.values())) & (np.add.reduce([way.astype(np.int8) for way in ways.values()]) > 1)
+    entering = np.logical_or.reduce([np.zeros(wished.shape, np.bool_), *(booleans[column] for column in ENTRIES if column in booleans)])
+    trails = {column: given.pop(column) & entering for column in TRAILS if column in given}
+    alone = {**calls, **({next(iter(trails)): np.logical_or.reduce(list(trails.values()))} if trails else {})}
+    ways = {**alone, **given}
+    if not alone or len(ways) < 2:
+        return
+    both = wished & np.logical_or.reduce(list(alone.values())) & (np.add.reduce([way.astype(np.int8) for way in ways.values()]) > 1)
     if both.any():
         at = tuple(int(index[0]) for index in np.nonzero(both))
         where = f"strategy {name}, {place_of(bars, (*at[:-1], at[-1] + bars.lookback))}"
-        asked, allowed = " and ".join(column for column, way in ways.items() if way[at]), "one of on_open, on_close, a level of its own"
+        asked, allowed = (
+            " and ".join(column for column, way in ways.items() if way[at]),
+            "one of on_open, on_close, a trail, a level of its own",
+        )
         raise StrategyError("one order cannot fill in two ways", where=where, value=asked, allowed=allowed)
 
 

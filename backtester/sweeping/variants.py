@@ -127,7 +127,13 @@ def _shared(config: Config) -> str:
     parts = {
         **config.model_dump(mode="json", include=_SHARED),
         "leverage": config.account.leverage,  # weights are checked against it
-        "read": [execution.quoted, execution.actions, execution.fill == "next_vwap", execution.intrabar == "drill_down"],
+        "read": [
+            execution.quoted,
+            execution.stop_watch,
+            execution.actions,
+            execution.fill == "next_vwap",
+            execution.intrabar == "drill_down",
+        ],
     }
     return json.dumps(parts, sort_keys=True)
 

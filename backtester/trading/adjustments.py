@@ -31,7 +31,7 @@ from backtester.trading.rows import Outcome
 
 SPLIT, DIVIDEND = ACTION_KINDS
 PAIR_PRICES = ("price", "low", "high", "stop_level", "target_level", "trailing_amount", "last")
-ORDER_PRICES = ("limit", "stop", "seen", "stop_price", "target_price", "trailing_amount")
+ORDER_PRICES = ("limit", "stop", "seen", "stop_price", "target_price", "trailing_amount", "trail_amount")
 """Prices of a position and of an order, which a split divides."""
 SLACK, TINY = 1e-9, 1e-15
 """What counts as a whole lot too, as for sizes; less than this part of a lot is no fraction. How far a sum may be off by rounding."""

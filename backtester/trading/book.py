@@ -33,7 +33,7 @@ def new_order(b: Book, pair: int, role: int, side: int, kind: int, quantity: flo
     order.id, order.pair, order.role, order.side, order.type = account.next_order, pair, role, side, kind
     order.status, order.reason, order.slot, order.decision = r.OPEN, why.NO_REASON, r.NONE, r.NONE
     order.ts, order.day, order.quantity, order.filled, order.seen = ts, slot.day, quantity, 0.0, seen
-    order.limit, order.stop = np.nan, np.nan
+    order.limit, order.stop, order.trail, order.trail_amount = np.nan, np.nan, np.nan, np.nan
     order.rests, order.looked, order.triggered, order.joins, order.leaves, order.anew = 0, r.NONE, 0, 0, 0, 0
     account.orders += 1
     account.next_order += 1
@@ -48,6 +48,7 @@ def resolve(b: Book, row: int, status: int, reason: int, slot: Any) -> None:
         status = r.PARTIAL
     order.status, order.reason, order.slot = status, reason, slot.number
     account.resting -= order.rests
+    account.chasing -= order.rests * (order.type == r.TRAILING)
     account.on_open -= order.type == r.MARKET_ON_OPEN
     account.on_close -= order.type == r.MARKET_ON_CLOSE
     if order.role == r.EXIT:
@@ -206,8 +207,9 @@ def lots_in(quantity: float, lot: float) -> float:
 def work_on(b: Book, row: int) -> None:
     """An order that has been triggered does not wait for its price any more."""
     account, order = b.account[0], b.orders[row]
-    if order.type == r.STOP:
+    if order.type == r.STOP or order.type == r.TRAILING:
         account.resting -= order.rests
+        account.chasing -= order.rests * (order.type == r.TRAILING)
         order.rests = 0
 
 
@@ -272,28 +274,3 @@ def ends_fillable(m: Tape, s: int, t: int) -> bool:
         if fillable(m, s, u):
             return False
     return True
-
-
-@compiled
-def price_at(m: Tape, b: Book, s: int, t: int, side: int, at: int) -> tuple[float, int]:
-    """The price before slippage at a bar's open or close, and its flags."""
-    price = m.open[s, t] if at == r.AT_OPEN else m.close[s, t]
-    if not b.rules[0].quote:
-        return price, r.NO_FLAGS
-    if m.ask_open.shape[1] > 0:
-        if side == r.BUY:
-            quote = m.ask_open[s, t] if at == r.AT_OPEN else m.ask_close[s, t]
-        else:
-            quote = m.bid_open[s, t] if at == r.AT_OPEN else m.bid_close[s, t]
-        if not np.isnan(quote):
-            return quote, r.NO_FLAGS
-    return price, r.SYNTHETIC_QUOTE
-
-
-@compiled
-def mean_price(m: Tape, s: int, t: int) -> tuple[float, int]:
-    """The bar's mean price, where the lake has one that lies in the bar; else its typical price, which the flags say."""
-    if m.vwap.shape[1] > 0 and m.low[s, t] <= m.vwap[s, t] <= m.high[s, t]:
-        return m.vwap[s, t], r.NO_FLAGS
-    typical: float = (m.high[s, t] + m.low[s, t] + m.close[s, t]) / 3
-    return typical, r.TYPICAL_PRICE

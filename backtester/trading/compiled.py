@@ -26,6 +26,7 @@ SOURCES = (
     "margin.py",
     "money.py",
     "positions.py",
+    "prices.py",
     "quiet.py",
     "records.py",
     "resting.py",
@@ -53,7 +54,7 @@ def _signature() -> tuple[Any, ...]:
     """The types of the kernel's arguments."""
     prices = types.Array(types.float64, 2, "C", readonly=True)
     named: Any = types.NamedTuple
-    tape = named([prices] * 10 + [_array(r.SLOT, True), _array(r.FINER, True), _array(r.SPAN, True)], r.Tape)
+    tape = named([prices] * 14 + [_array(r.SLOT, True), _array(r.FINER, True), _array(r.SPAN, True)], r.Tape)
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]

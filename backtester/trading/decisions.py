@@ -27,6 +27,7 @@ from backtester.trading.money import (
     value_of,
 )
 from backtester.trading.positions import fill_market
+from backtester.trading.prices import behind
 from backtester.trading.records import Book, Tape
 
 
@@ -73,7 +74,7 @@ def risked(b: Book, signal: Any, direction: int) -> float:
     fraction, amount = signal.trailing_stop, signal.trailing_amount
     if np.isnan(fraction) and np.isnan(amount):
         fraction, amount = rules.trailing_stop, rules.trailing_amount
-    following = price * (1.0 - direction * fraction) if np.isnan(amount) else price - direction * amount
+    following = behind(price, direction, fraction, amount)
     near: float = abs(price - fixed)
     far: float = abs(price - following)
     if np.isnan(near):
@@ -233,7 +234,7 @@ def replace_exit(b: Book, number: int, made: int, whole: bool, slot: Any) -> Non
 
 @compiled
 def set_terms(b: Book, order: Any, signal: Any) -> None:
-    """Make an order with a limit or a stop of its own rest until a price meets it, others wait for a session's open or close."""
+    """Make an order with a limit, a stop or a trail of its own rest until a price meets it, others wait for a session's open or close."""
     if signal.on_open:
         order.type = r.MARKET_ON_OPEN
         b.account[0].on_open += 1
@@ -242,10 +243,15 @@ def set_terms(b: Book, order: Any, signal: Any) -> None:
         b.account[0].on_close += 1
     order.limit = signal.limit
     if order.role == r.ENTRY:
-        order.stop = signal.entry_stop
+        order.stop, order.trail, order.trail_amount = signal.entry_stop, signal.entry_trail, signal.entry_trail_amount
+        first = behind(signal.price, -order.side, order.trail, order.trail_amount)
+        if not np.isnan(first):
+            order.stop, order.type = first, r.TRAILING
+            b.account[0].chasing += 1
     if np.isnan(order.limit) and np.isnan(order.stop):
         return
-    order.type = r.LIMIT if np.isnan(order.stop) else r.STOP if np.isnan(order.limit) else r.STOP_LIMIT
+    if order.type != r.TRAILING:
+        order.type = r.LIMIT if np.isnan(order.stop) else r.STOP if np.isnan(order.limit) else r.STOP_LIMIT
     order.rests = 1
     b.account[0].resting += 1
     if order.role == r.EXIT:

@@ -11,19 +11,8 @@ from typing import Any
 from backtester.trading import records as r
 from backtester.trading.money import apart, compiled
 from backtester.trading.positions import fill_exit
+from backtester.trading.prices import beyond, met, turned
 from backtester.trading.records import Book, Tape
-
-
-@compiled
-def turned(sign: int, low: float, high: float) -> tuple[float, float]:
-    """A bar's low and high, upside down where the sign is negative."""
-    return (low, high) if sign > 0 else (-high, -low)
-
-
-@compiled
-def beyond(rules: Any, price: float, limit: float) -> bool:
-    """Whether a price is better than a limit, or as good where a touch is enough; both for a buy."""
-    return price < limit or (rules.touch and price == limit)
 
 
 @compiled
@@ -67,7 +56,10 @@ def walk(m: Tape, b: Book, pair: Any, t: int, first: int, last: int, entered: bo
         elif reached:
             row, level = pair.target, target
         if row != r.NONE:
-            fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags, pair.target)
+            seen = pair.direction * level
+            if row == pair.stop:
+                seen = met(b, -pair.direction, pair.direction * stop, seen, bar.close)
+            fill_exit(m, b, row, t, r.AT_OPEN, seen, flags, pair.target)
             done = pair.quantity == 0.0 or pair.rungs == left
         fresh = row == r.NONE
         k += int(fresh)
@@ -101,9 +93,10 @@ def drill_entry(m: Tape, b: Book, row: int, waited: bool, seen: float, t: int) -
         if not (beyond(rules, low, limit) if waited else high >= stop):
             continue
         if low <= pair.stop_level:
-            reached, level = beyond(rules, -high, -pair.target_level), min(pair.stop_level, pair.direction * seen)
+            reached, level = beyond(rules, -high, -pair.target_level), pair.direction * min(pair.stop_level, pair.direction * seen)
             flags = r.DRILLED | (r.AMBIGUOUS if order.type != r.LIMIT or reached else r.NO_FLAGS)
-            fill_exit(m, b, pair.stop, t, r.AT_OPEN, pair.direction * level, flags, pair.target if reached else r.NONE)
+            price = met(b, -pair.direction, level, level, m.finer[k].close)
+            fill_exit(m, b, pair.stop, t, r.AT_OPEN, price, flags, pair.target if reached else r.NONE)
         else:
             walk(m, b, pair, t, k + 1, m.spans[span].last, False)
         return True

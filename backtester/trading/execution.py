@@ -53,8 +53,12 @@ class Market:
     close: Floats
     volume: Floats
     bid_open: Floats | None = None
+    bid_high: Floats | None = None
+    bid_low: Floats | None = None
     bid_close: Floats | None = None
     ask_open: Floats | None = None
+    ask_high: Floats | None = None
+    ask_low: Floats | None = None
     ask_close: Floats | None = None
     vwap: Floats | None = None
 
@@ -80,6 +84,8 @@ class Events:
     target_price: Floats
     limit: Floats
     entry_stop: Floats
+    entry_trail: Floats
+    entry_trail_amount: Floats
     trailing_stop: Floats
     trailing_amount: Floats
     exit_fraction: Floats

@@ -16,8 +16,8 @@ from backtester.columns import Floats, Ints
 from backtester.trading import records
 from backtester.trading.records import Book, Tape
 
-Fine = tuple[Ints, Floats, Floats, Floats]
-"""Finer bars with a close and volume, in the order of place and time: place (which of the bars asked for), open, high, low."""
+Fine = tuple[Ints, Floats, Floats, Floats, Floats]
+"""Finer bars with a close and volume, in the order of place and time: place (which of the bars asked for), open, high, low, close."""
 Reading = Callable[[Ints, Ints, Ints], Fine]
 """Finds the finer bars of some bars: their symbols, opens and ends (us UTC), all of shape (bars,)."""
 
@@ -49,8 +49,9 @@ def settled(tape: Tape, attempt: Callable[[Tape], tuple[Book, int]], reading: Re
 def joined(tape: Tape, asked: Ints, fine: Fine) -> Tape:
     """The tape with the finer bars of some bars more."""
     place, *prices = fine
-    bars = np.empty(len(place), records.FINER)
-    bars["open"], bars["high"], bars["low"] = prices
+    bars = np.zeros(len(place), records.FINER)
+    for name, values in zip(("open", "high", "low", "close"), prices, strict=False):
+        bars[name] = values
     spans = np.empty(len(asked), records.SPAN)
     spans["key"] = asked
     spans["first"], spans["last"] = (len(tape.finer) + np.searchsorted(place, np.arange(len(asked)), side) for side in ("left", "right"))

@@ -14,28 +14,30 @@ from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import leaves, new_order, refuse, resolve, total
 from backtester.trading.money import compiled
+from backtester.trading.prices import behind, watched
 from backtester.trading.records import Book, Tape
 
 
 @compiled
 def trailed(pair: Any, price: float) -> float:
     """The level, times the direction, at which a stop follows the best price; NaN where it does not."""
-    if np.isnan(pair.trailing_amount):
-        level: float = price * (1.0 - pair.direction * pair.trailing_stop)
-    else:
-        level = price - pair.direction * pair.trailing_amount
-    signed: float = pair.direction * level
+    signed: float = pair.direction * behind(price, pair.direction, pair.trailing_stop, pair.trailing_amount)
     return signed
 
 
 @compiled
 def trail(m: Tape, b: Book, t: int) -> None:
     """Step 6: stops that follow the price come nearer, where the bar has shown a better one."""
+    watch = b.rules[0].watch != 0
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
         s = pair.symbol
         if pair.quantity != 0.0 and pair.at_close != m.slots[t].number and not np.isnan(m.close[s, t]):
-            level = trailed(pair, m.high[s, t] if pair.direction == r.LONG else m.low[s, t])
+            best = m.high[s, t] if pair.direction == r.LONG else m.low[s, t]
+            if watch:
+                _, high, low, _, _ = watched(m, b, s, t, -pair.direction)
+                best = high if pair.direction == r.LONG else low
+            level = trailed(pair, best)
             if level > pair.stop_level:
                 pair.stop_level, b.orders[pair.stop].stop = level, pair.direction * level
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILLS = ("next_open", "next_close", "same_close", "next_vwap")
 SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
 POLICIES = ("pessimistic", "optimistic", "open_to_nearest", "drill_down")
-QUOTES = ("bid_open", "bid_close", "ask_open", "ask_close")
+QUOTES = ("bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close")
 PRICES = (*OHLCV, *QUOTES, "vwap")
 GIVEN = (
     "size",
@@ -34,13 +34,15 @@ GIVEN = (
     "target_price",
     "limit",
     "entry_stop",
+    "entry_trail",
+    "entry_trail_amount",
     "trailing_stop",
     "trailing_amount",
     "exit_fraction",
     "target",
 )
 CALLS = ("on_open", "on_close")
-UNREAD = ("size", "limit", "entry_stop", "exit_fraction")
+UNREAD = ("size", "limit", "entry_stop", "entry_trail", "entry_trail_amount", "exit_fraction")
 VERDICT = {"action": "action", "reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
 """Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; the part of a session that it
 may ask for; what of it a weight does not use; a verdict's fields and the columns of decisions."""
@@ -106,6 +108,8 @@ def rules(execution: ExecutionSettings, risk: RiskSettings, account: AccountSett
         ("max_open_positions", limit_count(risk.max_open_positions)),
         ("max_entries", risk.max_entries),
         ("notional", min(micro(sizing.value), MAX_MICRO)),
+        ("watch", execution.stop_watch == "quote"),
+        ("at_level", execution.stop_fill == "level"),
         ("timed", execution.max_hold_bars is not None or execution.max_hold_minutes is not None),
         ("max_hold_bars", limit_count(execution.max_hold_bars)),
         ("max_hold_us", _microseconds(math.inf if execution.max_hold_minutes is None else execution.max_hold_minutes)),
@@ -232,6 +236,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
         ("exits", (pairs["exit"] != records.NONE).sum()),
         ("leaving", carry.orders["leaves"].sum()),
         ("resting", carry.orders["rests"].sum()),
+        ("chasing", carry.orders["rests"][carry.orders["type"] == records.TRAILING].sum()),
         ("on_open", (carry.orders["type"] == records.MARKET_ON_OPEN).sum()),
         ("on_close", (carry.orders["type"] == records.MARKET_ON_CLOSE).sum()),
         ("resting_exits", carry.orders["rests"][carry.orders["role"] == records.EXIT].sum()),

@@ -19,19 +19,19 @@ from backtester.trading.book import (
     ends_session,
     fillable,
     new_order,
-    price_at,
     refuse,
     waits,
 )
 from backtester.trading.decisions import close_late, decide
-from backtester.trading.drill import beyond, drill, turned
+from backtester.trading.drill import drill
 from backtester.trading.guards import trail
 from backtester.trading.margin import call_margins
 from backtester.trading.money import compiled
 from backtester.trading.positions import charge_borrow, fill_exit, fill_market, widen
+from backtester.trading.prices import beyond, met, price_at, turned, watched
 from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
 from backtester.trading.records import Book, Records, Tape
-from backtester.trading.resting import look_at_open, look_in_bar
+from backtester.trading.resting import chase, look_at_open, look_in_bar
 from backtester.trading.weights import weigh
 
 
@@ -67,10 +67,10 @@ def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
 
 
 @compiled
-def first_hit(rules: Any, first: float, stop: float, target: float) -> bool:
-    """Whether a bar that holds both, and opens between them, is taken to have met the stop."""
+def first_hit(rules: Any, opened: float, first: float, stop: float, target: float) -> bool:
+    """Whether a bar that holds both, and opens between them, is taken to have met the stop; opened: what the stop saw of its open."""
     if rules.intrabar == r.OPEN_TO_NEAREST:
-        return abs(first - stop) <= abs(first - target)
+        return abs(opened - stop) <= abs(first - target)
     stop_first: bool = rules.intrabar != r.OPTIMISTIC
     return stop_first
 
@@ -78,25 +78,34 @@ def first_hit(rules: Any, first: float, stop: float, target: float) -> bool:
 @compiled
 def look_inside(m: Tape, b: Book, t: int) -> None:
     """Step 2: stops and targets. Until now only an entry at this very open can be of this slot."""
+    watch = b.rules[0].watch != 0
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
         s, stop, target = pair.symbol, pair.stop_level, pair.target_level
         first = pair.direction * m.open[s, t]
         worst, best = turned(pair.direction, m.low[s, t], m.high[s, t])
-        if not (worst <= stop or best >= target or first <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
+        opened = first
+        if watch:
+            opened, high, low, _, _ = watched(m, b, s, t, -pair.direction)
+            opened, worst = pair.direction * opened, turned(pair.direction, low, high)[0]
+        if not (worst <= stop or best >= target or opened <= stop or first >= target) or pair.quantity == 0.0 or not fillable(m, s, t):
             continue
-        while look(m, b, pair, first, worst, best, t):
+        while look(m, b, pair, t):
             pass
 
 
 @compiled
-def look(m: Tape, b: Book, pair: Any, first: float, worst: float, best: float, t: int) -> bool:
+def look(m: Tape, b: Book, pair: Any, t: int) -> bool:
     """Stop and target of a position look at its bar; whether the next rung, and the stop again, shall look at it too."""
-    rules, stop, target, left = b.rules[0], pair.stop_level, pair.target_level, pair.rungs
+    rules, s, stop, target, left = b.rules[0], pair.symbol, pair.stop_level, pair.target_level, pair.rungs
+    opened, high, low, close, synthetic = watched(m, b, s, t, -pair.direction)
+    opened, first = pair.direction * opened, pair.direction * m.open[s, t]
+    worst, _ = turned(pair.direction, low, high)
+    _, best = turned(pair.direction, m.low[s, t], m.high[s, t])
     hit, reached = worst <= stop, beyond(rules, -best, -target)
     row, level, flags = r.NONE, first, r.AMBIGUOUS if hit and reached else r.NO_FLAGS
-    if first <= stop:
-        row, flags = pair.stop, r.NO_FLAGS
+    if opened <= stop:
+        row, level, flags = pair.stop, opened, r.NO_FLAGS
     elif first > target or (first == target and (rules.touch or pair.slot != m.slots[t].number)):
         row, flags = pair.target, r.NO_FLAGS
     elif hit and reached and rules.intrabar == r.DRILL_DOWN:
@@ -104,12 +113,15 @@ def look(m: Tape, b: Book, pair: Any, first: float, worst: float, best: float, t
             return False
         row, level = pair.stop, stop
         flags = r.AMBIGUOUS if beyond(rules, -best, -pair.target_level) else r.NO_FLAGS
-    elif hit and (not reached or first_hit(rules, first, stop, target)):
+    elif hit and (not reached or first_hit(rules, opened, first, stop, target)):
         row, level = pair.stop, stop
     elif reached:
         row, level = pair.target, target
     if row != r.NONE:
-        fill_exit(m, b, row, t, r.AT_OPEN, pair.direction * level, flags, pair.target if row == pair.stop else pair.stop)
+        seen, other = pair.direction * level, pair.stop
+        if row == pair.stop:
+            seen, flags, other = met(b, -pair.direction, pair.direction * stop, seen, close), flags | synthetic, pair.target
+        fill_exit(m, b, row, t, r.AT_OPEN, seen, flags, other)
     more: bool = row != r.NONE and pair.quantity != 0.0 and pair.rungs < left
     return more
 
@@ -199,6 +211,8 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
                     flatten(m, b, t)
             if account.trailing > 0:
                 trail(m, b, t)
+            if account.chasing > 0:
+                chase(m, b, t)
             note(m, b, t, t + 1)
             if rules.called and account.positions > 0:
                 call_margins(m, b, t)

@@ -17,9 +17,7 @@ from backtester.trading.book import (
     book,
     lots_in,
     lots_left,
-    mean_price,
     pay,
-    price_at,
     refuse,
     remark,
     resolve,
@@ -30,6 +28,7 @@ from backtester.trading.book import (
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.guards import climbed, move, protect, resize, spend, unguard
 from backtester.trading.money import apart, booked, compiled, fee_in, fee_of, fits, lot_of, lots_for, most_lots, room, value_of
+from backtester.trading.prices import mean_price, met, price_at, slipped, watched
 from backtester.trading.records import Book, Tape
 
 
@@ -65,36 +64,6 @@ def charge_borrow(m: Tape, b: Book, t: int) -> None:
             pair.borrow += fee
             if pair.borrow > MAX_MICRO:
                 stop_run(b, r.TOO_LARGE, b.active[i])
-
-
-@compiled
-def spread_paid(m: Tape, b: Book, s: int, t: int, at: int) -> tuple[float, int]:
-    """The part of the quoted spread that a fill pays, at a bar's open or close, and its flags."""
-    part = b.rules[0].spread
-    if not part > 0.0:
-        return 0.0, r.NO_FLAGS
-    if m.ask_open.shape[1] > 0:
-        wide = m.ask_open[s, t] - m.bid_open[s, t] if at == r.AT_OPEN else m.ask_close[s, t] - m.bid_close[s, t]
-        if not np.isnan(wide):
-            return max(0.0, part * wide), r.NO_FLAGS
-    return 0.0, r.SYNTHETIC_QUOTE
-
-
-@compiled
-def slipped(m: Tape, b: Book, row: int, t: int, at: int, seen: float, quantity: float) -> tuple[float, int]:
-    """The price of a fill, and its flags: slippage is against the trader, and never on an order with a limit.
-
-    quantity: what is about to fill, which moves the price the more the less the bar has traded.
-    """
-    rules, order = b.rules[0], b.orders[row]
-    if order.type == r.LIMIT or order.type == r.TARGET or order.type == r.STOP_LIMIT:
-        return seen, r.NO_FLAGS
-    s = b.pairs[order.pair].symbol
-    part, flags = spread_paid(m, b, s, t, at)
-    price = seen * (1.0 + order.side * (rules.slippage_bps / 10000.0)) + order.side * b.instruments[s].ticks + order.side * part
-    if rules.impact_bps > 0.0:
-        price += order.side * (seen * (rules.impact_bps / 10000.0) * np.sqrt(quantity / m.volume[s, t]))
-    return price, flags
 
 
 @compiled
@@ -283,7 +252,8 @@ def doubt(m: Tape, b: Book, fill: Any, trade: Any, other: int, t: int) -> None:
         guard = b.orders[other]
         fill.other_type, fill.other = guard.type, guard.limit
         if guard.type != r.TARGET:
-            fill.other, _ = slipped(m, b, other, t, r.AT_OPEN, guard.stop, fill.quantity)
+            _, _, _, close, _ = watched(m, b, b.pairs[fill.pair].symbol, t, guard.side)
+            fill.other, _ = slipped(m, b, other, t, r.AT_OPEN, met(b, guard.side, guard.stop, guard.stop, close), fill.quantity)
     fee = fee_in(b, fill.tier, fill.other, fill.quantity)
     fill.trade, fill.pnl = trade.id, trade.pnl
     fill.other_pnl = trade.pnl - fill.side * (value_of(fill.other, fill.quantity) - fill.value) - (fee - fill.fee)

@@ -62,21 +62,22 @@ chunk, up to and including this one, have a real bar of any symbol."""
 
 SIGNAL = _record(
     "slot pair action on_open on_close back",
-    "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop trailing_stop trailing_amount "
-    "exit_fraction target",
+    "price quality confidence size stop_loss take_profit stop_price target_price limit entry_stop entry_trail entry_trail_amount "
+    "trailing_stop trailing_amount exit_fraction target",
 )
 """One signal; NaN: not given. slot is counted from the start of the chunk. A weight (target) stands among the exits as TO_WEIGHT and, back
 rows later, among the entries as BY_WEIGHT."""
 
 RULES = _record(
     "fill quote sizing day flat touch intrabar allow_short no_entry_us max_buying_power max_per_trade max_per_symbol max_open_positions "
-    "max_entries notional timed max_hold_bars max_hold_us cooldown_us tiered participates anew called sums",
+    "max_entries notional watch at_level timed max_hold_bars max_hold_us cooldown_us tiered participates anew called sums",
     "leverage slippage_bps impact_bps spread borrow_bps minimum cap_bps size stop_loss take_profit trailing_stop trailing_amount "
     "rebalance_threshold max_participation min_quality min_confidence maintenance",
 )
-"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. timed: positions are held
-no longer than max_hold_bars slots or max_hold_us; tiered: there is more than one tier of the commission; anew: sizes are
-worked out at the fill; called: positions that equity does not maintain are sold."""
+"""The settings as numbers; stop_loss to trailing_amount NaN where there is none, cap_bps inf, limits NO_LIMIT. watch: stops
+look at quotes; at_level: they fill at their level; timed: positions are held no longer than max_hold_bars slots or max_hold_us; tiered:
+there is more than one tier of the commission; anew: sizes are worked out at the fill; called: positions that equity does not maintain
+are sold."""
 
 INSTRUMENT = _record("", "lot ticks")
 TIER = _record("", "above per_share fee_bps")
@@ -85,16 +86,16 @@ RUNG = _record("rest", "take_profit fraction")
 month on; the first one, above -inf, is the commission's own. One target of several: its fraction of what was entered, or all the rest."""
 
 ACCOUNT = _record(
-    "cash marks gross positions shorts guarded trailing entries joining exits leaving resting resting_exits on_open on_close next_order "
-    "next_trade orders fills trades equity active gone wanted day month tier error pair stamp",
+    "cash marks gross positions shorts guarded trailing chasing entries joining exits leaving resting resting_exits on_open on_close "
+    "next_order next_trade orders fills trades equity active gone wanted day month tier error pair stamp",
     "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
-a stop or a target; trailing: those whose stop follows the price; entries and exits: waiting orders, joining and leaving of them: entries
-that add to a position, exits of all of it; resting and resting_exits: those of them that wait for a price, and how many of these are
-exits; on_open and on_close: those that wait for a session's; orders to active: rows in use; gone: pairs may have left the active list;
-day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose rates fees are of; error and
-pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
+a stop or a target; trailing: those whose stop follows the price; chasing: entries whose own stop does; entries and exits: waiting orders,
+joining and leaving of them: entries that add to a position, exits of all of it; resting and resting_exits: those of them that wait for a
+price, and how many of these are exits; on_open and on_close: those that wait for a session's; orders to active: rows in use; gone: pairs
+may have left the active list; day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose
+rates fees are of; error and pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PURSE = _record("cash marks gross")
 """What a strategy with capital of its own has: its cash, and its marks as the account's. There are none where all strategies share the
@@ -117,12 +118,13 @@ follows, or NaN; last: the last close; listed: the pair stands in the active lis
 
 ORDER = _record(
     "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves anew",
-    "limit stop quantity filled lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
+    "limit stop trail trail_amount quantity filled lots seen stop_loss take_profit stop_price target_price trailing_stop trailing_amount",
 )
 """One order. rests: it waits for a price; looked: the last slot at whose open it did, or NONE; triggered: a stop-limit order has met its
 stop; joins: an entry that adds to a position; leaves: an exit of all of it; anew: its size is worked out at its fill; slot: the one that
 resolved it, or NONE; decision: its decision's row, or NONE; value and fee: what an entry expects to cost; limit and stop: its own levels;
-filled: of its quantity; lots: what is left of an entry; stop_loss to trailing_amount: what the signal gave for the position to come."""
+trail and trail_amount: how far an entry's stop is from the price; filled: of its quantity; lots: what is left of an entry; stop_loss to
+trailing_amount: what the signal gave for the position to come."""
 
 FILL = _record("order pair side type ts day slot value fee slippage flags tier trade pnl other_pnl other_type", "quantity price other")
 TRADE = _record(
@@ -146,7 +148,7 @@ a short position; row_worth: equity at the last of them. Of fills value, fees an
 profit, their profit (gains) and all profit (total), the largest and the smallest, microseconds held, borrow, dividends. A sum is
 high * 2**LIMB + low, so that it never overflows."""
 LIMB = 32
-FINER = _record("", "open high low")
+FINER = _record("", "open high low close")
 SPAN = _record("key first last")
 """A finer bar; where those of one bar stand, its key being slot of the chunk * symbols + symbol."""
 
@@ -162,8 +164,12 @@ class Tape(NamedTuple):
     close: Floats
     volume: Floats
     bid_open: Floats
+    bid_high: Floats
+    bid_low: Floats
     bid_close: Floats
     ask_open: Floats
+    ask_high: Floats
+    ask_low: Floats
     ask_close: Floats
     vwap: Floats
     slots: Records

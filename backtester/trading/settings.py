@@ -69,7 +69,8 @@ class ExecutionSettings(Settings):
     position costs, in basis points a year; instruments: symbols with a lot or tick of their own; actions: what becomes of the lake's
     splits and dividends; rebalance_threshold: the part of equity that a position may be off its weight; max_participation: the part of a
     bar's volume that orders can fill; cost_ladder: multiples of all costs at which the same signals are traded once more, for the
-    figures `costs` of metrics.json.
+    figures `costs` of metrics.json; stop_watch: what stops look at, fixed and trailing; stop_fill: whether one that is met fills at its
+    level (or at an open beyond it), or at the worse of its level and the close of the bar.
     """
 
     fill: Literal["next_open", "next_close", "same_close", "next_vwap"] = "next_open"
@@ -92,6 +93,8 @@ class ExecutionSettings(Settings):
     max_hold_minutes: float | None = Field(default=None, gt=0.0)
     intrabar: Literal["pessimistic", "optimistic", "open_to_nearest", "drill_down"] = "pessimistic"
     limit_fill: Literal["through", "touch"] = "through"
+    stop_watch: Literal["trade", "quote"] = "trade"
+    stop_fill: Literal["level", "close"] = "level"
     rebalance_threshold: float = Field(default=0.0, ge=0.0, lt=1.0)
     max_participation: float | None = Field(default=None, gt=0.0, le=1.0)
     borrow_bps: float = Field(default=0.0, ge=0.0)
@@ -126,10 +129,16 @@ class ExecutionSettings(Settings):
             raise ValueError("slippage.spread is paid already where price is 'quote'; leave out one")
         return self
 
+    @model_validator(mode="after")
+    def _one_bar_to_watch(self) -> Self:
+        if self.stop_watch == "quote" and self.intrabar == "drill_down":
+            raise ValueError("finer quotes are not looked at; leave out stop_watch 'quote' or intrabar 'drill_down'")
+        return self
+
     @property
     def quoted(self) -> bool:
-        """Whether fills ask for quotes."""
-        return self.price == "quote" or self.slippage.spread > 0.0
+        """Whether fills or stops ask for quotes."""
+        return self.price == "quote" or self.slippage.spread > 0.0 or self.stop_watch == "quote"
 
     def lot_of(self, symbol: str) -> float:
         """The lot of a symbol."""

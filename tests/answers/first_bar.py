@@ -25,3 +25,10 @@ class ShortThrough(Strategy):
     def signals(self, bars: Bars) -> Signals:
         first = (bars.slot == 0) & (bars.session == bars.session.min())
         return Signals(enter_short=first, stop_price=bars.close - 2.0)
+
+
+class BuyTrailing(Strategy):
+    """Buy from the first bar on once the price comes back up by 2.00."""
+
+    def signals(self, bars: Bars) -> Signals:
+        return Signals(enter_long=(bars.slot == 0) & (bars.session == bars.session.min()), entry_trail_amount=2.0)

@@ -36,7 +36,7 @@ def run_of(case: str, request: pytest.FixtureRequest, folder: Path) -> bt.Run:
     "case",
     [
         "lean_basic_template", "lean_scheduled_universe", "lean_basic_template_daily", "lean_stop_loss_on_order_event",
-        "lean_split_long", "lean_split_short",
+        "lean_split_long", "lean_split_short", "lean_trailing_stop_order",
     ],
 )  # fmt: skip
 def test_a_run_ends_as_in_the_other_engine(case: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -62,6 +62,15 @@ def test_a_stop_that_is_already_through_fills_at_the_next_open(request: pytest.F
     fills = run_of("lean_stop_loss_on_order_event", request, tmp_path).table("fills")
     assert fills.select("side", "type").rows() == [("sell", "market"), ("buy", "stop")]
     assert fills["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%H:%M").to_list() == ["09:30", "09:31"]
+
+
+def test_a_trailing_entry_and_a_trailing_stop_fill_at_the_closes_of_quotes(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Ask close of 2013-10-10 09:30, bid close of 11:08 that day."""
+    fills = run_of("lean_trailing_stop_order", request, tmp_path).table("fills")
+    assert fills.select("side", "type").rows() == [("buy", "trailing"), ("sell", "trailing")]
+    assert fills["price"].round(5).to_list() == [144.65203, 144.90426]
+    local = fills["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%m-%d %H:%M")
+    assert local.to_list() == ["10-10 09:30", "10-10 11:08"]
 
 
 @pytest.mark.parametrize("case", ["lean_split_long", "lean_split_short"])

@@ -47,7 +47,7 @@ def micros(seconds: int) -> int:
 
 
 def asked(found: Finer, bars: list[tuple[int, int, int]]) -> list[tuple[float, ...]]:
-    """(place, open, high, low) of the finer bars of bars (symbol, first, last second)."""
+    """(place, open, high, low, close) of the finer bars of bars (symbol, first, last second)."""
     symbol, first, last = (np.array(column, np.int64) for column in zip(*bars, strict=True))
     spans = [np.array([micros(int(at)) for at in column], np.int64) for column in (first, last)]
     return list(zip(*(column.tolist() for column in found(symbol, *spans)), strict=True))
@@ -56,9 +56,9 @@ def asked(found: Finer, bars: list[tuple[int, int, int]]) -> list[tuple[float, .
 def test_a_minute_s_seconds_are_those_inside_it_that_have_a_volume(lake: Path) -> None:
     found = finer(lake, "1m")
     assert asked(found, [(0, 60, 120), (0, 0, 60), (1, 60, 120)]) == [
-        (0, 12.0, 13.0, 11.0), (0, 13.0, 14.0, 12.0), (1, 10.0, 11.0, 9.0),
+        (0, 12.0, 13.0, 11.0, 12.5), (0, 13.0, 14.0, 12.0, 13.5), (1, 10.0, 11.0, 9.0, 10.5),
     ]  # fmt: skip
-    assert asked(found, [(0, 0, 60)]) == [(0, 10.0, 11.0, 9.0)]
+    assert asked(found, [(0, 0, 60)]) == [(0, 10.0, 11.0, 9.0, 10.5)]
 
 
 def test_a_day_without_seconds_is_looked_into_by_the_minute(lake: Path) -> None:

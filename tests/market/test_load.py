@@ -123,6 +123,16 @@ def test_quotes_are_read_alike(tmp_path: Path) -> None:
     assert rows(read(reader(made, "A", kind="quotes"), days()), "ask_close") == [(1, "09:30", "A", 1)]
 
 
+def test_highs_and_lows_of_quotes_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    made = lake(tmp_path, [(DAYS[1], "09:30", "A", 1.0)], kind="quotes")
+    found, none = (work(reader(made, "A", kind="quotes", ranges=True), days()) for work in (read, unread))
+    names = [f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close")]
+    assert found.table.column_names == none.table.column_names == ["day", "ts", "symbol_id", *names]
+    stored = pl.read_parquet(made.root / found.files["path"][0])
+    assert [found.column(name).tolist() for name in names] == [stored[name].to_list() for name in names]
+    assert "bid_high" not in read(reader(made, "A", kind="quotes"), days()).table.column_names
+
+
 @pytest.mark.parametrize("symbol", ["TRUE", "0700", "1E5", "INF", "nan", "NA", "A' OR 1=1 --", "*", "[AB]"])
 def test_a_symbol_is_text_whatever_it_looks_like(symbol: str, tmp_path: Path) -> None:
     """DAT-34, S-03, S-04: bound as a value, never part of a query or a pattern."""

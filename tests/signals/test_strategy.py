@@ -183,6 +183,9 @@ def test_an_order_may_wait_for_a_session_s_open_or_close() -> None:
         ({"on_open": True, "on_close": True}, "on_open and on_close"),
         ({"on_open": True, "limit": 5.0}, "on_open and limit"),
         ({"on_close": True, "entry_stop": 5.0}, "on_close and entry_stop"),
+        ({"on_open": True, "entry_trail": 0.01}, "on_open and entry_trail"),
+        ({"entry_trail_amount": 1.0, "limit": 5.0}, "entry_trail_amount and limit"),
+        ({"entry_trail": 0.01, "entry_trail_amount": 1.0, "entry_stop": 5.0}, "entry_trail and entry_stop"),
     ],
 )
 def test_an_order_waits_for_one_thing_alone(given: dict[str, Any], asked: str) -> None:
@@ -190,10 +193,19 @@ def test_an_order_waits_for_one_thing_alone(given: dict[str, Any], asked: str) -
     every, none = np.ones(bars.shape, bool), np.zeros(bars.shape, bool)
     with pytest.raises(StrategyError, match=f"cannot fill in two ways.*session.*symbol.*{asked}"):
         checked(Signals(enter_long=every, **given), bars, "s")
-    assert checked(Signals(enter_long=none, **given), bars, "s").calls
+    assert not checked(Signals(enter_long=none, **given), bars, "s").booleans["enter_long"].any()
     for wrong in (1, "yes", np.ones(3, bool)):
         with pytest.raises(StrategyError, match="wrong"):
             checked(Signals(enter_long=every, on_open=wrong), bars, "s")
+
+
+def test_an_exit_and_a_weight_do_not_read_the_trail() -> None:
+    bars = two_rows()
+    every = np.ones(bars.shape, bool)
+    both = {"entry_trail": 0.01, "entry_trail_amount": 1.0}
+    assert checked(Signals(enter_long=every, **both), bars, "s").numbers.keys() == both.keys()
+    assert checked(Signals(exit_long=every, limit=5.0, **both), bars, "s").numbers.keys() == {"limit", *both}
+    assert checked(Signals(target=0.5 * every, limit=5.0, **both), bars, "s").numbers.keys() == {"target", "limit", *both}
 
 
 def test_nothing_wished_is_nothing() -> None:

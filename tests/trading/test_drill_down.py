@@ -10,8 +10,8 @@ import pytest
 
 from tests.trading.tiny import MINUTE, Bar, Played, at, buy, market, play, short
 
-Finer = dict[int, Sequence[tuple[float, float, float]]]
-"""Finer bars (open, high, low) of some slots of A."""
+Finer = dict[int, Sequence[tuple[float, ...]]]
+"""Finer bars (open, high, low, and close where it matters) of some slots of A."""
 WIDE: Bar = (100.0, 115.0, 85.0, 104.0)
 STOP_FIRST = [(100.0, 101.0, 99.0), (99.0, 99.0, 88.0), (99.0, 112.0, 99.0)]
 TARGET_FIRST = [(100.0, 101.0, 99.0), (101.0, 112.0, 100.0), (99.0, 99.0, 85.0)]
@@ -23,14 +23,14 @@ class Lake:
     def __init__(self, finer: Finer) -> None:
         self.finer, self.asked = finer, list[int]()
 
-    def __call__(self, symbol: Any, begin: Any, finish: Any) -> tuple[Any, Any, Any, Any]:
+    def __call__(self, symbol: Any, begin: Any, finish: Any) -> tuple[Any, Any, Any, Any, Any]:
         assert (finish - begin == MINUTE).all()
         assert (symbol == 0).all()
         slots = [(int(ts) - at(0)) // MINUTE for ts in begin]
         self.asked += slots
-        rows = [(place, *bar) for place, slot in enumerate(slots) for bar in self.finer.get(slot, ())]
-        columns = np.array(rows, np.float64).reshape(-1, 4).T
-        return columns[0].astype(np.int64), columns[1], columns[2], columns[3]
+        rows = [(place, *bar, bar[0])[:5] for place, slot in enumerate(slots) for bar in self.finer.get(slot, ())]
+        columns = np.array(rows, np.float64).reshape(-1, 5).T
+        return columns[0].astype(np.int64), columns[1], columns[2], columns[3], columns[4]
 
 
 def run(bars: list[Bar], wish: Any, finer: Finer, **settings: Any) -> Played:

@@ -25,9 +25,11 @@ MINUTE = 60_000_000
 START = 1_751_463_000_000_000
 DAY = 86_400_000_000
 ACTIONS = ("enter_long", "exit_long", "enter_short", "exit_short", "target")
+QUOTE = ("bid_open", "bid_close", "ask_open", "ask_close")
+WHOLE = ("bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close")
 Bar = float | tuple[float, ...] | None
 NUMBERS = ("price", "quality", "confidence", "size", "stop_loss", "take_profit", "stop_price", "target_price", "limit", "entry_stop",
-           "trailing_stop", "trailing_amount", "exit_fraction", "target")  # fmt: skip
+           "entry_trail", "entry_trail_amount", "trailing_stop", "trailing_amount", "exit_fraction", "target")  # fmt: skip
 
 
 def at(slot: int, session: int = 0) -> int:
@@ -52,16 +54,19 @@ def market(
     strategies: Sequence[str] = ("s",),
     quotes: dict[str, Sequence[Sequence[tuple[float, ...] | None]]] | None = None,
 ) -> Market:
-    """A market of the symbols' sessions: bars[symbol][session][slot]; a quote is (bid open, bid close, ask open, ask close)."""
+    """A market of the symbols' sessions: bars[symbol][session][slot]; a quote is (bid open, bid close, ask open, ask close), or WHOLE."""
     lengths = [len(session) for session in next(iter(bars.values()))]
     slots = [(at(k, session), session) for session, length in enumerate(lengths) for k in range(length)]
     grid = np.array([[prices(bar) for session in bars[symbol] for bar in session] for symbol in sorted(bars)])
     means = np.array([[mean(bar) for session in bars[symbol] for bar in session] for symbol in sorted(bars)])
     quoted: dict[str, Any] = {}
     if quotes is not None:
-        none = (math.nan,) * 4
+        names = (
+            WHOLE if any(len(quote or ()) == len(WHOLE) for session in quotes.values() for slots in session for quote in slots) else QUOTE
+        )
+        none = (math.nan,) * len(names)
         wide = np.array([[quote or none for session in quotes[symbol] for quote in session] for symbol in sorted(bars)])
-        quoted = {name: wide[:, :, k] for k, name in enumerate(("bid_open", "bid_close", "ask_open", "ask_close"))}
+        quoted = {name: wide[:, :, k] for k, name in enumerate(names)}
     opens = np.array([at(0, session) for session in range(len(lengths))])
     return Market(
         symbols=tuple(sorted(bars)),
@@ -147,7 +152,7 @@ def between(signals: Events, first: int, last: int) -> Events:
 def part(market: Market, first: int, last: int) -> Market:
     """The sessions first <= session < last of a market."""
     rows = slice(*np.searchsorted(market.session, [first, last]).tolist())
-    grids = ("open", "high", "low", "close", "volume", "bid_open", "bid_close", "ask_open", "ask_close", "vwap")
+    grids = ("open", "high", "low", "close", "volume", *WHOLE, "vwap")
     return Market(
         market.symbols,
         market.strategies,
