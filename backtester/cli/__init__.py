@@ -26,6 +26,7 @@ _HOMES = {
     "schema": "run",
     "show": "run",
     "diff": "diff",
+    "why": "why",
     "data": "data",
     "calendar": "calendar",
     "strategies": "listings",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,9 @@ from typing import Any
 import click
 
 from backtester.errors import BacktesterError, InternalError, ResourceError
+
+WIDTH = 100
+"""Columns of what is drawn where nobody says otherwise."""
 
 
 def print_json(value: Any) -> None:
@@ -43,6 +47,19 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         if _is_table(rows):
             click.echo(f"\n{name}")
             print_table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def print_rich(shown: Any) -> None:
+    """A rich renderable on stdout, a hundred columns wide; where that is no terminal as plain text without spaces at the ends of lines."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console(width=min(Console().width, WIDTH), highlight=False).print(shown)
+        return
+    console = Console(width=WIDTH, highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(shown)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,111 @@
+"""Saw: what there was to see at a moment: bars, what is missing, quality, and each strategy's inputs as they were aligned then.
+
+Place in the flow: the first half of an answer. Never looks beyond the moment, but where it says so (the bars after it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from backtester.intervals import Interval
+from backtester.outcome.run import Run
+from backtester.why.columns import Columns
+from backtester.why.moment import Moment, Span
+
+Answer = dict[str, Any]
+NEIGHBOURS = 3
+"""Bars shown on either side of the one that was asked for."""
+
+
+def bar_of(run: Run, columns: Columns, symbol: str, interval: str, when: Moment, base: str | None = None) -> Answer:
+    """The bar of an interval that holds the moment; where it is missing, the gap that it belongs to."""
+    span = when.bar(interval, base or interval)
+    found = _own(columns, symbol, interval).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+    place = {"interval": interval, "start": span.start, "end": span.end, "clock": f"{when.clock(span.start)} - {when.clock(span.end)}"}
+    if len(found):
+        return place | {"missing": None} | {name: value for name, value in found.row(0, named=True).items() if name not in ("ts", "end")}
+    return place | {"missing": _missing(run, columns, symbol, interval, base or interval, span, when)}
+
+
+def neighbours(columns: Columns, symbol: str, base: str, when: Moment) -> list[Answer]:
+    """The bars around the moment that there are; a bar that is asked for is among them, marked."""
+    own, span = _own(columns, symbol, base), when.bar(base, base)
+    before = own.filter(pl.col("ts") < span.start).tail(NEIGHBOURS)
+    here = own.filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+    after = own.filter(pl.col("ts") >= span.end).head(NEIGHBOURS)
+    shown = pl.concat([before, here, after]).iter_rows(named=True)
+    return [{"asked": span.start <= row["ts"] < span.end, "clock": when.clock(row["ts"]), **row} for row in shown]
+
+
+def quality_of(run: Run, columns: Columns, symbol: str, base: str, when: Moment) -> Answer:
+    """Quality then, as the run knew it or would have, at the session's end, and the session's gaps."""
+    end = when.bar(base, base).end
+    known = _own(columns, symbol, base).filter(pl.col("end") <= end)
+    of_session = run.table("quality").filter(
+        (pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base)
+    )
+    gaps = run.table("gaps").filter((pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base))
+    here = known.filter(pl.col("end") == end)
+    look = run.config["session_data_config"]["gap_filler"]["enable_session_quality"]
+    return {
+        "as_of": here["quality"][0] if len(here) else 100.0 * len(known) / when.slots(base) if look else 100.0,
+        "by": when.clock(end),
+        "looked": look,
+        "min_quality": run.config["trading_config"]["min_quality"],
+        "session": of_session["quality"][0] if len(of_session) else None,
+        "gaps": [{"start": when.clock(gap["start"]), "end": when.clock(gap["end"]), "bars": gap["bars"], "kind": gap["kind"]}
+                 for gap in gaps.sort("start").iter_rows(named=True)],
+    }  # fmt: skip
+
+
+def inputs_of(columns: Columns, strategy: str, symbol: str, inputs: dict[str, str], span: Span, when: Moment) -> Iterator[Answer]:
+    """Each input as the strategy saw it when its bar was complete: the latest bar available, its values, and those of the bar before."""
+    if columns.again is None:
+        return
+    seen = columns.again.seen(strategy, symbol)
+    main = next(iter(inputs), None)
+    here = seen.filter((pl.col("input") == main) & (pl.col("ts") >= span.start) & (pl.col("end") <= span.end))
+    for name, interval in inputs.items():
+        if not len(here):
+            return
+        bars = seen.filter((pl.col("input") == name) & (pl.col("end") <= here["end"][-1]))
+        stamps = bars["ts"].unique().sort().tail(2).to_list()
+        if not stamps:
+            yield {"input": name, "interval": interval, "ts": None, "clock": "nothing was available yet", "values": []}
+            continue
+        now = bars.filter(pl.col("ts") == stamps[-1])
+        past = dict(bars.filter(pl.col("ts") == stamps[0]).select("name", "value").iter_rows()) if len(stamps) > 1 else {}
+        values = [{"kind": row["kind"], "name": row["name"], "before": past.get(row["name"]), "value": row["value"]}
+                  for row in now.iter_rows(named=True)]  # fmt: skip
+        clock = f"{when.clock(now['ts'][0])} - {when.clock(now['end'][0])}"
+        yield {"input": name, "interval": interval, "ts": now["ts"][0], "end": now["end"][0], "clock": clock, "values": values}
+
+
+def _missing(run: Run, columns: Columns, symbol: str, interval: str, base: str, span: Span, when: Moment) -> str:
+    """Why there is no bar."""
+    if interval != base:
+        there = _own(columns, symbol, base).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+        least = run.config["session_data_config"]["derived"]["min_completeness"]
+        slots = int((span.end - span.start).total_seconds() * 1_000_000) // Interval(base).step_us
+        return f"{len(there)} of {slots} bars of {base} stand in it, and derived.min_completeness is {least:g}"
+    gaps = run.table("gaps").filter(
+        (pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base)
+        & (pl.col("start") < span.end) & (pl.col("end") > span.start)
+    )  # fmt: skip
+    if not len(gaps):
+        return "the lake holds none that counts (see the table findings)"
+    gap = gaps.row(0, named=True)
+    kind = {"market": ", as of most symbols", "session": ": the whole session"}.get(gap["kind"], "")
+    agrees = {None: "", True: "; its volume agrees with the daily bar's", False: "; its volume does not agree with the daily bar's"}
+    edges = f"from {when.clock(gap['start'])} to {when.clock(gap['end'])}"
+    return (
+        f"it belongs to a gap of {gap['bars']} bar{'s' if gap['bars'] > 1 else ''} {edges} ({gap['kind']}{kind}){agrees[gap['reconciled']]}"
+    )
+
+
+def _own(columns: Columns, symbol: str, interval: str) -> pl.DataFrame:
+    """The session's bars of a symbol and interval."""
+    return columns.bars.filter((pl.col("symbol") == symbol) & (pl.col("interval") == interval)).drop("symbol", "session", "interval")
