@@ -41,7 +41,6 @@ def why(run: Path, symbol: str | None, at: str | None, strategy: str | None, lak
 
         print_json(plain(answer))
         return
-    from rich.console import Console
 
     from backtester.why.show import shown
 
