@@ -24,9 +24,10 @@ class SweepSettings(Settings):
 
     parameters: dict[str, str | list[Any]] = Field(description='dotted path -> values: a list, or text such as "2:20:2"')
     constraints: tuple[Words, ...] = Field((), max_length=100, description="such as fast < slow")
-    search: Literal["grid", "random"] = "grid"
+    search: Literal["grid", "random", "tpe"] = "grid"
     trials: int | None = Field(None, ge=1, le=10_000_000, description="how many; a grid takes all where absent")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="of a random search")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="of a search by random or tpe")
+    generation: int = Field(16, ge=1, le=10_000, description="trials that a search by tpe asks for together, before it learns from them")
     objective: Words = Field("sharpe", description="a metric; the largest is best, with - before it the smallest")
     block: int | None = Field(None, ge=1, description="trials that are put on disk together; chosen by itself where absent")
     max_seconds: float | None = Field(None, gt=0.0, description="`bt plan` refuses a sweep that is expected to take longer")

@@ -28,7 +28,7 @@ def config(lake: Path, changes: Mapping[str, Any] | None = None) -> dict[str, An
         place: Any = made
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[last] = value
+        place[last] = copy.deepcopy(value)
     return made
 
 

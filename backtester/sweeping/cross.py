@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ import polars as pl
 from backtester import folds
 from backtester.atomic import commit
 from backtester.columns import Floats, Ints
-from backtester.config_sweep import WalkForwardSettings
 from backtester.errors import ConfigError, did_you_mean
 from backtester.outcome import ratios
 from backtester.outcome.growth import growth
@@ -30,9 +28,7 @@ from backtester.planning import setup
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.evidence import returns_of
 from backtester.sweeping.folder import write_json, writer
-from backtester.sweeping.local import local
-from backtester.sweeping.sweep import Engine, SweepProgress
-from backtester.sweeping.walk import swept
+from backtester.sweeping.walk_plan import WalkPlan
 
 CROSS, CHOICES, PATHS = "cross.json", "choices.parquet", "paths.parquet"
 OBJECTIVES = ("total_return", "annual_return", "volatility", "sharpe", "sortino", "omega", "calmar", "max_drawdown", "ulcer_index")
@@ -48,18 +44,12 @@ class Cross:
     figures: dict[str, Any]
 
 
-def cross_validate(
-    sweep: Sweep,
-    settings: WalkForwardSettings,
-    out: Path,
-    *,
-    engine: Engine = local,
-    progress: Callable[[int, int, SweepProgress], None] | None = None,
-) -> Cross:
-    """Cross-validate a sweep into the folder `out`; a sweep that stands there already is not made again.
+def cross_validate(plan: WalkPlan) -> Cross:
+    """Cross-validate a sweep into the plan's folder; a sweep that stands there already is not made again.
 
     Raises ConfigError for folds that do not fit and for an objective that returns alone do not give, and the errors of `run_sweep`.
     """
+    sweep, settings, out = plan.sweep, plan.settings, plan.out
     figure, largest = sweep.objective
     if figure not in OBJECTIVES:
         action = did_you_mean(figure, OBJECTIVES)
@@ -69,7 +59,7 @@ def cross_validate(
     assert settings.folds is not None
     assert settings.tests is not None
     combined = folds.combinatorial(len(labels), settings.folds, settings.tests, purge=settings.purge, embargo=settings.embargo)
-    made = swept(sweep, out / "sweep", engine, None if progress is None else lambda reached: progress(0, 1, reached))
+    made = plan.swept(sweep, out / "sweep", 0, 1)
     numbers, returns = returns_of(made.trials, made.equity, labels)
     if not len(numbers):
         raise ConfigError("no trial has returns", where="/sweep", value=f"{made.trials.height:,} trials failed or went broke")

@@ -36,7 +36,10 @@ class Sweep:
         return self.settings.objective.removeprefix("-"), not self.settings.objective.startswith("-")
 
     def trials(self) -> list[Trial]:
-        """All trials, in the order of the search. Raises ConfigError where there are none, or too many."""
+        """All trials, in the order of the search; of a search that learns as many drawn at random, for what it would cost.
+
+        Raises ConfigError where there are none, or too many.
+        """
         found = list(islice(numbered(self.space, self._combinations()), MOST_TRIALS + 1))
         if not found:
             raise ConfigError("no trial is left", where="/sweep/constraints", action="the constraints leave out every combination")
@@ -45,7 +48,7 @@ class Sweep:
         return found
 
     def _combinations(self) -> Iterable[Combination]:
-        if self.settings.search == "random":
+        if self.settings.search != "grid":
             return self.space.random(self.settings.trials or 1, self.settings.seed or 0)
         return islice(self.space.grid(), self.settings.trials)
 

@@ -43,7 +43,9 @@ def estimate(sweep: Sweep) -> Estimate:
     bars = days * slots
     memory = expected_memory(opened) + len(trials) * (BYTES_A_TRIAL + EQUITY_BYTES * days)
     memory = max(memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    found = Estimate(len(trials), bars, bars * len(trials), round(fixed * days + each * days * len(trials), 2), memory)
+    readings = -(-len(trials) // sweep.settings.generation) if sweep.settings.search == "tpe" else 1
+    seconds = fixed * days * readings + each * days * len(trials)
+    found = Estimate(len(trials), bars, bars * len(trials), round(seconds, 2), memory)
     _check(sweep, found)
     return found
 

@@ -49,6 +49,12 @@ class SweepRun:
         return pl.read_parquet(self.folder / EQUITY)
 
     @property
+    def first_failed(self) -> tuple[int, str] | None:
+        """The first trial that failed, and its error; None where none did."""
+        failed = self.trials.filter(pl.col("error").is_not_null()).select("trial", "error")
+        return None if failed.is_empty() else failed.row(0)
+
+    @property
     def evidence(self) -> dict[str, Any]:
         """How much of the best trial's result may be luck; docs/sweeps.md has the keys."""
         found: dict[str, Any] = json.loads((self.folder / EVIDENCE).read_bytes())

@@ -14,7 +14,9 @@ import polars as pl
 from backtester.config import Config, bind_strategies
 from backtester.market.lake import Lake
 from backtester.outcome.digests import json_digest
+from backtester.sweeping.sources import digest_of, uses
 from backtester.sweeping.space import Space
+from backtester.sweeping.tpe import library
 from backtester.sweeping.variants import Base
 
 VERSION = 1
@@ -24,7 +26,7 @@ def identity(base: Base, config: Config, space: Space) -> dict[str, Any]:
     """Config, parameters, search, strategies' sources and the lake's contents, each as something short that tells others apart."""
     settings = config.sweep
     assert settings is not None
-    return {
+    plan: dict[str, Any] = {
         "sweep_version": VERSION,
         "config": config.digest,
         "parameters": {parameter.path: asdict(parameter.values) for parameter in space.parameters},
@@ -35,6 +37,11 @@ def identity(base: Base, config: Config, space: Space) -> dict[str, Any]:
         "strategies": {entry.name: described.source.digest for entry, described, _ in bind_strategies(config)},
         "lake": _lake(config),
     }
+    if settings.search == "tpe":
+        plan |= {"generation": settings.generation, "objective": settings.objective, "model": f"optuna {library().__version__}"}
+    if called := uses(space):
+        plan["uses"] = {use: digest_of(use, config.root) for use in called}
+    return plan
 
 
 def sweep_key(plan: dict[str, Any], trials: str, equity: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 from backtester.errors import BacktesterError, ConfigError, ResourceError
 from backtester.sweeping.definition import Sweep
-from backtester.sweeping.task import Tables, error_of, packed, said, unpacked, worked
+from backtester.sweeping.tables import Tables
+from backtester.sweeping.task import error_of, packed, said, unpacked, worked
 from backtester.sweeping.variants import Trial
 from backtester.sweeping.worker import ERROR, RESULT
 from backtester.sweeping.workers import Task, lost, spread
@@ -30,32 +31,38 @@ class Ray:
     def __init__(self, address: str | None = None, cores: int | None = None) -> None:
         self._address, self._cores = address, cores
 
-    def __call__(self, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
-        """The tables of each block, or part of a block, as it ends. Raises the errors that a task met."""
+    @contextmanager
+    def __call__(self, sweep: Sweep, progress: Callable[[int], None]) -> Iterator[Callable[[Sequence[Sequence[Trial]]], Iterator[Tables]]]:
+        """What runs blocks, and gives the tables of each, or of a part of one, as it ends. Raises the errors that a task met."""
         with _cluster(self._address, self._cores) as ray:
-            cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-            run = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
-            waiting = spread(blocks, cores)
-            under_way: dict[Any, Task] = {}
-            while waiting or under_way:
-                while waiting and len(under_way) < 2 * cores:
-                    task = waiting.popleft()
-                    under_way[run.remote(packed(sweep, task.trials, threads=1))] = task
-                done, _ = ray.wait(list(under_way), num_returns=1)
-                for reference in done:
-                    task = under_way.pop(reference)
-                    try:
-                        kind, content, bars = ray.get(reference)
-                    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError) as gone:
-                        again, given_up = task.after_death()
-                        waiting.extendleft(again)
-                        if given_up is not None:
-                            yield lost(sweep, given_up, f"its worker went: {type(gone).__name__}")
-                        continue
-                    if kind != RESULT:
-                        raise error_of(content)
-                    progress(bars)
-                    yield unpacked(content)
+            yield lambda blocks: _tables(ray, sweep, blocks, progress)
+
+
+def _tables(ray: Any, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
+    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    run = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
+    gone = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError)
+    waiting = spread(blocks, cores)
+    under_way: dict[Any, Task] = {}
+    while waiting or under_way:
+        while waiting and len(under_way) < 2 * cores:
+            task = waiting.popleft()
+            under_way[run.remote(packed(sweep, task.trials, threads=1))] = task
+        done, _ = ray.wait(list(under_way), num_returns=1)
+        for reference in done:
+            task = under_way.pop(reference)
+            try:
+                kind, content, bars = ray.get(reference)
+            except gone as error:
+                again, given_up = task.after_death()
+                waiting.extendleft(again)
+                if given_up is not None:
+                    yield lost(sweep, given_up, f"its worker went: {type(error).__name__}")
+                continue
+            if kind != RESULT:
+                raise error_of(content)
+            progress(bars)
+            yield unpacked(content)
 
 
 def _run(task: bytes) -> tuple[bytes, bytes, int]:

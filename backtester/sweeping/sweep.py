@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from backtester import pipeline
+from backtester.errors import OutputError
 from backtester.outcome.environment import environment, libraries, program
 from backtester.planning import Setup, setup
 from backtester.sweeping.definition import Sweep
@@ -23,7 +25,8 @@ from backtester.sweeping.evidence import evidence
 from backtester.sweeping.folder import SweepFolder, SweepRun
 from backtester.sweeping.identity import identity, sweep_key
 from backtester.sweeping.local import local
-from backtester.sweeping.tables import DONE, FAILED, digest, trials_schema
+from backtester.sweeping.search import Search, search_of
+from backtester.sweeping.tables import DONE, FAILED, Tables, combination_of, digest, trials_schema
 from backtester.sweeping.trial_ledger import counted, subject
 from backtester.sweeping.variants import Trial
 
@@ -42,8 +45,10 @@ class SweepProgress:
     best: tuple[int, float] | None
 
 
-Engine = Callable[[Sweep, Sequence[Sequence[Trial]], Callable[[int], None]], Iterator[tuple[pl.DataFrame, pl.DataFrame]]]
-"""Runs blocks of trials and yields the tables of each as it ends, in any order; the function hears of bars that trials walked."""
+Running = Callable[[Sequence[Sequence[Trial]]], Iterator[Tables]]
+"""Runs blocks of trials and yields the tables of each, or of parts of one, as they end, in any order."""
+Engine = Callable[[Sweep, Callable[[int], None]], AbstractContextManager[Running]]
+"""What runs a sweep's blocks while it is open; the function hears of bars that trials walked."""
 
 
 def run_sweep(
@@ -58,24 +63,45 @@ def run_sweep(
     """Run a sweep into the folder `out`. Raises the errors of `backtester.errors`; finished blocks stay on disk then."""
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     plan = identity(sweep.base, sweep.config, sweep.space)
-    trials, schema, opened = sweep.trials(), trials_schema(sweep.space), setup(sweep.config)
+    search, schema, opened = search_of(sweep), trials_schema(sweep.space), setup(sweep.config)
     with SweepFolder.claim(out, plan, force=force, resume=resume) as folder:
         finished = folder.trials(schema)
-        known = set(finished["trial"].to_list())
-        watch = _Watch(sweep, len(trials), finished, progress)
-        left = [trial for trial in trials if trial.number not in known]
-        for rows, equity in engine(sweep, blocks_of(sweep, opened, left), watch.walked):
-            folder.add(rows, equity)
-            watch.add(rows)
+        watch = _Watch(sweep, search.total, finished, progress)
+        with engine(sweep, watch.walked) as running:
+            for rows, equity in _searched(sweep, search, opened, finished, running):
+                folder.add(rows, equity)
+                watch.add(rows)
         table, equity = folder.trials(schema), folder.equity()
         best = ranked(sweep, table)["trial"].to_list()
         for number in best[: sweep.settings.keep_best]:
-            _run_again(sweep, trials[number], folder.path / "best" / f"{number:06}")
+            row = table.row(by_predicate=pl.col("trial") == number, named=True)
+            _run_again(sweep, row, folder.path / "best" / f"{number:06}")
         seconds = time.perf_counter() - clock
         manifest = _manifest(sweep, plan, table, equity, started, seconds, watch.bar_trials)
         ever = counted(subject(sweep.config, plan), manifest["identity"]["sweep_key"], table.height)
         found = evidence(sweep, table, equity, best[0], ever, opened.sessions.per_year) if best else {}
         return folder.publish(table, equity, found, manifest, sweep.config.resolved())
+
+
+def _searched(sweep: Sweep, search: Search, opened: Setup, finished: pl.DataFrame, running: Running) -> Iterator[Tables]:
+    """The tables of all trials that are not done already, generation after generation; the search hears of each in trial order."""
+    done = _heard(sweep, finished)
+    while trials := search.ask():
+        for trial in trials:
+            if trial.number in done and done[trial.number][0] != trial.key:
+                action = "choose another place, or use --force"
+                raise OutputError("the search asks for another trial than the one on disk", where=f"trial {trial.number}", action=action)
+        left = [trial for trial in trials if trial.number not in done]
+        for rows, equity in running(blocks_of(sweep, opened, left)):
+            done |= _heard(sweep, rows)
+            yield rows, equity
+        search.tell({trial.number: done[trial.number][1] for trial in trials})
+
+
+def _heard(sweep: Sweep, rows: pl.DataFrame) -> dict[int, tuple[str, float | None]]:
+    """What a search hears of trials: key and objective; None of one that failed or has none."""
+    columns = rows.select("trial", "key", pl.col(sweep.objective[0]).cast(pl.Float64))
+    return {number: (key, value) for number, key, value in columns.iter_rows()}
 
 
 def blocks_of(sweep: Sweep, opened: Setup, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
@@ -126,10 +152,10 @@ class _Watch:
         return found if (found[1] > best[1] if largest else found[1] < best[1]) else best
 
 
-def _run_again(sweep: Sweep, trial: Trial, out: Path) -> None:
+def _run_again(sweep: Sweep, row: Mapping[str, Any], out: Path) -> None:
     """One trial as a run of its own, with all its tables."""
     paths = (parameter.path for parameter in sweep.space.parameters)
-    pipeline.run(sweep.base.config(dict(zip(paths, trial.values, strict=True))), out, force=True)
+    pipeline.run(sweep.base.config(dict(zip(paths, combination_of(sweep.space, row), strict=True))), out, force=True)
 
 
 def _manifest(

@@ -10,6 +10,8 @@ row says never depends on its neighbours.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,12 @@ import polars as pl
 from backtester.outcome.digests import array_digest
 from backtester.sweeping.block import Block
 from backtester.sweeping.figures import COUNTS, FIGURES
-from backtester.sweeping.space import Parameter, Space
+from backtester.sweeping.space import Combination, Parameter, Space
 from backtester.sweeping.values import Drawn
+from backtester.sweeping.variants import key_of
 
+Tables = tuple[pl.DataFrame, pl.DataFrame]
+"""Rows of the table of trials, and of their equity."""
 DONE, FAILED = "done", "failed"
 STATUSES = (DONE, FAILED)
 RESERVED = ("trial", "key", "status", "error", "seconds", *FIGURES)
@@ -67,6 +72,17 @@ def trials_frame(space: Space, block: Block) -> pl.DataFrame:
         status = DONE if outcome.error is None else FAILED
         rows.append((trial.number, trial.key, *values, status, outcome.error, outcome.seconds, *(found.get(name) for name in FIGURES)))
     return pl.DataFrame(rows, schema=trials_schema(space), orient="row")
+
+
+def combination_of(space: Space, row: Mapping[str, Any]) -> Combination:
+    """The values of a trial, from its row of the table."""
+    known = [
+        [row[parameter.name]]
+        if isinstance(parameter.values, Drawn)
+        else [value for value in parameter.values.values if shown(parameter, value) == row[parameter.name]]
+        for parameter in space.parameters
+    ]
+    return next(combination for combination in product(*known) if key_of(space, combination) == row["key"])
 
 
 def equity_frame(block: Block) -> pl.DataFrame:

@@ -15,18 +15,15 @@ from pathlib import Path
 import polars as pl
 
 from backtester import errors
-from backtester.config import Config, bind_strategies
 from backtester.errors import BacktesterError, StrategyError
 from backtester.sweeping.block import run_block
 from backtester.sweeping.definition import Sweep
+from backtester.sweeping.sources import sources
 from backtester.sweeping.space import space_of
-from backtester.sweeping.tables import RESERVED, equity_frame, trials_frame
+from backtester.sweeping.tables import RESERVED, Tables, equity_frame, trials_frame
 from backtester.sweeping.variants import Base, Trial, key_of
 
 _LENGTH = struct.Struct("<Q")
-
-Tables = tuple[pl.DataFrame, pl.DataFrame]
-"""Rows of the table of trials, and of their equity."""
 
 
 def packed(sweep: Sweep, trials: Sequence[Trial], threads: int) -> bytes:
@@ -37,7 +34,7 @@ def packed(sweep: Sweep, trials: Sequence[Trial], threads: int) -> bytes:
         "lake": str(sweep.config.lake),
         "parameters": sweep.settings.parameters,
         "trials": [[trial.number, list(trial.values)] for trial in trials],
-        "sources": _sources(sweep.config),
+        "sources": sources(sweep.config, sweep.space),
         "threads": threads,
     }
     return json.dumps(task).encode()
@@ -47,11 +44,11 @@ def worked(task: bytes, progress: Callable[[int], None] | None = None) -> bytes:
     """Run a task; its tables. Raises the errors of `run_block`, and StrategyError where a strategy's file is another one here."""
     given = json.loads(task)
     base = Base(given["document"], Path(given["root"]), Path(given["lake"]))
-    for use, found in _sources(base.config({})).items():
+    space = space_of(given["parameters"], (), RESERVED)
+    for use, found in sources(base.config({}), space).items():
         if found != given["sources"][use]:
             action = "copy the same file to every machine"
             raise StrategyError("a strategy's file is not the one that the sweep began with", where=use, value=found[:12], action=action)
-    space = space_of(given["parameters"], (), RESERVED)
     trials = [Trial(number, key_of(space, tuple(values)), tuple(values)) for number, values in given["trials"]]
     block = run_block(base, space, trials, given["threads"], progress)
     return _framed(trials_frame(space, block)) + _framed(equity_frame(block))
@@ -62,11 +59,6 @@ def unpacked(result: bytes) -> Tables:
     (length,) = _LENGTH.unpack_from(result)
     first, rest = result[_LENGTH.size : _LENGTH.size + length], result[2 * _LENGTH.size + length :]
     return pl.read_ipc(io.BytesIO(first)), pl.read_ipc(io.BytesIO(rest))
-
-
-def _sources(config: Config) -> dict[str, str]:
-    """The digests of the strategies' files; where they have processes of their own, those read them."""
-    return {entry.use: described.source.digest for entry, described, _ in bind_strategies(config)}
 
 
 def said(error: BacktesterError) -> bytes:

@@ -34,7 +34,8 @@ def subject(config: Config, plan: Mapping[str, Any]) -> str:
     """What trials are counted together by: the market's days and symbols, and the strategies' sources."""
     data, days = config.session_data_config, config.backtest_config
     window = [config.exchange_group, config.asset_class, config.calendar, str(days.start_date), str(days.end_date)]
-    return json_digest({"window": window, "symbols": sorted(data.symbols), "strategies": sorted(plan["strategies"].values())})
+    files = sorted([*plan["strategies"].values(), *plan.get("uses", {}).values()])
+    return json_digest({"window": window, "symbols": sorted(data.symbols), "strategies": files})
 
 
 def counted(key: str, sweep_key: str, trials: int) -> int:

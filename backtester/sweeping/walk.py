@@ -10,7 +10,7 @@ with all its tables: what is there already is not made again. Never looks at a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -23,10 +23,7 @@ from numpy.typing import NDArray
 from backtester import folds, pipeline
 from backtester.atomic import commit
 from backtester.config import Config
-from backtester.config_sweep import WalkForwardSettings
-from backtester.errors import OutputError
 from backtester.outcome import ratios
-from backtester.outcome.digests import plain
 from backtester.outcome.growth import growth
 from backtester.outcome.results import is_run
 from backtester.outcome.run import Run
@@ -35,12 +32,11 @@ from backtester.planning import setup
 from backtester.reach import day_of
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.figures import FIGURES
-from backtester.sweeping.folder import MANIFEST, PLAN, SweepRun, differences, write_json, writer
-from backtester.sweeping.folder import load as load_sweep
-from backtester.sweeping.identity import identity
-from backtester.sweeping.local import local
-from backtester.sweeping.sweep import Engine, SweepProgress, ranked, run_sweep
+from backtester.sweeping.folder import write_json, writer
+from backtester.sweeping.sweep import ranked
+from backtester.sweeping.tables import combination_of
 from backtester.sweeping.variants import Base
+from backtester.sweeping.walk_plan import WalkPlan
 from backtester.trading.costs import micro
 
 WALK, FOLDS, EQUITY = "walk.json", "folds.parquet", "walk.parquet"
@@ -70,22 +66,15 @@ class Walk:
     figures: Mapping[str, Any]
 
 
-def walk_forward(
-    sweep: Sweep,
-    settings: WalkForwardSettings,
-    out: Path,
-    *,
-    engine: Engine = local,
-    progress: Callable[[int, int, SweepProgress], None] | None = None,
-) -> Walk:
-    """Walk through rolling or anchored windows into the folder `out`, going on where an earlier call of the same was stopped.
+def walk_forward(plan: WalkPlan) -> Walk:
+    """Walk through rolling or anchored windows into the plan's folder, going on where an earlier call of the same was stopped.
 
-    `progress` hears the fold, how many there are, and how far its sweep is. Raises ConfigError where no window fits, the errors of
-    `run_sweep` (OutputError where another sweep stands in a fold's folder) and of `pipeline.run`.
+    Raises ConfigError where no window fits, the errors of `run_sweep` (OutputError where another sweep stands in a fold's folder) and of
+    `pipeline.run`.
     """
-    config = sweep.config
-    opened = setup(config)
-    labels, cash = opened.sessions.label, config.account.cash
+    sweep, settings, out = plan.sweep, plan.settings, plan.out
+    opened = setup(sweep.config)
+    labels, cash = opened.sessions.label, sweep.config.account.cash
     assert settings.train is not None
     assert settings.test is not None
     windows = folds.walk_forward(
@@ -94,8 +83,9 @@ def walk_forward(
     done: list[Fold] = []
     for number, window in enumerate(windows):
         train, test = _days(labels, window.train), _days(labels, window.test)
-        told = None if progress is None else _teller(progress, number, len(windows))
-        best = _chosen(_within(sweep, train), out / "folds" / f"{number:03}", engine, told)
+        within = _within(sweep, train)
+        ranks = ranked(within, plan.swept(within, out / "folds" / f"{number:03}", number, len(windows)).trials)
+        best = None if ranks.is_empty() else ranks.row(0, named=True)
         judged = None if best is None else _judged(sweep, best, test, cash, out / "tests" / f"{number:03}")
         done.append(Fold(number, train, test, best, judged))
         cash = cash if judged is None else judged.metrics["final_equity"]
@@ -108,10 +98,6 @@ def _written(walk: Walk, out: Path) -> Walk:
         commit(out / name, writer(rows))
     write_json(out / WALK, walk.figures)
     return walk
-
-
-def _teller(progress: Callable[[int, int, SweepProgress], None], number: int, total: int) -> Callable[[SweepProgress], None]:
-    return lambda reached: progress(number, total, reached)
 
 
 def _days(labels: NDArray[np.datetime64], sessions: range) -> Days:
@@ -138,27 +124,9 @@ def _with(config: Config, dates: Any) -> Config:
     return config.model_copy(update={"backtest_config": dates})
 
 
-def swept(sweep: Sweep, out: Path, engine: Engine, progress: Callable[[SweepProgress], None] | None) -> SweepRun:
-    """The sweep in a folder: loaded where it is done, finished where it was stopped, else made. OutputError where it is another."""
-    if not (out / MANIFEST).exists():
-        return run_sweep(sweep, out, resume=(out / PLAN).exists(), engine=engine, progress=progress)
-    made = load_sweep(out)
-    if changed := differences(made.manifest["plan"], plain(identity(sweep.base, sweep.config, sweep.space))):
-        action = "choose another place for the walk"
-        raise OutputError("what stands there is another sweep", where=str(out), value="; ".join(changed[:10]), action=action)
-    return made
-
-
-def _chosen(sweep: Sweep, out: Path, engine: Engine, progress: Callable[[SweepProgress], None] | None) -> Mapping[str, Any] | None:
-    """The best trial of a window's sweep, as a row of its table; None where no trial has the objective."""
-    best = ranked(sweep, swept(sweep, out, engine, progress).trials)
-    return None if best.is_empty() else best.row(0, named=True)
-
-
 def _judged(sweep: Sweep, best: Mapping[str, Any], days: Days, cash: float, out: Path) -> Run:
     """The run of the chosen trial over the sessions after its window, with the cash that the folds before it left."""
-    trial = sweep.trials()[best["trial"]]
-    values = dict(zip((parameter.path for parameter in sweep.space.parameters), trial.values, strict=True))
+    values = dict(zip((parameter.path for parameter in sweep.space.parameters), combination_of(sweep.space, best), strict=True))
     config = sweep.base.config(values | _dates(days) | _money(sweep.config.account.capital, cash))
     if is_run(out):
         before = load_run(out)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,8 @@ import numpy as np
 from backtester.errors import ResourceError
 from backtester.sweeping.block import Block, Outcome
 from backtester.sweeping.definition import Sweep
-from backtester.sweeping.tables import equity_frame, trials_frame
-from backtester.sweeping.task import Tables, error_of, packed, unpacked
+from backtester.sweeping.tables import Tables, equity_frame, trials_frame
+from backtester.sweeping.task import error_of, packed, unpacked
 from backtester.sweeping.variants import Trial
 from backtester.sweeping.worker import PROGRESS, RESULT, TASK, read, write
 
@@ -53,10 +54,11 @@ class Workers:
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def __call__(self, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
-        """The tables of each block, or part of a block, as it ends."""
-        with _Crew(sweep, min(self._count, max(1, sum(map(len, blocks)))), progress) as crew:
-            yield from crew.run(spread(blocks, self._count))
+    @contextmanager
+    def __call__(self, sweep: Sweep, progress: Callable[[int], None]) -> Iterator[Callable[[Sequence[Sequence[Trial]]], Iterator[Tables]]]:
+        """What runs blocks, and gives the tables of each, or of a part of one, as it ends; its processes stay for the next blocks."""
+        with _Crew(sweep, self._count, progress) as crew:
+            yield lambda blocks: crew.run(spread(blocks, self._count))
 
 
 def spread(blocks: Sequence[Sequence[Trial]], count: int) -> deque[Task]:

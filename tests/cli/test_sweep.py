@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
@@ -67,6 +69,7 @@ def test_a_second_sweep_into_the_same_place_ends_with_code_8(written: Path, tmp_
         (("--param", f"{FAST}=9:1:1"), 3, "an empty range"),
         (("--objective", "sharp"), 3, "did you mean 'sharpe'"),
         (("--search", "random"), 3, "a search by random needs it"),
+        (("--search", "tpe", "--trials", "9"), 3, "a search by tpe needs it"),
         (("--search", "best"), 2, "Invalid value"),
         (("--trials", "0"), 2, "Invalid value"),
         (("--address", "head:6379"), 2, "--engine ray"),
@@ -77,6 +80,26 @@ def test_what_cannot_be_swept_says_why(words: tuple[str, ...], code: int, said: 
     done = bt("sweep", written, "--out", tmp_path / "out", *words)
     assert done.exit_code == code, done.output
     assert said in done.stderr
+
+
+def test_a_sweep_in_which_trials_failed_ends_with_code_5_and_a_whole_table(written: Path, tmp_path: Path) -> None:
+    done = bt("sweep", written, "--out", tmp_path / "out", "--param", f"{FAST}=0,5,-1", "--quiet")
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert done.stderr.startswith("warning: 2 of 3 trials failed; trial 0: ")
+    assert "/strategies/0/params/fast" in done.stderr
+    assert pl.read_parquet(tmp_path / "out" / "trials.parquet")["status"].to_list() == ["failed", "done", "failed"]
+    as_json = bt("sweep", written, "--out", tmp_path / "json", "--param", f"{FAST}=0,5", "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)["counts"]["failed"]) == (5, 1)
+
+
+def test_a_search_by_a_model_without_its_library_says_what_to_install(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = bt("sweep", written, "--out", tmp_path / "out", "--search", "tpe", "--trials", 3, "--seed", 1)
+    assert done.exit_code == 3
+    assert done.stderr == "error: a search by tpe needs optuna (/sweep/search): pip install 'backtester[search]'\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_progress_says_how_far_how_fast_how_long_and_how_good() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def block_of(lake: Path, parameters: dict[str, Any], changes: dict[str, Any], th
     space = space_of(parameters)
     base = Base(read(config(lake, MARKET | changes)), Path.cwd())
     return space, run_block(base, space, list(numbered(space, space.grid())), threads)
+
+
+def test_a_config_of_a_case_changes_nothing_that_others_begin_with(simulated: Path) -> None:
+    before = json.dumps(MARKET)
+    config(simulated, MARKET | {FAST: 3, "execution.slippage.bps": 9, "trading_config.min_quality": 1})
+    assert json.dumps(MARKET) == before
 
 
 @pytest.mark.parametrize("case", CASES)

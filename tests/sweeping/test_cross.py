@@ -13,6 +13,7 @@ import backtester as bt
 from backtester.errors import ConfigError
 from backtester.sweeping.cross import Cross, cross_validate
 from backtester.sweeping.definition import sweep_of, windows_of
+from backtester.sweeping.walk_plan import WalkPlan
 from tests.configs import config, strategy
 
 FAST, SLOW = "strategies.0.params.fast", "strategies.0.params.slow"
@@ -30,7 +31,7 @@ def crossed(lake: Path, out: Path, **words: Any) -> Cross:
     changes = {"parameters": PARAMETERS, "objective": "total_return"} | words
     windows = {"kind": "combinatorial", "folds": FOLDS, "tests": TESTS, "purge": PURGE, "embargo": EMBARGO}
     sweep = sweep_of(config(lake, MARKET), changes=changes, windows=windows)
-    return cross_validate(sweep, windows_of(sweep), out)
+    return cross_validate(WalkPlan(sweep, windows_of(sweep), out))
 
 
 def test_every_choice_takes_the_best_of_its_sessions_and_every_path_judges_each_session_once(simulated: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from backtester.config_sweep import WalkForwardSettings
 from backtester.errors import ConfigError, OutputError
 from backtester.sweeping.definition import sweep_of, windows_of
 from backtester.sweeping.walk import Walk, walk_forward
+from backtester.sweeping.walk_plan import WalkPlan
 from tests.configs import config, strategy
 
 FAST, SLOW = "strategies.0.params.fast", "strategies.0.params.slow"
@@ -38,7 +39,7 @@ def spans_of(walk: Walk) -> list[tuple[int, ...]]:
 def walked(lake: Path, out: Path, changes: dict[str, Any] | None = None, **windows: Any) -> Walk:
     wanted = {"objective": "total_return", "parameters": PARAMETERS}
     sweep = sweep_of(config(lake, MARKET | (changes or {})), changes=wanted, windows={"train": 6, "test": 4} | windows)
-    return walk_forward(sweep, windows_of(sweep), out)
+    return walk_forward(WalkPlan(sweep, windows_of(sweep), out))
 
 
 def test_each_window_is_a_sweep_and_each_choice_a_run_that_begins_with_the_cash_left(simulated: Path, tmp_path: Path) -> None:
