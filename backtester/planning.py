@@ -122,10 +122,11 @@ class Plan:
     warnings: list[str]
 
 
-def setup(config: Config, most_sessions: int = MOST_SESSIONS_A_PART) -> Setup:
+def setup(config: Config, most_sessions: int = MOST_SESSIONS_A_PART, deeper: Sequence[int] = (1,)) -> Setup:
     """Work out what the config asks for, in parts of so many sessions at most where it does not say how many.
 
-    Raises the errors of calendar, data and config, before any bar is read.
+    deeper: how many times each history that is asked for shall be there to be looked at. Raises the errors of calendar, data and
+    config, before any bar is read.
     """
     lake = Lake.open(config.lake)
     name = _calendar(config)
@@ -137,7 +138,7 @@ def setup(config: Config, most_sessions: int = MOST_SESSIONS_A_PART) -> Setup:
     if config.execution.stop_watch == "quote" and not required.quotes:
         raise _nothing_to_watch(lake, required.base)
     derived = _with_daily(required)
-    asked = _lookbacks(config, traders)
+    asked = _lookbacks(config, traders, deeper)
     span, start = extended(config, name, lake, days, asked)
     bars = {interval: bars_of(interval, required.base, span) for interval in (required.base, *derived)}
     back = {
@@ -181,7 +182,7 @@ def check(config: Config) -> str:
     name = _calendar(config)
     traders = tuple(_traders(config, tuple(sorted(config.session_data_config.symbols))))
     wanted_of(config.session_data_config.streams, dict(_needed(config, traders)))
-    _lookbacks(config, traders)
+    _lookbacks(config, traders, (1,))
     return name
 
 
@@ -294,19 +295,19 @@ def _with_daily(required: Requirements) -> tuple[str, ...]:
     return derived
 
 
-def _lookbacks(config: Config, traders: Sequence[Trader]) -> dict[str, set[int]]:
+def _lookbacks(config: Config, traders: Sequence[Trader], deeper: Sequence[int]) -> dict[str, set[int]]:
     """Interval -> every number of bars of history that somebody asks for: a strategy for itself, a configured indicator for its
-    warm-up, and one that a strategy looks at for both.
+    warm-up, each so many times as `deeper` says, and an indicator that a strategy looks at for both.
     """
     configured = {
         interval: {indicators.settled(kind, params) for kind, params, _ in indicator_columns(config, interval).values()}
         for interval in dict.fromkeys(item.interval for item in config.session_data_config.indicators.session)
     }
-    asked = {interval: {0, *warmups} for interval, warmups in configured.items()}
+    asked = {interval: {0, *(times * warmup for warmup in warmups for times in deeper)} for interval, warmups in configured.items()}
     for trader in traders:
         for name, interval in trader.inputs.items():
-            own = trader.lookback[name]
-            asked.setdefault(interval, {0}).update({own, *(own + more for more in configured.get(interval, ()))})
+            for own in (times * trader.lookback[name] for times in deeper):
+                asked.setdefault(interval, {0}).update({own, *(own + more for more in configured.get(interval, ()))})
     return asked
 
 

@@ -52,7 +52,7 @@ def calls(setup: Setup, *, shared: bool = False) -> Iterator[Call]:
         return
     from backtester.signals.apart import Apart  # most runs do without
 
-    with Apart([_caller(setup, trader) for trader in setup.traders], limits, shared=shared) as apart:
+    with Apart([caller_of(setup, trader) for trader in setup.traders], limits, shared=shared) as apart:
         yield apart.call
 
 
@@ -62,11 +62,11 @@ def signals(
     """Events of all strategies in a chunk, and those stopped by now; `at` is the chunk's first session in the run."""
     found: list[tuple[int, Found]] = []
     out = {one.strategy: one for one in stopped}
-    given = Given(prepared.sessions.label, lambda interval, lookback: view_of(setup, prepared, interval, at, lookback), prepared.historical)
+    given = given_of(setup, prepared, at)
     for place, trader in enumerate(setup.traders):
         if place in out:
             continue
-        caller = _caller(setup, trader)
+        caller = caller_of(setup, trader)
         try:
             found.append((place, call(caller, given, None)))
         except StrategyError as error:
@@ -85,8 +85,7 @@ class Signaller:
 
     def __init__(self, setup: Setup, prepared: Prepared, at: int) -> None:
         self._setup, self._prepared, self._at = setup, prepared, at
-        view = partial(view_of, setup, prepared)
-        self._given = Given(prepared.sessions.label, lambda interval, lookback: view(interval, at, lookback), prepared.historical, {})
+        self._given = replace(given_of(setup, prepared, at), cuts={})
         self._last: tuple[tuple[int, ...], Events] | None = None
 
     def fork(self) -> Signaller:
@@ -96,7 +95,7 @@ class Signaller:
     def events(self, places: tuple[int, ...], call: Call = calling.call) -> Events:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
-            callers = [_caller(self._setup, self._setup.traders[place]) for place in places]
+            callers = [caller_of(self._setup, self._setup.traders[place]) for place in places]
             found = [(own, call(caller, self._given, None)) for own, caller in enumerate(callers)]
             self._last = places, _events(self._setup, self._prepared, found)
         return self._last[1]
@@ -127,7 +126,13 @@ def _of_one_symbol(call: Call, caller: Caller, given: Given, session: int, error
     return error
 
 
-def _caller(setup: Setup, trader: Trader) -> Caller:
+def given_of(setup: Setup, prepared: Prepared, at: int) -> Given:
+    """What strategies may see of a prepared chunk; `at` is its first session in the run."""
+    view = partial(view_of, setup, prepared)
+    return Given(prepared.sessions.label, lambda interval, lookback: view(interval, at, lookback), prepared.historical)
+
+
+def caller_of(setup: Setup, trader: Trader) -> Caller:
     """The strategy as it is called, in every part of the run."""
     columns = {interval: indicator_columns(setup.config, interval) for interval in trader.inputs.values()}
     advice = "see run.log for its traceback" if setup.config.on_error == "isolate" else "--debug shows its traceback"
@@ -196,15 +201,18 @@ def _quality_at(prepared: Prepared, symbol: Ints, session: Ints, slot: Ints) -> 
     return quality
 
 
-def configured(setup: Setup, prepared: Prepared, at: int) -> dict[str, tuple[Batch, Floats]]:
-    """The config's session indicators over all symbols: `interval/column` -> the batch and its values."""
+def configured(setup: Setup, prepared: Prepared, at: int, times: int = 1) -> dict[str, tuple[Batch, Floats]]:
+    """The config's session indicators over all symbols: `interval/column` -> the batch and its values.
+
+    times: how many times the history that they need to settle stands before the session.
+    """
     everyone = np.arange(len(setup.symbols))
     made: dict[str, tuple[Batch, Floats]] = {}
     before = {name: prepared.historical[name] for name in prior_session() if name in prepared.historical}
     for interval in sorted({item.interval for item in setup.config.session_data_config.indicators.session}):
         cuts: dict[int, Batch] = {}
         for name, (kind, params, output) in indicator_columns(setup.config, interval).items():
-            lookback = indicators.settled(kind, params)
+            lookback = times * indicators.settled(kind, params)
             if lookback not in cuts:
                 cuts[lookback] = batch.rows(view_of(setup, prepared, interval, at, lookback), everyone, lookback, before)
             cut = cuts[lookback]

@@ -21,6 +21,7 @@ _HOMES = {
     "run": "run",
     "sweep": "sweep",
     "walkforward": "sweep",
+    "audit": "audit",
     "plan": "run",
     "validate": "run",
     "schema": "run",

@@ -66,6 +66,10 @@ class Bars:
         """The name of the column that this very array is, or None."""
         return next((name for name, column in {**self._columns, **self._historical}.items() if column is values), None)
 
+    def altered(self) -> list[str]:
+        """Names of columns that do not hold any more what was read into them."""
+        return [name for name, values in self._columns.items() if values.tobytes() != self._read(name).tobytes()]
+
     @property
     def open(self) -> Floats:
         """Opening prices."""

@@ -1,0 +1,113 @@
+"""Another: the whole run listened to once more in a process of its own, whose strings hash differently.
+
+Place in the flow: beside the passes of an audit. Its input is the config as JSON on stdin, its output digests, or the tracks of one
+session, as JSON on stdout. Never judges.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from backtester.auditing.listening import Sketch, listened, spoken, stretches
+from backtester.config import Config
+from backtester.errors import StrategyError
+from backtester.signals.audit import Track
+
+START = "import sys; sys.path[:] = sys.argv[1:]; from backtester.auditing.another import serve; serve()"
+ENDED = "the audit's other process ended before it answered"
+
+
+class Another:
+    """The other process, at work since it was made; use it in a `with` block, which ends it.
+
+    session: what it is asked for is the tracks of this session; None: the digests of all.
+    """
+
+    def __init__(self, config: Config, session: int | None = None) -> None:
+        seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+        asked = {"config": config.resolved(), "root": str(config.root), "session": session}
+        words = [sys.executable, "-P", "-c", START, *sys.path]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+        self._process = subprocess.Popen(words, env={**os.environ, "PYTHONHASHSEED": seed}, **pipes)  # type: ignore[call-overload] # noqa: S603
+        self._asked = json.dumps(asked)
+        self._process.stdin.write(self._asked)
+        self._process.stdin.close()
+
+    def answer(self) -> dict[str, Any]:
+        """What it heard. Raises StrategyError where it ended without a word."""
+        said = self._process.stdout.read()
+        if self._process.wait() or not said:
+            raise StrategyError(ENDED, value=f"exit status {self._process.returncode}", action="see what it wrote on stderr")
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def __enter__(self) -> Another:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def serve() -> None:
+    """Answer the question on stdin; what a strategy prints goes to stderr."""
+    from backtester.config import of_document
+
+    answers, sys.stdout = sys.stdout, sys.stderr
+    asked = json.load(sys.stdin)
+    config = of_document(asked["config"], Path(asked["root"]))
+    answer = heard(config) if asked["session"] is None else tracks_of(config, asked["session"])
+    json.dump(answer, answers)
+    answers.flush()
+
+
+def heard(config: Config) -> dict[str, Any]:
+    """Digests of every session of every subject."""
+    made, sketch = _setup(config), Sketch()
+    from backtester.signalling import calls
+
+    with calls(made) as call:
+        sketch = listened(made, call)
+    return sketch.digests
+
+
+def tracks_of(config: Config, session: int) -> dict[str, Any]:
+    """The tracks of one session of the run as plain values, the run listened to up to it."""
+    from backtester.proving.seeing import seen_of
+    from backtester.signalling import calls
+
+    made = _setup(config)
+    with calls(made) as call:
+        for stretch, prepared in stretches(made):
+            seen = seen_of(made, prepared, stretch.at, call, range(len(made.traders)))
+            if session < stretch.at + len(stretch.sessions):
+                return {subject: _plain(track) for subject, track in spoken(seen, session - stretch.at).items()}
+    return {}
+
+
+def track_from(plain: dict[str, Any]) -> Track:
+    """The track that `tracks_of` made plain."""
+    symbol, slot, part = (np.array(plain[name], np.int64) for name in ("symbol", "slot", "part"))
+    columns = {name: np.array(values, dtype=kind) for name, (kind, values) in plain["columns"].items()}
+    return Track(symbol, slot, part, plain["parts"], columns)
+
+
+def _plain(track: Track) -> dict[str, Any]:
+    named = {name: getattr(track, name).tolist() for name in ("symbol", "slot", "part")}
+    columns = {name: ["object" if values.dtype == object else values.dtype.str, values.tolist()] for name, values in track.columns.items()}
+    return {**named, "parts": list(track.parts), "columns": columns}
+
+
+def _setup(config: Config) -> Any:
+    from backtester.auditing.audit import setup_of
+
+    return setup_of(config)
