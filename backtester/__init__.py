@@ -5,17 +5,20 @@
     run = bt.run("configs/quickstart.json")
     run.metrics["sharpe"]
     run.table("fills")            # a polars frame
+    run.sql("select symbol, sum(pnl) from trades group by symbol")
 
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import polars
+
     from backtester.outcome.run import Run
     from backtester.signals import indicators
     from backtester.signals.bars import Bars
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from backtester.sweeping.folder import SweepRun
 
 __version__ = "0.1.0"
-__all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "load", "run", "sweep"]
+__all__ = ["Bars", "Run", "Signals", "Strategy", "__version__", "indicators", "load", "run", "sql", "sweep"]
 
 _PLACES = {
     "Bars": "backtester.signals.bars",
@@ -85,6 +88,24 @@ def load(folder: str | Path) -> Run:
     from backtester.outcome.run import load as load_run
 
     return load_run(folder)
+
+
+def sql(
+    results: Run | SweepRun | str | Path | Iterable[Run | SweepRun | str | Path],
+    query: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    threads: int = 1,
+    max_memory: int | None = None,
+) -> polars.DataFrame:
+    """The answer to one select over the tables of finished runs and sweeps, united, each with a column `run`.
+
+    `results` are runs, sweeps, their folders, or folders above them. `parameters` are bound to $names of the query, `max_memory` is in
+    bytes; with several `threads` sums of floats may differ in their last digits. Raises the errors of `backtester.errors`.
+    """
+    from backtester.outcome.asking import sql as ask_sql
+
+    return ask_sql(results, query, parameters, threads=threads, max_memory=max_memory)
 
 
 def __getattr__(name: str) -> Any:

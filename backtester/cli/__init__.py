@@ -28,6 +28,8 @@ _HOMES = {
     "show": "run",
     "diff": "diff",
     "why": "why",
+    "sql": "sql",
+    "query": "sql",
     "data": "data",
     "calendar": "calendar",
     "strategies": "listings",

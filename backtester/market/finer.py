@@ -18,7 +18,7 @@ from backtester.errors import DataError
 from backtester.market.lake import Lake
 from backtester.market.load import Verify, connect, literal
 from backtester.market.shelves import Shelves
-from backtester.sql import query
+from backtester.query_files import query
 
 FINER = {"1m": ("1s",), "1d": ("1s", "1m")}
 """Which intervals stand in for a base, the best first."""

@@ -27,7 +27,7 @@ from backtester.columns import Sessions
 from backtester.errors import DataError, ResourceError
 from backtester.market.lake import Lake
 from backtester.market.shelves import Shelves
-from backtester.sql import query
+from backtester.query_files import query
 
 Verify = Literal["hash", "size", "off"]
 Part = TypeVar("Part")

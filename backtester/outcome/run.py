@@ -6,6 +6,7 @@ Place in the flow: what `bt.run` and `bt.load` return. Never writes, and reads a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ class Run:
             return pl.read_parquet(path, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise _damaged(path, str(error).splitlines()[0]) from error
+
+    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """The answer to one select over the run's tables, its `metrics` and its `manifest`; docs/sql.md says what can be asked.
+
+        `parameters` are bound to $names of the query. UsageError where the query is wrong or is no select.
+        """
+        from backtester.outcome.asking import sql  # DuckDB is heavy
+
+        return sql(self, query, parameters)
 
     def verify(self) -> None:
         """Compare every file with what the manifest says; DataError naming those that differ. Memory stays flat."""

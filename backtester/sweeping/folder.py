@@ -48,6 +48,12 @@ class SweepRun:
         """One row a trial and session."""
         return pl.read_parquet(self.folder / EQUITY)
 
+    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """The answer to one select over `trials`, `trial_equity`, `evidence` and `manifest`; see `Run.sql`."""
+        from backtester.outcome.asking import sql  # DuckDB is heavy
+
+        return sql(self, query, parameters)
+
     @property
     def first_failed(self) -> tuple[int, str] | None:
         """The first trial that failed, and its error; None where none did."""
