@@ -184,16 +184,16 @@ def reading_of(scene: Scene) -> Reading | None:
         return None
     fine = {(slot.start, name): bars for slot in scene.slots for name, bars in slot.fine.items()}
 
-    def reading(symbol: Any, begin: Any, finish: Any) -> tuple[Any, Any, Any, Any]:
+    def reading(symbol: Any, begin: Any, finish: Any) -> tuple[Any, Any, Any, Any, Any]:
         asked = enumerate(zip(begin.tolist(), symbol.tolist(), strict=True))
         rows = [
-            (place, bar.open, bar.high, bar.low)
+            (place, bar.open, bar.high, bar.low, bar.close)
             for place, (ts, number) in asked
             for bar in fine.get((ts, scene.symbols[number]), ())
             if bar.volume > 0.0
         ]
-        columns = np.array(rows, np.float64).reshape(-1, 4).T
-        return columns[0].astype(np.int64), columns[1], columns[2], columns[3]
+        columns = np.array(rows, np.float64).reshape(-1, 5).T
+        return columns[0].astype(np.int64), columns[1], columns[2], columns[3], columns[4]
 
     return reading
 

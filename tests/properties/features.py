@@ -20,7 +20,9 @@ ON: frozenset[str] = frozenset(
         "scale_out",
         "session_orders",
         "size_at_fill",
+        "stop_rules",
         "targets",
         "tiers",
+        "trailing_entries",
     }
 )

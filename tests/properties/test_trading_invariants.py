@@ -205,8 +205,12 @@ def halves(scene: Scene) -> Scene:
         return Quote(*(p if isnan(p) else whole(p) for p in astuple(q)))
 
     slots = [
-        replace(s, bars={n: bar(b) for n, b in s.bars.items()}, quotes={n: quote(q) for n, q in s.quotes.items()}) for s in scene.slots
-    ]
+        replace(
+            s, bars={n: bar(b) for n, b in s.bars.items()}, quotes={n: quote(q) for n, q in s.quotes.items()},
+            fine={n: tuple(map(bar, bars)) for n, bars in s.fine.items()},
+        )
+        for s in scene.slots
+    ]  # fmt: skip
     signals = [
         replace(
             s, price=whole(s.price), limit=whole(s.limit), entry_stop=whole(s.entry_stop),
@@ -228,9 +232,11 @@ def scaled(scene: Scene, factor: float) -> Scene:
         return replace(value, **{name: getattr(value, name) and getattr(value, name) * factor for name in names})
 
     def slot(s: Slot) -> Slot:
-        bars = {name: times(bar, "open", "high", "low", "close") for name, bar in s.bars.items()}
+        prices = ("open", "high", "low", "close")
+        bars = {name: times(bar, *prices) for name, bar in s.bars.items()}
+        fine = {name: tuple(times(bar, *prices) for bar in bars) for name, bars in s.fine.items()}
         quotes = {name: times(quote, *(field.name for field in fields(Quote))) for name, quote in s.quotes.items()}
-        return replace(s, bars=bars, quotes=quotes)
+        return replace(s, bars=bars, quotes=quotes, fine=fine)
 
     def signal(s: Signal) -> Signal:
         return times(s, "price", "stop_price", "target_price", "limit", "entry_stop", "trailing_amount", "entry_trail_amount")
@@ -344,14 +350,18 @@ def mirrored(scene: Scene, top: float) -> Scene:
     def turned(price: float | None) -> float | None:
         return None if price is None else top - price
 
+    def turned_bar(b: Bar) -> Bar:
+        return Bar(top - b.open, top - b.low, top - b.high, top - b.close, b.volume)
+
     def turned_quote(q: Quote) -> Quote:
         sides = (q.ask_open, q.ask_close, q.bid_open, q.bid_close, q.ask_low, q.ask_high, q.bid_low, q.bid_high)
         return Quote(*(top - price for price in sides))
 
     def slot(s: Slot) -> Slot:
-        bars = {n: Bar(top - b.open, top - b.low, top - b.high, top - b.close, b.volume) for n, b in s.bars.items()}
+        bars = {n: turned_bar(b) for n, b in s.bars.items()}
+        fine = {n: tuple(map(turned_bar, bars)) for n, bars in s.fine.items()}
         quotes = {n: turned_quote(q) for n, q in s.quotes.items()}
-        return replace(s, bars=bars, quotes=quotes)
+        return replace(s, bars=bars, quotes=quotes, fine=fine)
 
     def signal(s: Signal) -> Signal:
         levels = {name: turned(getattr(s, name)) for name in ("price", "stop_price", "target_price", "limit", "entry_stop")}
