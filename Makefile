@@ -12,7 +12,7 @@ RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
 
-.PHONY: help demo sweep walkforward test lint types imports bench bench-short cluster differential properties nightly lock clean
+.PHONY: help demo sweep walkforward test lint types imports bench bench-short cluster differential properties faults nightly lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,11 @@ imports: $(VENV)/dev.stamp ## check with import-linter that imports point one wa
 properties: $(VENV)/test.stamp ## look for new counterexamples with CASES=3000 cases of engine against simulator, and many more of the rest
 	@BT_CASES=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile=deep tests/properties
 
+faults: $(VENV)/test.stamp ## kill runs at every step of their writing and at 50 random moments, and go on with them
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m deep tests/test_resume.py
+
 nightly: CASES := 5000
-nightly: properties differential ## compare the engine with the slow simulator on 5,000 new random cases, and with other programs
+nightly: properties faults differential ## compare the engine with the slow simulator on 5,000 new random cases, and with other programs; kill runs
 
 differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential

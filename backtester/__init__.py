@@ -44,17 +44,19 @@ def run(
     lake: str | Path | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
+    resume: bool = False,
 ) -> Run:
     """Run a config (file or mapping) and return its result.
 
     `out` is the result's folder (`runs/<config's name>` where absent), `lake` wins over the config's, `overrides` are
-    `PATH=VALUE` texts, `force` replaces a complete run that stands there. Raises the errors of `backtester.errors`.
+    `PATH=VALUE` texts, `force` replaces a complete run that stands there, `resume` goes on with one that was killed or stopped.
+    Raises the errors of `backtester.errors`.
     """
     from backtester import pipeline
     from backtester.config import load as load_config
 
     checked = load_config(config, overrides, None if lake is None else Path(lake))
-    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force)
+    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force, resume=resume)
 
 
 def sweep(

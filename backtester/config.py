@@ -123,6 +123,9 @@ class ResourceSettings(Settings):
 
     max_memory: Memory | None = None
     threads: int | None = Field(None, ge=1, le=MAX_THREADS)
+    checkpoint_seconds: float | None = Field(
+        5.0, ge=0.0, le=1e6, description="how often a run notes how far it is, for --resume; 0: after every part, null: never"
+    )
     isolate_strategies: bool = Field(
         False, description="load and call each strategy in processes of its own; either limit below asks for it too"
     )
@@ -202,7 +205,11 @@ class Config(Settings):
         """SHA-256 of the canonical JSON of all that can influence a result."""
         from backtester.outcome.digests import json_digest
 
-        return json_digest(_result_part(self))
+        return json_digest(self.result_part())
+
+    def result_part(self) -> Document:
+        """The config as JSON values without what cannot influence a result, and without the order of what has none."""
+        return _result_part(self)
 
     def resolved(self) -> Document:
         """The whole config with its defaults as JSON values, ready to be run again; secrets are replaced by their names."""

@@ -120,6 +120,8 @@ def _event_digests(prepared: Prepared, events: Events) -> list[str]:
     for session, (low, high) in enumerate(pairwise(bounds.tolist())):
         parts: dict[str, Any] = {"slot": events.t[low:high] - offset[session]}
         parts |= {name: getattr(events, name)[low:high] for name in EVENT_COLUMNS}
-        parts["tag"] = [tags[number] for number in events.tag[low:high].tolist()] if events.tags else []
+        own = events.tag[low:high]
+        # A session's own tags alone say whether there are any: those of others are in the same part or not.
+        parts["tag"] = [tags[number] for number in own.tolist()] if (own >= 0).any() else []
         digests.append(array_digest(parts))
     return digests

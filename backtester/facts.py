@@ -53,6 +53,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
         execution={
             "prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts),
             "isolated": config.resources.apart,
+            "resumed": tally.resumed,
             "stopped": [
                 {"strategy": setup.names[one.strategy], "session": str(one.session), "error": str(one.error)} for one in stopped
             ],

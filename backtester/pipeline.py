@@ -5,6 +5,7 @@
     prepare_days  slots, derived bars, quality, history: pure               market.prepare
     trade_days    signals, decisions, fills, equity: in order               signalling, trading
     record        digests, sessions, tables, metrics, manifest              recording, digesting, keeping, facts, outcome
+    keep          now and then all that the next part needs                 checkpoint
 
 Results never depend on how the run is cut into parts, nor on threads. Never computes a figure itself.
 """
@@ -27,7 +28,8 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from backtester import recording
+from backtester import checkpoint, recording
+from backtester.checkpoint import Keeper, Moment
 from backtester.config import Config
 from backtester.digesting import stage_digests
 from backtester.facts import facts
@@ -60,11 +62,12 @@ Tables = dict[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: sessions done, sessions in all, stored bars so far."""
+    """How far a run is: sessions done, sessions in all; stored bars of this process, and the sessions that were done before it."""
 
     done: int
     total: int
     bars: int
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,38 @@ class State:
     drilled: tuple[Drilled, ...] = ()
 
 
-def run(config: Config, out: Path, *, force: bool = False, progress: Callable[[Progress], None] | None = None, trace: bool = False) -> Run:
-    """Run a config and publish the result in the folder `out`. Raises the errors of `backtester.errors`; nothing is left then."""
+def run(
+    config: Config,
+    out: Path,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    told: Callable[[str], None] | None = None,
+    trace: bool = False,
+) -> Run:
+    """Run a config and publish the result in the folder `out`. Raises the errors of `backtester.errors`; nothing is left then.
+
+    A run that was killed, or stopped by KeyboardInterrupt, leaves its last checkpoint; `resume` goes on from there, and `told` hears
+    from where. OutputError where that was another run.
+    """
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-    with RunFolder.claim(out, force, make_parent=True) as folder:
+    with RunFolder.claim(out, force, make_parent=True, resume=resume) as folder:
+        folder.keeps = config.resources.checkpoint_seconds is not None
         threading.Thread(target=_kernel, name="kernel", daemon=True).start()
         with _logged(folder.log, trace):
             made = setup(config)
             check_memory(made, expected_memory(made))
-            tally = Tally()
-            tally.seconds["initialize"] = time.perf_counter() - clock
-            metrics, stopped = _days(made, folder, tally, progress)
+            tally, cash = Tally(), config.account.cash
+            score = Score(cash, made.sessions.per_year, made.sessions.timezone)
+            record = recording.Record(made, folder, score, tally, cash)
+            moment = _start(made)
+            if folder.unfinished:
+                moment, started = checkpoint.begun(made, folder, record)
+            if resume and told is not None:
+                told(_begins(made, moment))
+            tally.seconds["initialize"] += time.perf_counter() - clock
+            metrics, stopped = _days(made, record, Keeper(made, record, started, clock), moment, progress)
             tally.finish(time.perf_counter() - clock)
         described = facts(made, tally, stopped, started)
         folder.publish(build(described, folder.seal(), metrics), metrics, config.resolved())
@@ -141,48 +165,75 @@ def trade_days(
     return tables, events, State(carry, tuple(stopped), tuple(outcome.drilled for outcome in outcomes))
 
 
-def _days(
-    made: Setup, folder: RunFolder, tally: Tally, progress: Callable[[Progress], None] | None
-) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
-    """All parts in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies stopped."""
+def _start(made: Setup) -> Moment:
+    """The run before its first session."""
     cash, purses = made.config.account.cash, made.config.account.purses(made.names)
-    state, done = State(Carry.start(micro(cash), len(made.names), len(made.symbols), purses), ()), 0
-    score = Score(cash, made.sessions.per_year, made.sessions.timezone)
-    record = recording.Record(made, folder, score, tally, cash)
-    ladder, finer = _ladder(made), finer_of(made)
+    return Moment(0, Carry.start(micro(cash), len(made.names), len(made.symbols), purses), (), Past(), ())
+
+
+def _begins(made: Setup, moment: Moment) -> str:
+    """A sentence for who asked for a resume."""
+    if not moment.sessions:
+        return "nothing to resume: the run begins with its first session"
+    return f"going on after {made.sessions.label[moment.sessions - 1]}, session {moment.sessions:,} of {len(made.sessions):,}"
+
+
+def _days(
+    made: Setup, record: recording.Record, keeper: Keeper, moment: Moment, progress: Callable[[Progress], None] | None
+) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
+    """The parts after a moment in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies
+    stopped.
+    """
+    state, done, bars = State(moment.carry, moment.stopped), moment.sessions, 0
+    parts = checkpoint.remaining(made.parts, done) if done else made.parts
+    ladder, finer = _ladder(made, moment), finer_of(made)
     with Behind() as behind, calls(made) as call:
-        for ready in load.ahead(_preparer(made), load.ahead(reader(made), made.parts)):
-            tally.add_read(ready.files, ready.rows, ready.seconds)
+        for ready in load.ahead(_preparer(made, moment), load.ahead(reader(made), parts)):
+            bars += ready.rows
             if not ready.part.trade:
-                tally.add_daily(ready.prepared)
+                record.read(ready)
+                record.tally.add_daily(ready.prepared)
                 continue
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state, call, finer)
             drilled = list(state.drilled)
             if ladder is not None:
                 drilled += ladder.add(market_of(made, ready.prepared), events, finer)
-            if finer is not None:
-                tally.files += [finer.files(bars.symbol, bars.ts) for bars in drilled]
-            behind.do(partial(record.write, ready, tables, events, done, time.perf_counter() - begun))
+            looked = [] if finer is None else [finer.files(bars.symbol, bars.ts) for bars in drilled]
+            write = partial(record.write, ready, tables, events, done, time.perf_counter() - begun)
             done += len(ready.part.sessions)
+            now = Moment(done, state.carry, state.stopped, ready.past, () if ladder is None else ladder.accounts)
+            behind.do(partial(_written, record, keeper, ready, looked, write, now))
             if progress is not None:
-                progress(Progress(done, len(made.sessions), tally.rows))
+                progress(Progress(done, len(made.sessions), bars, moment.sessions))
         behind.wait()
-        if not tally.bars:
+        if not record.tally.bars:
             raise no_bars(made)
         record.last(ledger.tables(finish(state.carry)))
-        score.check()
-        behind.do(folder.seal)
+        record.score.check()
+        behind.do(record.folder.seal)
         costs = {} if ladder is None else {"costs": ladder.figures()}
-        return score.metrics(record.benchmark.returns()) | costs, state.stopped
+        return record.score.metrics(record.benchmark.returns()) | costs, state.stopped
 
 
-def _ladder(made: Setup) -> Ladder | None:
-    """The accounts of `execution.cost_ladder`; None where it is empty."""
+def _written(
+    record: recording.Record, keeper: Keeper, ready: Ready, looked: list[pl.DataFrame], write: Callable[[], None], now: Moment
+) -> None:
+    """One part is recorded, with the files that were looked into; then the moment after it may become a checkpoint."""
+    record.read(ready, looked)
+    write()
+    keeper.after(now)
+
+
+def _ladder(made: Setup, moment: Moment) -> Ladder | None:
+    """The accounts of `execution.cost_ladder` as they are at a moment; None where it is empty."""
     config = made.config
     if not config.execution.cost_ladder:
         return None
-    return Ladder(config.execution, config.trading_config, config.account, made.acting, made.names, len(made.symbols))
+    ladder = Ladder(config.execution, config.trading_config, config.account, made.acting, made.names, len(made.symbols))
+    if moment.sessions:
+        ladder.go_on_from(moment.rungs)
+    return ladder
 
 
 def finer_of(made: Setup) -> Finer | None:
@@ -194,9 +245,9 @@ def finer_of(made: Setup) -> Finer | None:
     return Finer(made.lake, made.needs.base, made.symbols, made.needs.calendar, data.verify, threads, resources.max_memory)
 
 
-def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
-    """Prepares one part after the other; what a part needs of those before it passes on inside."""
-    past, done = Past(), 0
+def _preparer(made: Setup, moment: Moment) -> Callable[[Loaded], Ready]:
+    """Prepares one part after the other from a moment on; what a part needs of those before it passes on inside."""
+    past, done = moment.past, moment.sessions
 
     def ready(loaded: Loaded) -> Ready:
         nonlocal past, done
@@ -204,7 +255,7 @@ def _preparer(made: Setup) -> Callable[[Loaded], Ready]:
         digests = stage_digests(made, prepared, done) if loaded.part.trade else {}
         done += len(loaded.part.sessions) if loaded.part.trade else 0
         files, seconds = [chunk.files for chunk in loaded.chunks], sum(chunk.seconds for chunk in loaded.chunks)
-        return Ready(loaded.part, prepared, digests, files, loaded.bars.table.num_rows, seconds)
+        return Ready(loaded.part, prepared, digests, files, loaded.bars.table.num_rows, seconds, past)
 
     return ready
 

@@ -20,18 +20,23 @@ from backtester.digesting import digest_rows
 from backtester.keeping import kept
 from backtester.market.actions import splits_of
 from backtester.market.findings import GRAVE
-from backtester.market.prepare import Prepared
+from backtester.market.prepare import Past, Prepared
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
 from backtester.planning import Part, Setup
 from backtester.trading.execution import Events
 
 FLOW = logging.getLogger("backtester.session_flow")
+FILES = "files"
+"""Rows of the lake's catalog: what was read, kept among the rows of tables from which a stopped run goes on."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A part that was read and prepared, and the digests of what was prepared; what was read of it is counted, and forgotten."""
+    """A part that was read and prepared, and the digests of what was prepared; what was read of it is counted, and forgotten.
+
+    past: what the part after it needs.
+    """
 
     part: Part
     prepared: Prepared
@@ -39,12 +44,14 @@ class Ready:
     files: list[pl.DataFrame]
     rows: int
     seconds: float
+    past: Past
 
 
 @dataclass
 class Tally:
     """What a run counts while it goes: rows after each stage, seconds of each phase, files read, bars left out for holes,
-    symbol-sessions for which a historical indicator has no value, findings that a run warns of.
+    symbol-sessions for which a historical indicator has no value, findings that a run warns of. resumed: the session after which it
+    was gone on with, each time, and the machine that had come so far; wall: seconds of the processes before this one.
     """
 
     rows: int = 0
@@ -59,12 +66,8 @@ class Tally:
     files: list[pl.DataFrame] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(schema.PHASES, 0.0))
     rates: dict[str, float] = field(default_factory=dict)
-
-    def add_read(self, files: Sequence[pl.DataFrame], rows: int, seconds: float) -> None:
-        """Count what was read of a part."""
-        self.files += files
-        self.rows += rows
-        self.seconds["load"] += seconds
+    resumed: list[dict[str, str]] = field(default_factory=list)
+    wall: float = 0.0
 
     def add_daily(self, prepared: Prepared) -> None:
         """Count where the daily values of a part came from; the only count to which the history before the run belongs."""
@@ -76,16 +79,21 @@ class Tally:
         self.bars += int(prepared.grid.count.sum())
         self.derived += sum(int(tape.count[prepared.first(name) :].sum()) for name, tape in prepared.tapes.items() if name != base)
         self.add_daily(prepared)
-        if len(prepared.findings):
-            self.grave.append(prepared.findings.filter(pl.col("kind").is_in(GRAVE)))
+        self.add_findings(prepared.findings)
         for name, left_out in prepared.dropped.items():
             self.dropped[name] = self.dropped.get(name, 0) + int(left_out.sum())
         for name, values in prepared.historical.items():
             missing = np.isnan(values) if values.ndim == 2 else np.isnan(values).all(axis=-1)
             self.blind[name] = self.blind.get(name, 0) + int(missing.sum())
 
-    def finish(self, wall: float) -> None:
-        """Rates over the whole run: bars a second of each phase, and of all of it."""
+    def add_findings(self, findings: pl.DataFrame) -> None:
+        """Keep those that a run warns of."""
+        if len(findings):
+            self.grave.append(findings.filter(pl.col("kind").is_in(GRAVE)))
+
+    def finish(self, seconds: float) -> None:
+        """Rates over the whole run, of which this process took so many seconds: bars a second of each phase, and of all of it."""
+        wall = self.wall + seconds
         for phase, took in self.seconds.items():
             if took > 0:
                 self.rates[f"bars_a_second_{phase}"] = round(self.bars / took, 1)
@@ -137,43 +145,63 @@ class Record:
     """Writes what a run finds out, part by part: tables, digests, session rows, log lines, key figures."""
 
     def __init__(self, setup: Setup, folder: RunFolder, score: Score, tally: Tally, cash: float) -> None:
-        self._setup, self._folder, self._score, self._tally = setup, folder, score, tally
-        self._equity = cash
+        self._setup, self.folder, self.score, self.tally = setup, folder, score, tally
+        self.equity = cash
         self.benchmark = Benchmark.start(len(setup.symbols))
         self._splits = splits_of(setup.acting, setup.symbols).acting(setup.sessions.label)
+
+    def read(self, ready: Ready, more: Sequence[pl.DataFrame] = ()) -> None:
+        """What was read of a part; `more` are the files that trading looked into."""
+        for rows in (*ready.files, *more):
+            files = rows.drop("symbols", strict=False)
+            self.tally.files.append(files)
+            if self.folder.keeps:
+                self.folder.checkpoints.add(FILES, files)
+        self.tally.rows += ready.rows
+        self.tally.seconds["load"] += ready.seconds
+
+    def again(self) -> None:
+        """Take over the rows that a dead run has written."""
+        for name, rows in self.folder.again():
+            if name == FILES:
+                self.tally.files.append(rows)
+                continue
+            if name == "findings":
+                self.tally.add_findings(rows)
+            self.score.add({name: rows})
 
     def write(self, ready: Ready, tables: dict[str, pl.DataFrame], events: Events, at: int, process: float) -> None:
         """Everything of one part's sessions; `process` are the seconds that its trading took."""
         prepared, loading = ready.prepared, ready.seconds
         begun = time.perf_counter()
-        self._tally.add_prepared(prepared, self._setup.needs.base)
+        self.tally.add_prepared(prepared, self._setup.needs.base)
         splits = [(session - at, symbol, value) for session, symbol, value in self._splits]
         self.benchmark = self.benchmark.after(prepared, splits)
-        self._tally.signals += len(events.t)
+        self.tally.signals += len(events.t)
         digests = digest_rows(prepared, ready.digests, events)
         seconds = dict(prepared.seconds) | {"load": loading, "process": process, "end": time.perf_counter() - begun}
-        rows = session_rows(prepared, tables["fills"], tables["equity"], self._equity, seconds)
-        self._equity = float(rows["equity"][-1])
+        rows = session_rows(prepared, tables["fills"], tables["equity"], self.equity, seconds)
+        self.equity = float(rows["equity"][-1])
         self._append(
             tables
             | {"sessions": rows, "quality": prepared.quality, "gaps": prepared.gaps, "findings": prepared.findings, "digests": digests}
         )
         for name, rows in kept(self._setup, prepared, events, at).items():
-            self._folder.append(name, rows)
+            self.folder.append(name, rows)
         log_flow(prepared, seconds, tables["fills"])
         for phase, took in seconds.items():
             if phase != "load":
-                self._tally.seconds[phase] += took
-        self._tally.seconds["end"] += time.perf_counter() - begun - seconds["end"]
+                self.tally.seconds[phase] += took
+        self.tally.seconds["end"] += time.perf_counter() - begun - seconds["end"]
 
     def last(self, tables: dict[str, pl.DataFrame]) -> None:
         """What only the end of the run settles: orders still open, their decisions, open trades, the rolling figures."""
-        self._append(tables | {"rolling": self._score.rolling()})
+        self._append(tables | {"rolling": self.score.rolling()})
 
     def _append(self, tables: dict[str, pl.DataFrame]) -> None:
         for name, rows in tables.items():
-            self._folder.append(name, rows)
-        self._score.add(tables)
+            self.folder.append(name, rows)
+        self.score.add(tables)
 
 
 def session_rows(

@@ -83,7 +83,7 @@ class Commands(click.Group):
                 usage_as_json(error)
             raise
         except (Abort, KeyboardInterrupt) as stop:
-            click.echo("stopped", err=True)
+            click.echo("; ".join(["stopped", *getattr(stop, "__notes__", ())]), err=True)
             ctx.exit(143 if isinstance(stop, Terminated) else 130)
         except BaseException as error:  # also the panics of compiled libraries, which are no Exceptions
             ctx.exit(report(error, as_json=ctx.meta["json"], debug=ctx.meta["debug"]))

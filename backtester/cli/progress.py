@@ -33,13 +33,13 @@ def shown(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
         yield _lines()
 
 
-def line(done: int, total: int, bars: int, seconds: float) -> str:
-    """Progress in words.
+def line(done: int, total: int, bars: int, seconds: float, before: int = 0) -> str:
+    """Progress in words; `before` sessions were done when the process began.
 
     >>> line(40, 160, 3_000_000, 2.0)
     '40 of 160 sessions, 1,500,000 bars/s, 6 s left'
     """
-    left = seconds / done * (total - done) if done else 0.0
+    left = seconds / (done - before) * (total - done) if done > before else 0.0
     return f"{done:,} of {total:,} sessions, {bars / seconds:,.0f} bars/s, {left:,.0f} s left"
 
 
@@ -51,7 +51,7 @@ def _lines() -> Callable[[Progress], None]:
         now = time.monotonic()
         if now - last >= LINE_SECONDS and progress.done < progress.total:
             last = now
-            click.echo(line(progress.done, progress.total, progress.bars, now - start), err=True)
+            click.echo(line(progress.done, progress.total, progress.bars, now - start, progress.before), err=True)
 
     return show
 
@@ -67,7 +67,7 @@ def _terminal() -> Iterator[Callable[[Progress], None]]:
         if bar is None and seconds >= QUIET_SECONDS:
             bar = Bar(progress.total)
         if bar is not None:
-            bar.update(progress.done, line(progress.done, progress.total, progress.bars, seconds))
+            bar.update(progress.done, line(progress.done, progress.total, progress.bars, seconds, progress.before))
 
     try:
         yield show

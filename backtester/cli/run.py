@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ _HEADLINES = (
 @config_words
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; runs/<config's name> if absent.")
 @click.option("--force", is_flag=True, help="Replace a complete run that stands there.")
+@click.option("--resume", is_flag=True, help="Go on with what a run that was killed or stopped has left; the result is the same.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
 @click.option("--trace", is_flag=True, help="Show each phase of each session on stderr.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
@@ -53,6 +55,7 @@ def run(
     as_json: bool,
     out: Path | None,
     force: bool,
+    resume: bool,
     threads: int | None,
     trace: bool,
     quiet: bool,
@@ -61,6 +64,8 @@ def run(
 
     Ends with exit code 0, or 5 where a strategy was stopped and the others went on. A strategy that hangs is
     stopped with --set resources.strategy_timeout_seconds=10, one that takes all memory with strategy_memory.
+    A run that was killed or stopped goes on with --resume where it was at its last checkpoint, if it had made
+    one (every resources.checkpoint_seconds), unless config, data or code are others by now: exit code 8.
     """
     keep_memory()
     limit_threads(threads, config, overrides)
@@ -69,7 +74,9 @@ def run(
     from backtester.cli.progress import shown
 
     with shown(quiet or trace) as progress, redirect_stdout(sys.stderr):  # a strategy may print, and stdout is ours
-        result = pipeline.run(checked, out or checked.default_out, force=force, progress=progress, trace=trace)
+        told = None if quiet else partial(click.echo, err=True)
+        place = out or checked.default_out
+        result = pipeline.run(checked, place, force=force, resume=resume, progress=progress, told=told, trace=trace)
     if as_json:
         print_json(_facts(result))
     elif not quiet:

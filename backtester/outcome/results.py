@@ -3,23 +3,26 @@
 Place in the flow: the pipeline claims, appends tables chunk by chunk, seals them, and publishes with manifest, metrics and config.
 Never computes a result, and never touches an existing one before the new one is complete.
 
-    1 claim     the lock `.NAME.lock` beside the place; the place is free, or a run's folder and `force`; leftovers of dead runs go
+    1 claim     the lock `.NAME.lock` beside the place; the place is free, or a run's folder and `force`; leftovers of dead runs go,
+                but for the one that shall be gone on with
     2 append    rows into `.NAME.<random>.tmp/<table>.parquet`, a hidden folder beside the place that only its owner reads
     3 seal      every table of schema.RUN_TABLES is finished, also those without rows, and those kept on request
     4 publish   config.json, metrics.json, then manifest.json; all synced; the lock confirmed; one swap with the place
 
-Fault points (BT_FAIL_AT): `claimed`, `sealed`, those of each JSON file's commit, `swap` and `swapped`.
+What was not published goes, but where there is a checkpoint and the run was stopped by its user, or never got to work.
+
+Fault points (BT_FAIL_AT): `claimed`, `sealed`, those of checkpoints and of each JSON file's commit, `swap` and `swapped`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,15 +30,20 @@ from typing import Any
 
 import polars as pl
 
-from backtester.atomic import commit, fail_point, sync_folder, write_error
-from backtester.errors import InternalError, OutputError, ResourceError, did_you_mean
+from backtester.atomic import commit, fail_point, sync_folder
+from backtester.errors import InternalError, did_you_mean
+from backtester.outcome.checkpoints import FOLDER as RESUME
+from backtester.outcome.checkpoints import Checkpoints
 from backtester.outcome.digests import plain
 from backtester.outcome.lock import Lock, take
+from backtester.outcome.place import MANIFEST as MANIFEST
+from backtester.outcome.place import adopted, check_free, check_room, place_of, recovered, temporary
+from backtester.outcome.place import is_run as is_run
 from backtester.outcome.swap import put_in_place
 from backtester.outcome.writer import Stored, TableWriter, no_room
 from backtester.schema import KEPT_TABLES, RUN_TABLES, STAGES
 
-MANIFEST, METRICS, CONFIG, LOG = "manifest.json", "metrics.json", "config.json", "run.log"
+METRICS, CONFIG, LOG = "metrics.json", "config.json", "run.log"
 _USERINFO = re.compile(r"(?<=://)[^/@\s\"]+@")
 
 
@@ -50,8 +58,11 @@ class Sealed:
 class RunFolder:
     """The folder of one run in the making; use it in a `with` block, which clears up whatever was not published."""
 
-    def __init__(self, place: Path, path: Path, lock: Lock, mode: int, force: bool) -> None:
+    def __init__(self, place: Path, path: Path, lock: Lock, mode: int, force: bool, unfinished: bool = False) -> None:
         self.place, self.path = place, path
+        self.unfinished = unfinished
+        self.checkpoints = Checkpoints(path)
+        self.keeps = True
         self._lock, self._mode, self._force = lock, mode, force
         self._writers: dict[str, TableWriter] = {}
         self._stages = {stage: hashlib.sha256() for stage in STAGES}
@@ -59,24 +70,27 @@ class RunFolder:
         self._ended = False
 
     @classmethod
-    def claim(cls, out: Path, force: bool = False, *, make_parent: bool = False, needed_bytes: int = 0) -> RunFolder:
+    def claim(cls, out: Path, force: bool = False, *, make_parent: bool = False, needed_bytes: int = 0, resume: bool = False) -> RunFolder:
         """Reserve `out` for this run. Read nothing before it.
 
+        resume: where a dead run has left a checkpoint, `unfinished` is true of the folder, and `again` goes on with it.
         OutputError where the parent is missing (and not to be made), the place is a file, not writable, locked, holds a complete
         run and not `force`, or holds anything else; ResourceError where fewer than `needed_bytes` are free.
         """
-        place = _place(Path(out), make_parent)
+        place = place_of(Path(out), make_parent)
         lock = take(place.with_name(f".{place.name}.lock"), place)
         try:
-            _recover(place)
-            _check_free(place, force)
-            _check_room(place, needed_bytes)
-            path, mode = _temporary(place)
+            left = recovered(place, resume)
+            check_free(place, force)
+            check_room(place, needed_bytes)
+            path, mode = temporary(place)
+            if left is not None:
+                adopted(left, path)
         except BaseException:
             lock.release()
             raise
         fail_point(f"claimed:{place.name}")
-        return cls(place, path, lock, mode, force)
+        return cls(place, path, lock, mode, force, left is not None)
 
     @property
     def log(self) -> Path:
@@ -85,6 +99,23 @@ class RunFolder:
 
     def append(self, name: str, rows: pl.DataFrame) -> None:
         """Append rows to one of the run's tables; ResourceError where the disk is full."""
+        self._write(name, rows)
+        if self.keeps:
+            self.checkpoints.add(name, rows)
+
+    def again(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Go on with what a dead run has left: write the rows that its last checkpoint vouches for, and hand them on as they come.
+
+        Rows of what is no table of the run are handed on only. Errors as of `Checkpoints.begun`.
+        """
+        self.unfinished = False
+        self._clear()
+        for name, rows in self.checkpoints.again():
+            if name in RUN_TABLES or name in KEPT_TABLES:
+                self._write(name, rows)
+            yield name, rows
+
+    def _write(self, name: str, rows: pl.DataFrame) -> None:
         known = RUN_TABLES | KEPT_TABLES
         if name not in known:
             raise InternalError("no such table", value=name, action=did_you_mean(name, known))
@@ -119,31 +150,46 @@ class RunFolder:
         try:
             self._show()
             self._lock.confirm()
-            _check_free(self.place, self._force)
+            check_free(self.place, self._force)
+            self.checkpoints.remove()
             put_in_place(self.path, self.place)
         except OSError as error:
             raise no_room(self.place, error, 0) from error
         self._end()
         return self.place
 
-    def abandon(self) -> None:
-        """Delete what was written and give the place free; does nothing after `publish`."""
+    def abandon(self, *, keep: bool = False) -> None:
+        """Delete what was written and give the place free; does nothing after `publish`. keep: what the last checkpoint names stays."""
         if self._ended:
             return
         for writer in self._writers.values():
             writer.drop()
-        shutil.rmtree(self.path, ignore_errors=True)
+        self.checkpoints.close()
+        if keep:
+            self._clear()
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
         self._end()
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.abandon()
+        stopped = isinstance(error, KeyboardInterrupt) and self.checkpoints.made
+        if stopped and error is not None and not self._ended:
+            error.add_note("what is done is kept: the same command with --resume goes on with it")
+        self.abandon(keep=stopped or self.unfinished)
+
+    def _clear(self) -> None:
+        """Delete all but what is needed to go on, and the log."""
+        with contextlib.suppress(OSError):  # what cannot be deleted now goes when the run is begun again
+            for path in self.path.iterdir():
+                if path.name not in (RESUME, LOG):
+                    path.unlink()
 
     def _show(self) -> None:
         """Sync every file and the folder, and let others read them as far as the user's umask lets them."""
-        for file in self.path.iterdir():
+        for file in [path for path in self.path.iterdir() if path.name != RESUME]:
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
             file.chmod(self._mode & 0o666)
@@ -153,87 +199,6 @@ class RunFolder:
     def _end(self) -> None:
         self._ended = True
         self._lock.release()
-
-
-def is_run(folder: Path) -> bool:
-    """True for a folder that holds a complete run: a manifest of ours stands in it."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and "result_key" in manifest.get("identity", {})
-
-
-def _place(out: Path, make_parent: bool) -> Path:
-    """The real path of the result's place; OutputError where there can be none."""
-    place = Path(os.path.realpath(out.expanduser()))
-    if not place.name:
-        raise OutputError("this cannot be a result's place", where=str(out), action="name a folder that does not exist yet")
-    if make_parent and not place.parent.exists():
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(place.parent, error) from error
-    if not place.parent.is_dir():
-        what = "is not a folder" if place.parent.exists() else "does not exist"
-        raise OutputError(f"the parent of the result's place {what}", where=str(place.parent), action="make the folder first")
-    if place.exists() and not place.is_dir():
-        raise OutputError("the result's place is a file", where=str(place), action="choose another place")
-    return place
-
-
-def _check_free(place: Path, force: bool) -> None:
-    """Refuse a complete run without force, and with or without it whatever is not a run of ours."""
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-        return
-    if not is_run(place):
-        raise OutputError("the result's place holds something that is not a run", where=str(place), action="choose another place")
-    if not force:
-        raise OutputError("the result's place holds a complete run", where=str(place), action="choose another place, or use --force")
-
-
-def _check_room(place: Path, needed: int) -> None:
-    free = shutil.disk_usage(place.parent).free
-    if free < needed:
-        raise ResourceError(
-            "not enough room for the result",
-            where=str(place),
-            value=f"{free} bytes free",
-            allowed=f"{needed} bytes",
-            action="free some space",
-        )
-
-
-def _temporary(place: Path) -> tuple[Path, int]:
-    """A new hidden folder beside the place, mode 0700, and the mode that the user's umask gives to folders."""
-    path = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        path.mkdir(mode=0o700)
-        probe = path / "mode"
-        probe.mkdir()  # the umask itself belongs to all threads and must not be touched to be read
-        mode = probe.stat().st_mode & 0o777
-        probe.rmdir()
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise write_error(path, error) from error
-    return path, mode
-
-
-def _recover(place: Path) -> None:
-    """Clear what dead runs left beside the place; call it under the lock.
-
-    `.NAME.<16 hex>.tmp` was in the making or has been replaced; `.NAME.<16 hex>.old` stood aside while two renames replaced it,
-    and goes back where the second rename never came.
-    """
-    ours = re.compile(re.escape(f".{place.name}.") + r"[0-9a-f]{16}\.(tmp|old)")
-    try:
-        for path in [path for path in place.parent.iterdir() if ours.fullmatch(path.name)]:
-            if path.suffix == ".old" and not place.exists():
-                path.rename(place)
-            else:
-                shutil.rmtree(path)
-    except OSError as error:
-        raise write_error(place, error) from error
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

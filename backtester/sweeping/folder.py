@@ -23,6 +23,7 @@ import polars as pl
 
 from backtester.atomic import commit, is_temporary, remove_leftovers, write_error
 from backtester.errors import OutputError
+from backtester.outcome.differences import differences, listed
 from backtester.outcome.digests import plain
 from backtester.outcome.lock import Lock, take
 from backtester.sweeping.tables import EQUITY_SCHEMA
@@ -151,17 +152,6 @@ def load(folder: str | Path) -> SweepRun:
     return SweepRun(path, manifest)
 
 
-def differences(before: Any, now: Any, at: str = "") -> list[str]:
-    """Where two plans part, each as `place: before, now`.
-
-    >>> differences({"a": 1, "b": [1, 2]}, {"a": 2, "b": [1, 2]})
-    ['/a: 1, now 2']
-    """
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [line for name in sorted({*before, *now}) for line in differences(before.get(name), now.get(name), f"{at}/{name}")]
-    return [] if before == now else [f"{at}: {json.dumps(before)}, now {json.dumps(now)}"]
-
-
 def _prepare(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> None:
     """Leave a folder with the plan and what is done of it."""
     if path.exists() and not path.is_dir():
@@ -193,9 +183,8 @@ def _check(path: Path, plan: Mapping[str, Any], force: bool, resume: bool) -> No
     if resume:
         changed = differences(before, plan)
         if changed:
-            shown = "; ".join(changed[:10]) + (f"; and {len(changed) - 10} more" if len(changed) > 10 else "")
             raise OutputError(
-                "what was begun is another sweep", where=str(path), value=shown, action="choose another place, or use --force"
+                "what was begun is another sweep", where=str(path), value=listed(changed), action="choose another place, or use --force"
             )
         if (path / MANIFEST).exists():
             raise OutputError("the sweep is complete", where=str(path), action="look at it, choose another place, or use --force")

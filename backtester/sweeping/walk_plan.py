@@ -11,9 +11,10 @@ from pathlib import Path
 
 from backtester.config_sweep import WalkForwardSettings
 from backtester.errors import OutputError
+from backtester.outcome.differences import differences, listed
 from backtester.outcome.digests import plain
 from backtester.sweeping.definition import Sweep
-from backtester.sweeping.folder import MANIFEST, PLAN, SweepRun, differences
+from backtester.sweeping.folder import MANIFEST, PLAN, SweepRun
 from backtester.sweeping.folder import load as load_sweep
 from backtester.sweeping.identity import identity
 from backtester.sweeping.local import local
@@ -39,5 +40,5 @@ class WalkPlan:
         made = load_sweep(out)
         if changed := differences(made.manifest["plan"], plain(identity(sweep.base, sweep.config, sweep.space))):
             action = "choose another place for the walk"
-            raise OutputError("what stands there is another sweep", where=str(out), value="; ".join(changed[:10]), action=action)
+            raise OutputError("what stands there is another sweep", where=str(out), value=listed(changed), action=action)
         return made

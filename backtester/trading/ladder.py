@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,17 @@ from backtester.trading.costs import CommissionSettings, TierSettings, micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
 from backtester.trading.finer import Drilled, Reading
 from backtester.trading.risk import RiskSettings
-from backtester.trading.rows import Columns
+from backtester.trading.rows import Outcome
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of a rung between two parts; sums in 1e-6 currency, trades closed."""
+
+    carry: Carry
+    fees: int = 0
+    slippage: int = 0
+    trades: int = 0
 
 
 class Ladder:
@@ -36,18 +47,27 @@ class Ladder:
     ) -> None:
         self._risk, self._account, self._actions = risk, account, actions
         start = Carry.start(micro(account.cash), len(strategies), symbols, account.purses(strategies))
-        self._rungs = [_Rung(scale, scaled(execution, scale), start) for scale in execution.cost_ladder]
+        self._rungs = [_Rung(scale, scaled(execution, scale), Account(start), start.cash) for scale in execution.cost_ladder]
 
     def add(self, market: Market, events: Events, reading: Reading | None = None) -> list[Drilled]:
         """Trade one more part on every rung, with finer bars where `reading` finds them; the bars that were looked into."""
         drilled = []
         for rung in self._rungs:
             settings = rung.execution, self._risk, self._account, self._actions
-            outcomes, rung.carry = trade_through(market, events, rung.carry, *settings, reading)
-            for outcome in outcomes:
-                rung.count(outcome.fills, outcome.trades)
-                drilled.append(outcome.drilled)
+            outcomes, carry = trade_through(market, events, rung.account.carry, *settings, reading)
+            rung.go_on(carry, outcomes)
+            drilled += [outcome.drilled for outcome in outcomes]
         return drilled
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The rungs' accounts as they are now."""
+        return tuple(rung.account for rung in self._rungs)
+
+    def go_on_from(self, accounts: Sequence[Account]) -> None:
+        """Take over the accounts of a run that was stopped."""
+        for rung, account in zip(self._rungs, accounts, strict=True):
+            rung.account = account
 
     def figures(self) -> dict[str, Any]:
         """`rungs`: cost multiple, final_equity, net_profit, fees, slippage (currency), trades closed; `break_even`: see there."""
@@ -85,24 +105,27 @@ def break_even(rungs: Sequence[tuple[float, float]]) -> float | None:
 
 
 class _Rung:
-    """One multiple of the costs: its settings, its account, its sums in 1e-6 currency."""
+    """One multiple of the costs: its settings, its account, the cash that it began with in 1e-6 currency."""
 
-    def __init__(self, scale: float, execution: ExecutionSettings, carry: Carry) -> None:
-        self.scale, self.execution, self.carry = scale, execution, carry
-        self._start, self._fees, self._slippage, self._trades = carry.cash, 0, 0, 0
+    def __init__(self, scale: float, execution: ExecutionSettings, account: Account, start: int) -> None:
+        self.scale, self.execution, self.account = scale, execution, account
+        self._start = start
 
-    def count(self, fills: Columns, trades: Columns) -> None:
-        self._fees += int(np.sum(fills["fee"], dtype=np.int64))
-        self._slippage += int(np.sum(fills["slippage"], dtype=np.int64))
-        self._trades += len(trades["trade_id"])
+    def go_on(self, carry: Carry, outcomes: Sequence[Outcome]) -> None:
+        """The account after a part, its sums with those of what came of it."""
+        before = self.account
+        fees, slippage = (sum(int(np.sum(one.fills[name], dtype=np.int64)) for one in outcomes) for name in ("fee", "slippage"))
+        trades = sum(len(one.trades["trade_id"]) for one in outcomes)
+        self.account = Account(carry, before.fees + fees, before.slippage + slippage, before.trades + trades)
 
     def figures(self) -> dict[str, Any]:
-        final = self.carry.cash + self.carry.marks
+        account = self.account
+        final = account.carry.cash + account.carry.marks
         return {
             "costs": self.scale,
             "final_equity": final / 1e6,
             "net_profit": (final - self._start) / 1e6,
-            "fees": self._fees / 1e6,
-            "slippage": self._slippage / 1e6,
-            "trades": self._trades,
+            "fees": account.fees / 1e6,
+            "slippage": account.slippage / 1e6,
+            "trades": account.trades,
         }

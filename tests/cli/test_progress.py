@@ -18,6 +18,7 @@ class Progress:
     done: int
     total: int
     bars: int
+    before: int = 0
 
 
 class Terminal(io.StringIO):
