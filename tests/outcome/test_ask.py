@@ -42,7 +42,8 @@ def test_runs_are_united_in_the_order_given(tmp_path: Path, publish: Publish) ->
 
 
 def test_runs_folders_and_folders_above_can_be_asked_from_python(tmp_path: Path, publish: Publish) -> None:
-    run = publish(tmp_path / "runs" / "a") if (tmp_path / "runs").mkdir() is None else None
+    (tmp_path / "runs").mkdir()
+    run = publish(tmp_path / "runs" / "a")
     for given in (run, tmp_path / "runs" / "a", str(tmp_path / "runs"), [run], [run, tmp_path / "runs"]):
         assert bt.sql(given, "select count(*) as n from fills")["n"].to_list() == [3]
 
