@@ -54,9 +54,12 @@ def run(
     """
     from backtester import pipeline
     from backtester.config import load as load_config
+    from backtester.outcome.catalog import note
 
     checked = load_config(config, overrides, None if lake is None else Path(lake))
-    return pipeline.run(checked, checked.default_out if out is None else Path(out), force=force, resume=resume)
+    result = pipeline.run(checked, checked.default_out if out is None else Path(out), force=force, resume=resume)
+    note(result.folder)
+    return result
 
 
 def sweep(
@@ -76,13 +79,16 @@ def sweep(
     `settings` are other keys of that section (search, trials, seed, constraints, objective, keep_best). `out` is the result's folder
     (`sweeps/<config's name>` where absent), `resume` finishes one that was stopped. Raises the errors of `backtester.errors`.
     """
+    from backtester.outcome.catalog import note
     from backtester.sweeping.definition import sweep_of
     from backtester.sweeping.sweep import run_sweep
 
     changes = settings if parameters is None else {**settings, "parameters": dict(parameters)}
     defined = sweep_of(config, overrides=overrides, lake=None if lake is None else Path(lake), changes=changes)
     place = Path("sweeps") / defined.config.default_out.name if out is None else Path(out)
-    return run_sweep(defined, place, force=force, resume=resume)
+    result = run_sweep(defined, place, force=force, resume=resume)
+    note(result.folder)
+    return result
 
 
 def load(folder: str | Path) -> Run:

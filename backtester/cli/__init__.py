@@ -28,6 +28,7 @@ _HOMES = {
     "show": "run",
     "diff": "diff",
     "why": "why",
+    "runs": "runs",
     "sql": "sql",
     "query": "sql",
     "data": "data",

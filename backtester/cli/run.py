@@ -72,11 +72,13 @@ def run(
     checked = _loaded(config, overrides if threads is None else (*overrides, f"resources.threads={threads}"), lake, quiet)
     from backtester import pipeline
     from backtester.cli.progress import shown
+    from backtester.outcome.catalog import note
 
     with shown(quiet or trace) as progress, redirect_stdout(sys.stderr):  # a strategy may print, and stdout is ours
         told = None if quiet else partial(click.echo, err=True)
         place = out or checked.default_out
         result = pipeline.run(checked, place, force=force, resume=resume, progress=progress, told=told, trace=trace)
+    note(result.folder)
     if as_json:
         print_json(_facts(result))
     elif not quiet:

@@ -152,7 +152,9 @@ def print_grid(answer: Answer, zone: ZoneInfo, limit: int | None) -> None:
     from backtester.outcome.answer_grid import first_rows, grid_of
 
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
-    console.print(grid_of(*first_rows(answer, limit), console.width, zone))
+    with console.capture() as printed:
+        console.print(grid_of(*first_rows(answer, limit), console.width, zone))
+    click.echo("\n".join(line.rstrip() for line in printed.get().rstrip("\n").split("\n")))
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -86,11 +86,13 @@ def sweep(
     with redirect_stdout(sys.stderr):
         defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes)
     from backtester.cli.sweep_progress import shown
+    from backtester.outcome.catalog import note
     from backtester.sweeping.sweep import run_sweep
 
     with shown(quiet, defined.settings.objective) as progress, redirect_stdout(sys.stderr):
         place = out or Path("sweeps") / config.stem
         result = run_sweep(defined, place, force=force, resume=resume, engine=_engine(engine, address, workers), progress=progress)
+    note(result.folder)
     if as_json:
         print_json(_facts(defined, result))
     elif not quiet:
