@@ -5,6 +5,8 @@ Place in the flow: phase 6 of a day. Never part of a result's key: a run with an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -49,10 +51,10 @@ def signals_of(setup: Setup, prepared: Prepared, events: Events) -> pl.DataFrame
     return schema.frame(schema.KEPT_SIGNALS, columns)
 
 
-def bars_of(prepared: Prepared) -> pl.DataFrame:
-    """The table `bars` of a chunk: every interval."""
+def bars_of(prepared: Prepared, intervals: Sequence[str] | None = None) -> pl.DataFrame:
+    """The table `bars` of a chunk: every interval, or some."""
     frames = []
-    for interval in prepared.tapes:
+    for interval in prepared.tapes if intervals is None else intervals:
         tape = prepared.tapes[interval].between(prepared.first(interval), len(prepared.tapes[interval].sessions))
         columns = {
             **_place(tape),

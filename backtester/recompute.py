@@ -23,11 +23,13 @@ from backtester.changed import changes_of
 from backtester.config import load as load_config
 from backtester.digesting import digest_rows, stage_digests
 from backtester.errors import CalendarError, StrategyError
+from backtester.market.load import ahead
 from backtester.market.prepare import Past, Prepared
 from backtester.outcome.results import CONFIG
 from backtester.outcome.run import Run
 from backtester.pipeline import prepare_days, reader
 from backtester.planning import Setup, alone, setup
+from backtester.reach import day_of
 from backtester.seen import seen_of
 from backtester.signalling import Stopped, calls, signals
 from backtester.signals.watching import Watched, watched
@@ -36,7 +38,7 @@ from backtester.trading.execution import Events
 
 @dataclass(frozen=True)
 class Recomputed:
-    """One session of a run, computed again. Frames are in the form of schema.py where it has the table.
+    """One session of a run, or a part of several, computed again. Frames are in the form of schema.py where it has the table.
 
     at: the session's place in the run. watched: what each strategy was given and asked for, by its name; one that had been stopped
     before is not there, nor what one in a process of its own asked for. changes: sentences on what is not as it was when the run
@@ -55,7 +57,7 @@ class Recomputed:
     @property
     def differs(self) -> list[str]:
         """The stages that did not come out as they did in the run, in the order of the stages."""
-        stages: list[str] = self.digests.filter(~pl.col("equal"))["stage"].to_list()
+        stages: list[str] = self.digests.filter(~pl.col("equal"))["stage"].unique(maintain_order=True).to_list()
         return stages
 
     @property
@@ -111,7 +113,34 @@ def recompute(run: Run, session: dt.date, lake: Path | None = None) -> Recompute
     with calls(made) as call:
         events, _ = signals(made, prepared, at, _stopped(run, made, session), watched(call, seen))
     digests = digest_rows(prepared, stage_digests(made, prepared, at), events)
-    return Recomputed(session, at, made, prepared, events, seen, changes, _beside(digests, run, session))
+    return Recomputed(session, at, made, prepared, events, seen, changes, _beside(digests, run))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole run computed again, part by part, in flat memory; go over it once. changes: as of `Recomputed`."""
+
+    run: Run
+    setup: Setup
+    changes: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Recomputed]:
+        past, at, stopped = Past(), 0, list[Stopped]()
+        with calls(self.setup) as call:
+            for loaded in ahead(reader(self.setup), self.setup.parts):
+                prepared, past = prepare_days(self.setup, loaded, past)
+                if not loaded.part.trade:
+                    continue
+                events, stopped = signals(self.setup, prepared, at, stopped, call)
+                digests = digest_rows(prepared, stage_digests(self.setup, prepared, at), events)
+                yield Recomputed(day_of(prepared.sessions.label[0]), at, self.setup, prepared, events, {}, (), _beside(digests, self.run))
+                at += len(prepared.sessions)
+
+
+def recompute_all(run: Run, lake: Path | None = None) -> Whole:
+    """A whole run again, without trading. Raises as `recompute` does."""
+    made = setup(load_config(run.folder / CONFIG, (), lake))
+    return Whole(run, made, tuple(changes_of(run, made)))
 
 
 def _place(made: Setup, session: dt.date) -> int:
@@ -143,8 +172,8 @@ def _stopped_before(run: Run, made: Setup, session: dt.date) -> Iterator[Stopped
             yield Stopped(made.names.index(one["strategy"]), np.datetime64(one["session"]), StrategyError(str(one["error"])))
 
 
-def _beside(digests: pl.DataFrame, run: Run, session: dt.date) -> pl.DataFrame:
+def _beside(digests: pl.DataFrame, run: Run) -> pl.DataFrame:
     """The digests beside those of the run."""
-    own = run.table("digests").filter(pl.col("session") == session).select("stage", of_run="digest")
-    both = digests.join(own, on="stage", how="left", maintain_order="left")
+    own = run.table("digests").rename({"digest": "of_run"})
+    both = digests.join(own, on=["session", "stage"], how="left", maintain_order="left")
     return both.with_columns(equal=pl.col("digest").eq_missing(pl.col("of_run")))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +49,10 @@ class Books:
         fills = self.fills.filter(pl.col("ts") < before)
         for name, value in (("strategy", strategy), ("symbol", symbol)):
             fills = fills if value is None else fills.filter(pl.col(name) == value)
+        if self.acting is None or not len(self.acting):
+            signed = pl.when(pl.col("side") == "buy").then(pl.col("quantity")).otherwise(-pl.col("quantity"))
+            sums = fills.group_by("strategy", "symbol", maintain_order=True).agg(signed.sum()).iter_rows()
+            return {(name, of): _rounded(quantity) for name, of, quantity in sums if _rounded(quantity)}
         found: dict[Key, float] = {}
         session: dict[Key, dt.date] = {}
         rows = fills.select("strategy", "symbol", "session", "side", "quantity").iter_rows(named=True)
@@ -91,11 +94,6 @@ class Books:
         ends = [{name: (row or start)[name] for name in start} | {"position": shares}
                 for row, shares in zip((first, last), held, strict=True)]  # fmt: skip
         return dict(zip(("before", "after"), ends, strict=True))
-
-
-def rows(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows of a frame as dicts, text as text."""
-    yield from frame.iter_rows(named=True)
 
 
 def _last(frame: pl.DataFrame) -> dict[str, Any] | None:

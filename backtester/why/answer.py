@@ -20,6 +20,7 @@ from backtester.why.became import as_it_opened, decision_of, fills_here
 from backtester.why.columns import Columns, columns_of
 from backtester.why.moment import Moment, Span, base_of, moment
 from backtester.why.saw import bar_of, inputs_of, neighbours, quality_of
+from backtester.why.words import asked
 
 Answer = dict[str, Any]
 
@@ -66,8 +67,8 @@ def _of_strategy(run: Run, columns: Columns, books: Books, symbol: str, entry: A
     span = Span(bar["start"], bar["end"])
     mine = (pl.col("strategy") == name) & (pl.col("symbol") == symbol)
     decisions = books.decisions.filter(mine & (pl.col("ts") == span.end) & (pl.col("session") == when.session))
-    asked = columns.signals.filter(mine)
-    signals = asked.filter(pl.col("ts") == span.end)
+    wished = columns.signals.filter(mine)
+    signals = wished.filter(pl.col("ts") == span.end)
     made: Answer = {
         "strategy": name,
         "use": entry["use"],
@@ -80,8 +81,8 @@ def _of_strategy(run: Run, columns: Columns, books: Books, symbol: str, entry: A
         "on_this_bar": list(fills_here(books, name, symbol, span, decisions, when)),
         "held": books.held(span.end, strategy=name, symbol=symbol).get((name, symbol), 0.0),
         "nearest": {
-            "before": _nearest(asked.filter(pl.col("ts") < span.end).tail(1), when),
-            "after": _nearest(asked.filter(pl.col("ts") > span.end).head(1), when),
+            "before": _nearest(wished.filter(pl.col("ts") < span.end).tail(1), when),
+            "after": _nearest(wished.filter(pl.col("ts") > span.end).head(1), when),
         },
     }
     return made | {"verdict": _verdict(run, made, entry, symbol, when), "note": _note(columns, name)}
@@ -93,10 +94,10 @@ def _nearest(found: pl.DataFrame, when: Moment) -> Answer | None:
 
 
 def _signal(row: Answer) -> Answer:
-    """A signal with the numbers that were given."""
+    """A signal with the numbers that were given, and in words."""
     kept = ("action", "price", "confidence", "tag")
     given = {name: row[name] for name in (*GIVEN, *CALLS) if row.get(name) not in (None, False)}
-    return {name: row[name] for name in kept} | given
+    return {name: row[name] for name in kept} | given | {"words": asked(row)}
 
 
 def _verdict(run: Run, made: Answer, entry: Answer, symbol: str, when: Moment) -> str:

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
+from backtester.config import load as load_config
 from backtester.errors import BacktesterError
+from backtester.outcome.results import CONFIG
 from backtester.outcome.run import Run
+from backtester.planning import setup
 from backtester.recompute import Recomputed, recompute
 from backtester.schema import KEPT_TABLES, empty
 
@@ -52,6 +55,16 @@ def columns_of(run: Run, session: dt.date, lake: Path | None) -> Columns:
             frames[name] = empty(KEPT_TABLES[name])
     sources: dict[str, str] = {name: "kept" if name in kept else "computed again" if again is not None else "not known" for name in frames}
     return Columns(**frames, again=again, warnings=warnings, sources=sources)
+
+
+def acting_of(run: Run, lake: Path | None) -> pl.DataFrame | None:
+    """The splits and dividends that changed the run's positions; None where there were none, or where they are not known any more."""
+    if run.manifest["policies"].get("actions") is None:
+        return None
+    try:
+        return setup(load_config(run.folder / CONFIG, (), lake)).acting
+    except BacktesterError:
+        return None
 
 
 def kept_of(run: Run, table: str, session: dt.date) -> pl.DataFrame:

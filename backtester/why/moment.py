@@ -24,6 +24,8 @@ from backtester.outcome.run import Run
 
 FORM = "ISO 8601: 2024-11-05T15:02Z, or without an offset in the exchange's time: 2024-11-05T10:02"
 
+DAY = len("2024-11-05")
+
 
 @dataclass(frozen=True)
 class Span:
@@ -66,7 +68,8 @@ def moment(run: Run, text: str) -> Moment:
     """The moment that a text names in a run. Raises UsageError where it is no time, CalendarError where no session of the run is open."""
     zone = zone_of(run)
     table = run.table("sessions")
-    at = instant(text, zone, daily=base_of(run) == "1d", table=table)
+    at = _day(text, table) if base_of(run) == "1d" and len(text.strip()) == DAY else None
+    at = instant(text, zone) if at is None else at
     inside = table.filter((pl.col("open") <= at) & (pl.col("close") > at))
     if not len(inside):
         raise _closed(table, at, zone, run)
@@ -79,20 +82,14 @@ def moment(run: Run, text: str) -> Moment:
     return Moment(at, row["session"], days, zone)
 
 
-def instant(text: str, zone: ZoneInfo, *, daily: bool = False, table: pl.DataFrame | None = None) -> dt.datetime:
-    """A text as an instant, UTC. Raises UsageError where it is none, or where the exchange's clock shows it never, or twice.
-
-    daily: a day alone will do, and means the open of that session in the table of sessions.
-    """
+def instant(text: str, zone: ZoneInfo, where: str = "--at") -> dt.datetime:
+    """A text as an instant, UTC. Raises UsageError where it is none, or where the exchange's clock shows it never, or twice."""
     try:
         found = dt.datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise UsageError("this is no time", where="--at", value=repr(text), allowed=FORM) from error
-    if len(text.strip()) <= len("2024-11-05"):
-        if not daily or table is None:
-            raise UsageError("this is a day, not a time", where="--at", value=repr(text), allowed=FORM)
-        opened = table.filter(pl.col("session") == found.date())["open"]
-        return opened[0] if len(opened) else found.replace(tzinfo=zone).astimezone(dt.UTC)
+        raise UsageError("this is no time", where=where, value=repr(text), allowed=FORM) from error
+    if len(text.strip()) <= DAY:
+        raise UsageError("this is a day, not a time", where=where, value=repr(text), allowed=FORM)
     if found.tzinfo is not None:
         return found.astimezone(dt.UTC)
     ways = [found.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1)]
@@ -100,8 +97,25 @@ def instant(text: str, zone: ZoneInfo, *, daily: bool = False, table: pl.DataFra
         shown = " or ".join(f"{way:%Y-%m-%dT%H:%MZ}" for way in sorted(ways))
         never = ways[0].astimezone(zone).replace(tzinfo=None) != found
         what = "the exchange's clock never shows this time" if never else "the exchange's clock shows this time twice"
-        raise UsageError(what, where=f"--at, {zone.key}", value=repr(text), action=f"say it in UTC: {shown}")
+        raise UsageError(what, where=f"{where}, {zone.key}", value=repr(text), action=f"say it in UTC: {shown}")
     return ways[0]
+
+
+def edge(text: str, zone: ZoneInfo, *, last: bool) -> dt.datetime:
+    """One end of a stretch; a day alone is its first instant, or its last."""
+    if len(text.strip()) > DAY:
+        return instant(text, zone, "--between")
+    time = "T23:59:59.999999" if last else "T00:00:00"
+    return instant(text.strip() + time, zone, "--between")
+
+
+def _day(text: str, table: pl.DataFrame) -> dt.datetime | None:
+    """The open of the session that a day names; None where it names none."""
+    try:
+        opened = table.filter(pl.col("session") == dt.date.fromisoformat(text.strip()))["open"]
+    except ValueError:
+        return None
+    return opened[0] if len(opened) else None
 
 
 def days_of(run: Run, row: Mapping[str, Any]) -> Sessions:

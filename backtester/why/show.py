@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from backtester.outcome.show_grid import clean, grid, row
+from backtester.outcome.show_grid import SHOWN, clean, grid, of, row
 from backtester.why.words import money, price, shares
 
 if TYPE_CHECKING:
@@ -34,6 +34,47 @@ def shown(answer: Answer) -> Group:
     if not answer["strategies"]:
         parts += [Text(), Text("the run has no strategy")]
     return Group(*parts)
+
+
+def shown_stretch(answer: Answer) -> Group:
+    """Everything that happened in a stretch, one line after the other."""
+    from rich.console import Group
+    from rich.text import Text
+
+    made = grid("", "time", "what", "strategy", "symbol", "")
+    for column in made.columns:
+        column.justify, column.overflow = "left", "fold"
+    for line in answer["rows"]:
+        number = "" if line["order_id"] is None else f"{line['order_id']}: "
+        row(made, line["clock"], line["kind"], line["strategy"], line["symbol"], f"{number}{line['words']}")
+    span = f"{answer['from']:%Y-%m-%d %H:%M:%S} and {answer['to']:%Y-%m-%d %H:%M:%S} UTC"
+    head = f"{clean(answer['run'])}: {len(answer['rows']):,} things between {span}"
+    warnings = [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    return Group(Text(f"{head}; times of {answer['timezone']}"), *warnings, Text(), made)
+
+
+def shown_reasons(answer: Answer) -> Group:
+    """The ledger of reasons: totals, the symbols with the most decisions, the hours."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(clean(answer["run"]))]
+    parts += [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    heads = ("decisions", "refused", "priced", "pnl of refused")
+    symbols = answer["by_symbol"]
+    for title, name, lines in (
+        ("by reason", "reason", answer["totals"]),
+        (of("by symbol", len(symbols), "those with the most decisions, the first"), "symbol", symbols[:SHOWN]),
+        (f"by hour of {answer['timezone']}", "hour", answer["by_hour"]),
+    ):
+        made = grid(title, "", *heads)
+        for line in lines:
+            later = " (approved)" if line.get("approved") and line[name] != "approved" else ""
+            word = f"{line[name]:02}" if name == "hour" else f"{line[name]}{later}"
+            pnl = "-" if line["pnl"] is None else money(line["pnl"])
+            row(made, word, *(f"{line[count]:,}" for count in ("decisions", "refused", "priced")), pnl)
+        parts += [Text(), made]
+    return Group(*parts, Text(), *(Text(clean(line)) for line in (answer["definition"], *answer["notes"])))
 
 
 def _bars(answer: Answer) -> Grid:
@@ -100,9 +141,7 @@ def _came(one: Answer) -> Iterator[RenderableType]:
     made = grid("", "", "")
     made.columns[1].justify, made.columns[1].overflow = "left", "fold"
     for signal in one["signals"]:
-        given = ", ".join(f"{name} {value if isinstance(value, (bool, str)) else _number(value)}" for name, value in signal.items()
-                          if name != "action" and value is not None)  # fmt: skip
-        row(made, "  signal", f"{signal['action']}: {given}")
+        row(made, "  signal", signal["words"])
     for decision in one["decisions"]:
         row(made, "  decision", decision["words"])
         for kind in ("orders", "fills", "guards"):

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backtester.trading.inputs import CALLS, GIVEN
 from backtester.why.account import Books, Key
 
 Row = Mapping[str, Any]
@@ -37,6 +38,16 @@ def price(value: float | None) -> str:
 def shares(quantity: float) -> str:
     """A number of shares, as short as it is exact."""
     return f"{quantity:,.10g}"
+
+
+def asked(signal: Row) -> str:
+    """A signal with the numbers that it gave."""
+    names = ("price", "confidence", *GIVEN, *CALLS, "tag")
+    given = {name: signal[name] for name in names if signal.get(name) is not None and signal.get(name) is not False}
+    words = [
+        name if value is True else f"{name} {value}" if isinstance(value, str) else f"{name} {value:,.8g}" for name, value in given.items()
+    ]
+    return f"{signal['action']}: {', '.join(words)}"
 
 
 def decided(decision: Row, books: Books, clock: Callable[[dt.datetime], str]) -> str:
