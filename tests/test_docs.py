@@ -101,6 +101,14 @@ def test_a_strategy_of_the_docs_trades(code: str, workspace: Path, monkeypatch: 
     assert run.table("trades").height > 0
 
 
+@pytest.mark.parametrize("text", blocks("console"))
+def test_what_the_docs_show_of_a_command_is_what_it_prints(text: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, _, output = text.partition("\n")
+    monkeypatch.chdir(workspace)
+    found = CliRunner().invoke(main, shlex.split(line.removeprefix("$ bt ")), catch_exceptions=False)
+    assert found.stdout == output
+
+
 @pytest.mark.parametrize("text", blocks("json"))
 def test_a_json_block_of_the_docs_is_json(text: str) -> None:
     json.loads(text)
