@@ -25,8 +25,11 @@ from backtester.signals import batch, calling, indicators
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
 from backtester.signals.loading import Origin
+from backtester.signals.strategy import BOOLEANS
+from backtester.trading.accounts import Asked
 from backtester.trading.execution import Events
 from backtester.trading.inputs import GIVEN
+from backtester.trading.plain import Wanted
 
 LOG = logging.getLogger("backtester.strategies")
 
@@ -86,19 +89,24 @@ class Signaller:
     def __init__(self, setup: Setup, prepared: Prepared, at: int) -> None:
         self._setup, self._prepared, self._at = setup, prepared, at
         self._given = replace(given_of(setup, prepared, at), cuts={})
-        self._last: tuple[tuple[int, ...], Events] | None = None
+        self._last: tuple[tuple[int, ...], Asked] | None = None
+        self._callers: dict[int, Caller] = {}
 
     def fork(self) -> Signaller:
         """The same for another thread."""
         return Signaller(self._setup, self._prepared, self._at)
 
-    def events(self, places: tuple[int, ...], call: Call = calling.call) -> Events:
+    def asked(self, places: tuple[int, ...], call: Call = calling.call) -> Asked:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
-            callers = [caller_of(self._setup, self._setup.traders[place]) for place in places]
-            found = [(own, call(caller, self._given, None)) for own, caller in enumerate(callers)]
-            self._last = places, _events(self._setup, self._prepared, found)
+            found = [(own, call(self._caller(place), self._given, None)) for own, place in enumerate(places)]
+            self._last = places, Asked(_plain(self._prepared, found), lambda: _events(self._setup, self._prepared, found))
         return self._last[1]
+
+    def _caller(self, place: int) -> Caller:
+        if place not in self._callers:
+            self._callers[place] = caller_of(self._setup, self._setup.traders[place])
+        return self._callers[place]
 
 
 def _until_error(call: Call, caller: Caller, given: Given, error: StrategyError) -> tuple[list[Found], int | None, StrategyError]:
@@ -186,6 +194,18 @@ def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]
         tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,
     ).sorted()
+
+
+def _plain(prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Wanted | None:
+    """All signals as plain ones, in the order of decision; None where one of them gives more than its direction."""
+    for _, part in found:
+        if part.numbers or part.calls or np.isnan(part.quality).any() or part.action.max(initial=0) >= len(BOOLEANS):
+            return None
+    symbols, offset = len(prepared.grid.symbols), prepared.grid.clock.offset
+    columns = [(offset[part.session] + part.base_slot, place * symbols + part.symbol, part.action, part.price, part.quality)
+               for place, part in found]  # fmt: skip
+    wanted = Wanted(*columns[0]) if len(columns) == 1 else Wanted(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
+    return wanted.sorted()
 
 
 def _quality_at(prepared: Prepared, symbol: Ints, session: Ints, slot: Ints) -> Floats:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from backtester.columns import NO_TIME, Bools, Floats, Ints, Tape
 from backtester.intervals import MINUTE_US
 from backtester.signals.bars import Bars
-from backtester.signals.strategy import ACTIONS, Wishes
+from backtester.signals.strategy import ACTIONS, BOOLEANS, TARGET, Wishes
 from backtester.splits import Splits, in_terms
 
 Column = NDArray[Any]
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = (ACTIONS.index(name) for name in BOOLEANS)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Batch:
 
     def found(self, wishes: Wishes) -> Found:
         """The wishes on cells that lie in a session; cells beyond a session's end are not read."""
+        if self.start is not None and TARGET not in wishes.booleans:
+            return self._scanned(wishes, self.start)
         cells = self._cells()
         hits = [(action, np.nonzero(wishes.booleans[name] & cells)) for action, name in enumerate(ACTIONS) if name in wishes.booleans]
         actions = np.concatenate([np.full(len(at[0]), action, np.int64) for action, at in hits] or [np.zeros(0, np.int64)])
@@ -81,16 +84,40 @@ class Batch:
         if not len(actions):
             where = tuple(np.zeros(0, np.int64) for _ in self.bars.shape)
         session = self.session[where[0]]
-        numbers = {name: values[where] for name, values in wishes.numbers.items()}
-        calls = {name: values[where] for name, values in wishes.calls.items()}
-        tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
+        given = _given(wishes, where)
         if self.start is None:
             shifted = (*where[:-1], where[-1] + self.bars.lookback)
             base_slot, price, quality = self._base_slot(session, where[-1]), self.bars.close[shifted], self.bars.quality[shifted]
-            return Found(self.symbol[where[1]], session, base_slot, actions, price, quality, numbers, tags, calls)
+            return Found(self.symbol[where[1]], session, base_slot, actions, price, quality, *given)
         bar, live = self.start[where[0]] + where[-1], self.view.live
         base_slot = live.base_slot[bar].astype(np.int64)
-        return Found(self.symbol[where[0]], session, base_slot, actions, live.close[bar], live.quality[bar], numbers, tags, calls)
+        return Found(self.symbol[where[0]], session, base_slot, actions, live.close[bar], live.quality[bar], *given)
+
+    def _scanned(self, wishes: Wishes, start: Ints) -> Found:
+        """The same where wishes stand on bars: those of one direction are in the order of decision."""
+        from backtester.signals.scan import kernel  # numba is heavy: not before a strategy is called
+
+        live, lookback, width = self.view.live, self.bars.lookback, self.bars.shape[-1]
+        slots = int(self.view.last_slot.max(initial=-1)) + 1
+        count = live.count[self.session + self.view.first, self.symbol].astype(np.int64)
+        absent, parts = np.zeros(self.bars.shape, np.bool_), []
+        for enter, leave in ((ENTER_LONG, EXIT_LONG), (ENTER_SHORT, EXIT_SHORT)):
+            if ACTIONS[enter] not in wishes.uncut and ACTIONS[leave] not in wishes.uncut:
+                continue
+            both = [np.ascontiguousarray(wishes.uncut.get(ACTIONS[action], absent)) for action in (enter, leave)]
+            tally = np.zeros(2 * slots * (int(self.session.max(initial=-1)) + 1), np.int32)
+            hits, found = np.empty(2 * int(count.sum()), np.int64), np.zeros(1, np.int64)
+            kernel("scan").entry_point(*both, lookback, start, count, self.session, live.base_slot, slots, hits, tally, found)
+            whole, real = np.empty((6, found[0]), np.int64), np.empty((2, found[0]))
+            rows, columns, entries, symbol, session, base_slot = whole
+            kernel("place").entry_point(
+                hits[: found[0]], tally, width, lookback, start, self.session, self.symbol, live.base_slot, live.close, live.quality, slots,
+                *whole, *real,
+            )  # fmt: skip
+            action = np.where(entries == 1, enter, leave)
+            given = _given(wishes, (rows, columns))
+            parts.append(Found(symbol, session, base_slot, action, real[0], real[1], *given))
+        return parts[0] if len(parts) == 1 else _together(parts, wishes)
 
     def _cells(self) -> Bools:
         """Cells that a signal may stand on: real bars; in the clock layout every slot of the session."""
@@ -103,6 +130,27 @@ class Batch:
     def _base_slot(self, session: Ints, slot: Ints) -> Ints:
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.view.bars)])
         return self.view.last_slot[offset[self.view.first + session] + slot]
+
+
+def _given(wishes: Wishes, where: tuple[Ints, ...]) -> tuple[dict[str, Floats], list[str | None] | None, dict[str, Bools]]:
+    """Numbers, tags and calls of the wishes at some cells."""
+    numbers = {name: values[where] for name, values in wishes.numbers.items()}
+    tags = None if wishes.tags is None else [None if tag is None else str(tag) for tag in wishes.tags[where]]
+    return numbers, tags, {name: values[where] for name, values in wishes.calls.items()}
+
+
+def _together(parts: Sequence[Found], wishes: Wishes) -> Found:
+    """Wishes of both directions, or of none."""
+    none = np.zeros(0, np.int64), np.zeros(0)
+
+    def whole(name: str, empty: Column) -> Column:
+        return np.concatenate([empty, *(getattr(part, name) for part in parts)])
+
+    numbers = {name: np.concatenate([none[1], *(part.numbers[name] for part in parts)]) for name in wishes.numbers}
+    calls = {name: np.concatenate([np.zeros(0, np.bool_), *(part.calls[name] for part in parts)]) for name in wishes.calls}
+    tags = None if wishes.tags is None else [tag for part in parts for tag in part.tags or ()]
+    symbol, session, base_slot, action = (whole(name, none[0]) for name in ("symbol", "session", "base_slot", "action"))
+    return Found(symbol, session, base_slot, action, whole("price", none[1]), whole("quality", none[1]), numbers, tags, calls)
 
 
 def one_session(view: View, session: int) -> View:

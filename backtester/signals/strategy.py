@@ -196,12 +196,16 @@ def _check_signals(strategy: Strategy, where: str) -> None:
 
 @dataclass(frozen=True)
 class Wishes:
-    """Checked signals: booleans, numbers and calls of shape (rows, bars), tags broadcastable to it or None; history cut off."""
+    """Checked signals: booleans, numbers and calls of shape (rows, bars), tags broadcastable to it or None; history cut off.
+
+    uncut: the booleans with their history, shape (rows, lookback + bars).
+    """
 
     booleans: Mapping[str, NDArray[np.bool_]]
     numbers: Mapping[str, NDArray[np.float64]]
     tags: NDArray[Any] | None
     calls: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    uncut: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishes:
@@ -211,11 +215,12 @@ def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishe
     """
     if not isinstance(signals, Signals):
         raise StrategyError("signals must return Signals", where=f"strategy {name}", value=type(signals).__name__)
-    booleans = {}
+    uncut = {}
     for column in BOOLEANS:
         value = getattr(signals, column)
         if value is not None:
-            booleans[column] = _boolean(_array(value, name, column), bars, name, column)[..., bars.lookback :]
+            uncut[column] = _boolean(_array(value, name, column), bars, name, column)
+    booleans = {column: value[..., bars.lookback :] for column, value in uncut.items()}
     numbers = {}
     for column, limits in LIMITS.items():
         value = getattr(signals, column)
@@ -227,7 +232,7 @@ def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishe
         numbers[TARGET] = _weights(signals.target, booleans, bars, name, leverage)
         booleans = {TARGET: ~np.isnan(numbers[TARGET])}
     tags = None if signals.tags is None else _words(signals.tags, bars, name)[..., bars.lookback :]
-    return Wishes(booleans, numbers, tags, calls)
+    return Wishes(booleans, numbers, tags, calls, uncut)
 
 
 def _boolean(value: NDArray[Any], bars: Bars, name: str, column: str) -> NDArray[np.bool_]:
@@ -251,7 +256,7 @@ def _call(value: Any, bars: Bars, name: str, column: str) -> NDArray[np.bool_] |
 
 def _one_way(booleans: Mapping[str, Any], numbers: Mapping[str, Any], calls: Mapping[str, Any], bars: Bars, name: str) -> None:
     """Raise StrategyError where a wish asks for a session's open or close, or an entry for a trail, and for another way to fill too."""
-    if not booleans:
+    if not booleans or not (calls or any(column in numbers for column in TRAILS)):
         return
     given = {column: ~np.isnan(numbers[column]) for column in ("limit", "entry_stop", *TRAILS) if column in numbers}
     wished = np.logical_or.reduce(list(booleans.values()))

@@ -157,7 +157,7 @@ def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch]
 def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call, finer: Finer | None) -> None:
     begun = time.perf_counter()
     try:
-        desk.account.trade(parts, signaller.events(desk.entries, call), finer)
+        desk.account.trade(parts, signaller.asked(desk.entries, call), finer)
     except BacktesterError as error:
         desk.error = error.message()
     desk.seconds += time.perf_counter() - begun
@@ -166,9 +166,9 @@ def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Ca
 def _outcome(desk: _Desk, made: Setup) -> Outcome:
     if desk.error is not None:
         return Outcome(desk.trial, None, np.zeros(0), desk.error, desk.seconds)
-    desk.account.finish()
-    equity = closing(desk.account)
-    return Outcome(desk.trial, figures(desk.account, equity, made.sessions.per_year), equity, None, desk.seconds)
+    sums = desk.account.finish()
+    equity = closing(sums)
+    return Outcome(desk.trial, figures(sums, equity, made.sessions.per_year), equity, None, desk.seconds)
 
 
 def threads_of(asked: int | None) -> int:

@@ -13,7 +13,7 @@ from backtester.columns import Floats
 from backtester.outcome import ratios
 from backtester.outcome.growth import growth, turnover
 from backtester.outcome.money import money
-from backtester.trading.accounts import Account
+from backtester.trading.accounts import Sums
 
 MINUTE = 60_000_000
 
@@ -28,7 +28,7 @@ COUNTS = {"max_drawdown_sessions", "recovery_sessions", "trades", "open_trades"}
 """Those that are whole numbers."""
 
 
-def figures(account: Account, equity: Floats, per_year: float) -> dict[str, Any]:
+def figures(account: Sums, equity: Floats, per_year: float) -> dict[str, Any]:
     """The figures of a finished account; `equity` is its equity at the ends of sessions in currency, None where one has no meaning."""
     cash = account.start / 1e6
     final = float(equity[-1]) if len(equity) else cash
@@ -59,6 +59,6 @@ def figures(account: Account, equity: Floats, per_year: float) -> dict[str, Any]
     }
 
 
-def closing(account: Account) -> Floats:
+def closing(account: Sums) -> Floats:
     """Equity at the ends of sessions in currency, shape (sessions,)."""
     return np.array(account.equity, np.float64) / 1e6

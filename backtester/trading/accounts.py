@@ -6,25 +6,32 @@ for all of them is made once, in `Stretch`. The same kernel as a run's, and so t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+import numpy as np
 import polars as pl
 
-from backtester.trading import accounting, inputs, records, rows
+from backtester.columns import Ints
+from backtester.trading import accounting, inputs, plain, records, rows
 from backtester.trading.adjustments import Act, acts_of, adjusted, piece_of
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
 from backtester.trading.finer import Reading, settled
-from backtester.trading.records import Book, Tape
+from backtester.trading.plain import Course, Wanted
+from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings
+
+COUNTS = ("rows", "invested", "long", "short", "trades", "wins", "best", "worst")
+AMOUNTS = ("value", "fees", "slippage", "gains", "total", "hold", "borrow")
+SO_FAR = ("row_worth", "best", "worst")
+"""Sums that are numbers; that are kept in two parts; that go on from chunk to chunk, where others are added up."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Whole sessions between two sessions with corporate actions, as the kernel reads them.
+    """Whole sessions between two sessions with corporate actions, as the kernels read them.
 
     acts: what acts at its start; first and last: its slots in the chunk.
     """
@@ -34,6 +41,15 @@ class Stretch:
     acts: tuple[Act, ...]
     first: int
     last: int
+    course: Course
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The signals of a chunk, in the order of decision: as plain ones, None where they are not, and as what they always can be."""
+
+    plain: Wanted | None
+    events: Callable[[], Events]
 
 
 def stretches(market: Market, carry: Carry, actions: pl.DataFrame) -> list[Stretch]:
@@ -44,17 +60,46 @@ def stretches(market: Market, carry: Carry, actions: pl.DataFrame) -> list[Stret
     for first, stop in pairwise(cuts):
         piece, begin, end = (market, 0, len(market.ts)) if len(cuts) == 2 else piece_of(market, first, stop)
         acting = tuple(act for act in acts if act.session == first)
-        found.append(Stretch(piece, inputs.tape(piece, before), acting, begin, end))
+        tape = inputs.tape(piece, before)
+        found.append(Stretch(piece, tape, acting, begin, end, Course(tape)))
         before += end - begin
     return found
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What an account came to; money in 1e-6 currency.
+
+    equity: at each session's end. value, fees and slippage: sums over fills. rows: slots with a bar; invested, long, short: those of
+    them with any, a long, a short position. trades, wins, gains, total, best, worst, hold: closed trades, those with a profit, their
+    profit, the profit of all, the largest, the smallest, microseconds held. borrow, dividends: of all trades, open ones too.
+    """
+
+    start: int
+    equity: Ints
+    rows: int
+    invested: int
+    long: int
+    short: int
+    trades: int
+    wins: int
+    best: int
+    worst: int
+    open_trades: int
+    value: int
+    fees: int
+    slippage: int
+    gains: int
+    total: int
+    hold: int
+    borrow: int
+    dividends: int
 
 
 class Account:
     """One trial's account, from its start to its end; money in 1e-6 currency.
 
-    equity: at each session's end. value, fees and slippage: sums over fills. rows: slots with a bar; invested, long, short: those of
-    them with any, a long, a short position. trades, wins, gains, total, best, worst, hold: closed trades, those with a profit, their
-    profit, the profit of all, the largest, the smallest, microseconds held. borrow, dividends: of all trades, open ones too.
+    plain: its settings are; general: chunks that the kernel of a run has traded.
     """
 
     def __init__(
@@ -64,65 +109,77 @@ class Account:
         self._given = inputs.given(execution, risk, account, symbols)
         self._given.rules["sums"] = True
         self.carry = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
+        self.plain, self.general = plain.allows(self._given, self.carry), 0
         self.start = self.carry.cash
-        self.equity: list[int] = []
-        self.value = self.fees = self.slippage = self.borrow = self.dividends = 0
-        self.rows = self.invested = self.long = self.short = 0
-        self.trades = self.wins = self.gains = self.total = self.hold = 0
-        self.best, self.worst = -(2**63), 2**63 - 1
+        self._ends: list[Ints] = []
+        self._sums = np.zeros(1, records.SUMS)
+        for name, value in (("row_worth", self.start), ("best", -(2**63)), ("worst", 2**63 - 1)):
+            self._sums[name] = value
         self.open_trades = 0
 
-    def trade(self, parts: Sequence[Stretch], events: Events, reading: Reading | None = None) -> None:
-        """One chunk: its stretches in order, and its signals in the order of decision; `reading` finds finer bars.
+    def trade(self, parts: Sequence[Stretch], asked: Asked, reading: Reading | None = None) -> None:
+        """One chunk: its stretches in order, and its signals; `reading` finds finer bars.
 
         Raises the errors of `execution.trade`.
         """
+        if self.plain and asked.plain is not None and len(parts) == 1 and not parts[0].acts and self._traded(parts[0], asked.plain):
+            return
+        self.general += 1
+        events = asked.events()
         for part in parts:
             for act in part.acts:
                 self.carry = adjusted(self.carry, act, self._execution)
             own = events if len(parts) == 1 else events.between(part.first, part.last)
             self._trade(part, own.halved(), reading)
 
+    def _traded(self, part: Stretch, wanted: Wanted) -> bool:
+        """Trade a plain chunk; whether it was one."""
+        if not plain.fits(self.carry, self._given, part.course):
+            return False
+        sums = self._sums.copy()
+        found = plain.trade(part.market, part.course, wanted, self.carry, self._given, sums)
+        if found is None:
+            return False
+        (self.carry, equity), self._sums = found, sums
+        self._ends.append(equity)
+        return True
+
     def _trade(self, part: Stretch, events: Events, reading: Reading | None) -> None:
         from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
         market, carry = part.market, self.carry
-        signals, before = inputs.signals(events, carry.width), self.equity[-1] if self.equity else self.start
+        signals = inputs.signals(events, carry.width)
 
         def attempt(tape: Tape, more: int = 1) -> tuple[Book, int]:
             book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans), more)
-            for name, value in (("row_worth", before), ("best", self.best), ("worst", self.worst)):
-                book.sums[name] = value
+            for name in SO_FAR:
+                book.sums[name] = self._sums[name]
             slot = compiled.kernel().entry_point(tape, book, signals, 0)
             return attempt(tape, 4 * more) if book.account[0]["error"] == records.FULL else (book, slot)
 
         book, slot, _ = settled(part.tape, attempt, reading)
-        ended, sums = book.account[0], book.sums[0]
+        ended, sums = book.account[0], book.sums
         if ended["error"] != records.NO_ERROR:
             raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
         book.orders["decision"][: ended["orders"]] = records.NONE
-        self.carry, _ = after_chunk(market, carry, book, rows.no_decisions(), (), _whole(sums, "total"))
+        self.carry, _ = after_chunk(market, carry, book, rows.no_decisions(), (), whole(sums, "total"))
         accounting.check_profit(self.carry)
-        self.equity += book.moments["cash"][: ended["equity"]].tolist()
-        self._add(sums)
+        self._ends.append(book.moments["cash"][: ended["equity"]].copy())
+        for name in records.SUMS.names or ():
+            self._sums[name] = sums[name] if name in SO_FAR else self._sums[name] + sums[name]
 
-    def _add(self, sums: Any) -> None:
-        """The sums of one chunk."""
-        for name in ("rows", "invested", "long", "short", "trades", "wins"):
-            setattr(self, name, getattr(self, name) + int(sums[name]))
-        for name in ("value", "fees", "slippage", "gains", "total", "hold", "borrow"):
-            setattr(self, name, getattr(self, name) + _whole(sums, name))
-        self.dividends += _whole(sums, "income")
-        self.best, self.worst = int(sums["best"]), int(sums["worst"])
-
-    def finish(self) -> None:
-        """The end of the run: positions still held count as trades marked at the last close."""
+    def finish(self) -> Sums:
+        """The end of the run: what it comes to. Positions still held count as trades marked at the last close."""
+        accounting.check_profit(self.carry)
         still = rows.open_trades(self.carry.pairs, self.carry.slots, self.carry.width)
-        self.open_trades = len(still["pnl"])
-        self.borrow += sum(still["borrow"].tolist())
-        self.dividends += sum(still["dividends"].tolist())
+        one = {name: int(self._sums[name][0]) for name in COUNTS}
+        two = {name: whole(self._sums, name) for name in AMOUNTS}
+        two["borrow"] += sum(still["borrow"].tolist())
+        dividends = whole(self._sums, "income") + sum(still["dividends"].tolist())
+        equity = np.concatenate([np.zeros(0, np.int64), *self._ends])
+        return Sums(start=self.start, equity=equity, open_trades=len(still["pnl"]), dividends=dividends, **one, **two)
 
 
-def _whole(sums: Any, name: str) -> int:
-    """A sum that the kernel keeps in two parts."""
-    return (int(sums[f"{name}_high"]) << records.LIMB) + int(sums[f"{name}_low"])
+def whole(sums: Records, name: str) -> int:
+    """A sum that the kernels keep in two parts."""
+    return (int(sums[f"{name}_high"][0]) << records.LIMB) + int(sums[f"{name}_low"][0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from numba import from_dtype, types
 from backtester.machine_code import machine_code
 from backtester.trading import records as r
 from backtester.trading.kernel import kernel as source
+from backtester.trading.plain import WHOLE, Ahead, Bounds, Wanted
+from backtester.trading.plain_kernel import plain as plain_source
 
 SOURCES = (
     "book.py",
@@ -34,32 +37,63 @@ SOURCES = (
     "weights.py",
 )
 """The files that the machine code is made from; a change in any of them makes it anew."""
+PLAIN_SOURCES = (
+    "book.py",
+    "costs.py",
+    "decisions.py",
+    "money.py",
+    "plain_kernel.py",
+    "positions.py",
+    "prices.py",
+    "quiet.py",
+    "records.py",
+    "risk.py",
+)
+"""Those of the plain kernel."""
 
 
 @functools.cache
 def kernel() -> Any:
     """The compiled kernel; call its `entry_point(tape, book, signals, first)` with C-contiguous arrays of exactly these types."""
-    return machine_code(source(_stamp()), _signature())
+    return machine_code(source(_stamp(SOURCES)), (_tape(), _book(), _array(r.SIGNAL, True), types.int64))
 
 
-def _stamp() -> int:
+@functools.cache
+def plain() -> Any:
+    """The compiled plain kernel; call its `entry_point(tape, ahead, book, signal, wanted, bounds)`."""
+    whole, real = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
+    named: Any = types.NamedTuple
+    ahead = named([_prices(), types.Array(types.int64, 2, "C")], Ahead)
+    wanted = named([whole, whole, whole, real, real], Wanted)
+    bounds = named([real, whole, _array(WHOLE), whole], Bounds)
+    return machine_code(plain_source(_stamp(PLAIN_SOURCES)), (_tape(), ahead, _book(), _array(r.SIGNAL), wanted, bounds))
+
+
+def _stamp(sources: Sequence[str]) -> int:
     """A number of the source files' contents."""
     digest = hashlib.sha256()
-    for name in SOURCES:
+    for name in sources:
         digest.update((Path(__file__).parent / name).read_bytes())
     return int.from_bytes(digest.digest()[:7], "big")
 
 
-def _signature() -> tuple[Any, ...]:
-    """The types of the kernel's arguments."""
-    prices = types.Array(types.float64, 2, "C", readonly=True)
+def _prices() -> Any:
+    return types.Array(types.float64, 2, "C", readonly=True)
+
+
+def _tape() -> Any:
+    """The type of the kernel's market."""
     named: Any = types.NamedTuple
-    tape = named([prices] * 14 + [_array(r.SLOT, True), _array(r.FINER, True), _array(r.SPAN, True)], r.Tape)
+    return named([_prices()] * 14 + [_array(r.SLOT, True), _array(r.FINER, True), _array(r.SPAN, True)], r.Tape)
+
+
+def _book() -> Any:
+    """The type of the kernel's records."""
+    named: Any = types.NamedTuple
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
-    book = named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, *written, active, active, _array(r.SHARE)], r.Book)
-    return (tape, book, _array(r.SIGNAL, True), types.int64)
+    return named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, *written, active, active, _array(r.SHARE)], r.Book)
 
 
 def _array(record: Any, readonly: bool = False) -> Any:

@@ -1,0 +1,103 @@
+"""Compiled: from columns of booleans to the wishes in them, in the order of decision.
+
+Place in the flow: `batch.found` asks here. Wishes are rare, so columns are passed over sixteen cells at a time. Never looks at a cell
+outside of a session, never allocates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from backtester.columns import Bools, Floats, Ints
+from backtester.machine_code import machine_code
+
+STEP = 16
+FLAGS = types.Array(types.boolean, 2, "C", readonly=True)
+GIVEN = types.Array(types.int64, 1, "C", readonly=True)
+SLOTS = types.Array(types.int32, 1, "C", readonly=True)
+PRICES = types.Array(types.float64, 1, "C", readonly=True)
+WHOLE = types.Array(types.int64, 1, "C")
+SMALL = types.Array(types.int32, 1, "C")
+NUMBERS = types.Array(types.float64, 1, "C")
+
+
+@cache
+def kernel(name: str) -> Any:
+    """The machine code of `scan` or `place`."""
+    function, signature = _PARTS[name]
+    return machine_code(function, signature)
+
+
+def scan(
+    enter: Bools, leave: Bools, lookback: int, start: Ints, count: Ints, session: Ints, base_slot: NDArray[np.int32], slots: int,
+    hits: Ints, tally: NDArray[np.int32], found: Ints,
+) -> None:  # fmt: skip
+    """Cells that hold a wish, row by row: hits is 2 * cell + (1 for an entry), tally how many there are of each slot (exits, entries).
+
+    enter and leave: shape (rows, width); rows have `count` cells from `lookback` on, bars of the tape from `start` on, in a session of at
+    most `slots` base slots; found: how many hits there are.
+    """
+    n, width = 0, enter.shape[1]
+    for row in range(len(enter)):
+        come, go, first, last = enter[row], leave[row], lookback, lookback + count[row]
+        head = session[row] * slots
+        while first < last:
+            stop = min(first + STEP, last)
+            any_of = False
+            if stop == first + STEP:
+                for k in range(STEP):
+                    any_of |= come[first + k] | go[first + k]
+            else:
+                any_of = True
+            if any_of:
+                for i in range(first, stop):
+                    if come[i] | go[i]:
+                        key = 2 * (head + base_slot[start[row] + i - lookback])
+                        if go[i]:
+                            hits[n] = 2 * (row * width + i)
+                            tally[key] += 1
+                            n += 1
+                        if come[i]:
+                            hits[n] = 2 * (row * width + i) + 1
+                            tally[key + 1] += 1
+                            n += 1
+            first = stop
+    found[0] = n
+
+
+def place(
+    hits: Ints, tally: NDArray[np.int32], width: int, lookback: int, start: Ints, session: Ints, symbol: Ints,
+    base_slot: NDArray[np.int32], close: Floats, quality: Floats, slots: int,
+    rows: Ints, columns: Ints, entries: Ints, symbols: Ints, sessions: Ints, at: Ints, prices: Floats, qualities: Floats,
+) -> None:  # fmt: skip
+    """The hits by slot, exits before entries, those of one slot in their order; tally is used up.
+
+    rows, columns (of the session): where each stands; entries: 1 for an entry; at: its base slot; prices and qualities: the bar's.
+    """
+    before = 0
+    for key in range(tally.size):
+        before, tally[key] = before + tally[key], before
+    for k in range(hits.size):
+        cell = hits[k] >> 1
+        row, column = cell // width, cell % width - lookback
+        bar = start[row] + column
+        key = 2 * (session[row] * slots + base_slot[bar]) + (hits[k] & 1)
+        n = tally[key]
+        tally[key] += 1
+        rows[n], columns[n], entries[n] = row, column, hits[k] & 1
+        symbols[n], sessions[n], at[n], prices[n], qualities[n] = symbol[row], session[row], base_slot[bar], close[bar], quality[bar]
+
+
+_PARTS: dict[str, tuple[Callable[..., None], tuple[Any, ...]]] = {
+    "scan": (scan, (FLAGS, FLAGS, types.int64, GIVEN, GIVEN, GIVEN, SLOTS, types.int64, WHOLE, SMALL, WHOLE)),
+    "place": (
+        place,
+        (GIVEN, SMALL, types.int64, types.int64, GIVEN, GIVEN, GIVEN, SLOTS, PRICES, PRICES, types.int64, *[WHOLE] * 6, *[NUMBERS] * 2),
+    ),
+}

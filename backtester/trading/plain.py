@@ -1,0 +1,235 @@
+"""Plain trading: what most trials of a sweep ask for, traded from event to event by a kernel of its own.
+
+Place in the flow: accounts.py asks here first. Settings, signals, market and account say whether a chunk is plain: market orders that
+fill at the next open or close, nothing that guards a position, one purse, one entry a position. Whatever is not goes through the
+kernel of a run, and so does what this one gives up. The money is the same to the last digit. Never keeps a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from backtester.columns import Floats, Ints
+from backtester.trading import inputs, records
+from backtester.trading.execution import AccountSettings, Carry, ExecutionSettings, Market
+from backtester.trading.inputs import GIVEN, Given
+from backtester.trading.records import Book, Records, Tape
+from backtester.trading.risk import RiskSettings
+
+FREE = {
+    "fill", "sizing", "size", "notional", "allow_short", "leverage", "touch", "intrabar", "no_entry_us", "rebalance_threshold",
+    "maintenance", "max_buying_power", "max_per_trade", "max_per_symbol", "max_open_positions", "cooldown_us", "min_quality",
+    "min_confidence", "slippage_bps", "borrow_bps", "minimum", "cap_bps", "sums",
+}  # fmt: skip
+"""Rules that may say anything; all others must be as they are where a config does not name them."""
+LINKS = ("entry", "exit")
+"""Fields of a pair that name its waiting orders: the rows 2 * pair and 2 * pair + 1."""
+
+WHOLE = np.dtype([(name, np.int64) for name in ("held", "short", "entries", "fees")])
+"""Sums over all pairs: the most that positions, and the short ones of them, can be worth; values of waiting entries; fees of what waits."""
+
+
+class Wanted(NamedTuple):
+    """Plain signals in the order of decision, shape (events,): slot of the chunk, pair, action, price seen, quality."""
+
+    slot: Ints
+    pair: Ints
+    action: Ints
+    price: Floats
+    quality: Floats
+
+    def sorted(self) -> Wanted:
+        """In the order of decision; those of one slot, role, pair and direction as given."""
+        exits = (self.action == records.EXIT_LONG) | (self.action == records.EXIT_SHORT)
+        pairs = int(self.pair.max(initial=0)) + 1
+        key = ((self.slot * 2 + 1 - exits) * pairs + self.pair) * 2 + (self.action > records.EXIT_LONG)
+        if bool((key[1:] >= key[:-1]).all()):
+            return self
+        order = np.argsort(key, kind="stable")
+        return Wanted(self.slot[order], self.pair[order], self.action[order], self.price[order], self.quality[order])
+
+
+class Ahead(NamedTuple):
+    """Of each slot, shape (symbols, slots): the last real close until its end (NaN: none in the chunk); the first fillable slot from it
+    on, with one column more: as many as there are slots where there is none.
+    """
+
+    last: Floats
+    fillable: Ints
+
+
+class Bounds(NamedTuple):
+    """What may be held at most, so that what is far from any limit needs no marks. Of each pair: top, the highest price at which it may be
+    marked; most, what its position is worth at most. whole: one row of WHOLE. waiting: the pairs that wait, ascending.
+    """
+
+    top: Floats
+    most: Ints
+    whole: Records
+    waiting: Ints
+
+
+@dataclass(frozen=True)
+class Course:
+    """What plain trading asks of a chunk's market beside its tape; the same for all trials."""
+
+    tape: Tape
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """What stands before and after each slot."""
+        close, slots = self.tape.close, np.arange(self.tape.close.shape[1])
+        real = ~np.isnan(close)
+        last = close
+        if not real.all():
+            place = np.maximum.accumulate(np.where(real, slots, 0), axis=1)
+            last = np.ascontiguousarray(np.take_along_axis(close, place, axis=1))
+        fills = np.full((len(close), len(slots) + 1), len(slots))
+        fills[:, :-1] = np.where(real & (self.tape.volume > 0.0), slots, len(slots))
+        return Ahead(last, np.ascontiguousarray(np.minimum.accumulate(fills[:, ::-1], axis=1)[:, ::-1]))
+
+    @cached_property
+    def lowest(self) -> Floats:
+        """The lowest price at which each symbol can be marked or traded; shape (symbols,)."""
+        found: Floats = np.fmin(*(np.fmin.reduce(prices, axis=1, initial=np.inf) for prices in (self.tape.open, self.tape.close)))
+        return found
+
+    @cached_property
+    def highest(self) -> Floats:
+        """The highest close of each symbol; shape (symbols,)."""
+        found: Floats = np.fmax.reduce(self.tape.close, axis=1, initial=0.0)
+        return found
+
+    def blank(self, pairs: int) -> Records:
+        """Room for the two orders of each pair, with what never differs."""
+        orders = np.zeros(2 * pairs, records.ORDER)
+        for name in records.ORDER.names or ():
+            if records.ORDER[name] == np.float64:
+                orders[name] = np.nan
+        orders["filled"], orders["lots"] = 0.0, 0.0
+        orders["status"], orders["type"] = records.OPEN, records.MARKET
+        for name in ("reason", "slot", "decision", "looked"):
+            orders[name] = records.NONE
+        orders["pair"] = np.repeat(np.arange(pairs), 2)
+        orders["role"] = np.tile([records.ENTRY, records.EXIT], pairs)
+        orders["leaves"] = np.tile([0, 1], pairs)
+        return orders
+
+
+def allows(given: Given, carry: Carry) -> bool:
+    """Whether the settings are plain."""
+    rules = given.rules[0]
+    usual = inputs.rules(ExecutionSettings(), RiskSettings(), AccountSettings(cash=1.0))[0]
+    for name in records.RULES.names or ():
+        if name not in FREE and rules[name] != usual[name] and not (np.isnan(rules[name]) and np.isnan(usual[name])):
+            return False
+    shorts = bool(rules["allow_short"]) and rules["borrow_bps"] > 0.0
+    words = rules["fill"] in (records.NEXT_OPEN, records.NEXT_CLOSE) and rules["sizing"] != records.RISK_FRACTION
+    return bool(words) and not shorts and len(given.tiers) == 1 and not len(given.rungs) and not carry.purses
+
+
+def fits(carry: Carry, given: Given, course: Course) -> bool:
+    """Whether an account, after whatever it has been through, and a market are plain: no mark can be nil, no price at or below it."""
+    lots, orders = given.instruments["lot"], carry.orders
+    held = carry.pairs[carry.pairs["quantity"] != 0.0]
+    kinds = (orders["type"] == records.MARKET) & ((orders["role"] == records.ENTRY) | (orders["leaves"] != 0))
+    other = orders["joins"] + orders["anew"] + orders["rests"]
+    return bool(
+        (course.lowest * lots * 1e6 >= 1.0).all()
+        and (kinds & (other == 0) & (orders["filled"] == 0.0)).all()
+        and ((held["stop"] == records.NONE) & (held["target"] == records.NONE) & (held["adds"] == 1)).all()
+        and np.isnan(held["trailing_stop"]).all()
+        and np.isnan(held["trailing_amount"]).all()
+        and (held["quantity"] >= lots[held["symbol"]]).all()
+    )
+
+
+def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: Given, sums: Records) -> tuple[Carry, Ints] | None:
+    """Trade a chunk: what the next one begins with, and equity at the ends of sessions (1e-6 currency); sums are added to.
+
+    None where it asks for more than plain trading does: then sums may hold anything.
+    """
+    from backtester.trading import compiled  # numba is heavy: not before the first chunk
+
+    pairs, waits = carry.pairs.copy(), carry.orders
+    orders, account, active = course.blank(len(pairs)), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
+    rows = 2 * waits["pair"] + (waits["role"] == records.EXIT)
+    orders[rows] = waits
+    for name in LINKS:
+        own = pairs[name] != records.NONE
+        pairs[name][own] = rows[pairs[name][own]]
+    _open(account, pairs, active, carry)
+    none = np.zeros(0, np.int64)
+    book = Book(
+        *given, account, np.zeros(0, records.PURSE), active, pairs, orders, np.zeros(1, records.FILL), np.zeros(1, records.TRADE),
+        np.zeros(0, records.VERDICT), np.empty(len(market.labels), records.MOMENT), sums, none, none, np.zeros(0, records.SHARE),
+    )  # fmt: skip
+    top = np.where(pairs["quantity"] != 0.0, np.fmax(course.highest[pairs["symbol"]], pairs["last"]), course.highest[pairs["symbol"]])
+    bounds = Bounds(top, np.empty(len(pairs), np.int64), np.zeros(1, WHOLE), np.empty(len(pairs), np.int64))
+    before = _total(sums)
+    compiled.plain().entry_point(course.tape, course.ahead, book, _nothing(), wanted, bounds)
+    ended = account[0]
+    if ended["error"] != records.NO_ERROR:
+        return None
+    return _after(market, carry, book, _total(sums) - before), book.moments["cash"].copy()
+
+
+def _open(account: Records, pairs: Records, active: Ints, carry: Carry) -> None:
+    """The account and the active pairs as carried."""
+    held = pairs["quantity"] != 0.0
+    entries, exits = (pairs[name] != records.NONE for name in LINKS)
+    found = np.flatnonzero(held | entries)
+    active[: len(found)] = found
+    pairs["listed"] = held | entries
+    leaving = int(exits.sum())
+    for name, value in (
+        ("cash", carry.cash),
+        ("marks", carry.marks),
+        ("gross", pairs["mark"][held].sum()),
+        ("positions", held.sum()),
+        ("shorts", (held & (pairs["direction"] == records.SHORT)).sum()),
+        ("entries", entries.sum()),
+        ("exits", leaving),
+        ("leaving", leaving),
+        ("next_order", carry.next_order),
+        ("next_trade", carry.next_trade),
+        ("active", len(found)),
+    ):
+        account[name] = value
+
+
+def _after(market: Market, carry: Carry, book: Book, profit: int) -> Carry:
+    """What passes to the next chunk."""
+    account, pairs = book.account[0], book.pairs
+    waiting = np.concatenate([pairs[name][pairs[name] != records.NONE] for name in LINKS])
+    rows = waiting[np.argsort(book.orders["id"][waiting])]
+    orders, place = book.orders[rows], np.full(len(book.orders) + 1, records.NONE)
+    place[rows] = np.arange(len(rows))
+    for name in LINKS:
+        pairs[name] = place[pairs[name]]
+    for kept in (pairs, orders):
+        kept.setflags(write=False)
+    return replace(
+        carry, cash=int(account["cash"]), marks=int(account["marks"]), slots=carry.slots + len(market.ts),
+        day=int(market.labels.astype("datetime64[D]").astype(np.int64)[-1]) if len(market.labels) else carry.day,
+        next_order=int(account["next_order"]), next_trade=int(account["next_trade"]), realized=carry.realized + profit,
+        pairs=pairs, orders=orders, symbols=market.symbols, strategies=market.strategies,
+    )  # fmt: skip
+
+
+def _nothing() -> Records:
+    """Room for one signal, with what plain ones do not give."""
+    signal = np.zeros(1, records.SIGNAL)
+    for name in GIVEN:
+        signal[name] = np.nan
+    signal["confidence"] = 1.0
+    return signal
+
+
+def _total(sums: Records) -> int:
+    """The profit of closed trades so far."""
+    return (int(sums[0]["total_high"]) << records.LIMB) + int(sums[0]["total_low"])
