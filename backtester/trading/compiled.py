@@ -37,18 +37,7 @@ SOURCES = (
     "weights.py",
 )
 """The files that the machine code is made from; a change in any of them makes it anew."""
-PLAIN_SOURCES = (
-    "book.py",
-    "costs.py",
-    "decisions.py",
-    "money.py",
-    "plain_kernel.py",
-    "positions.py",
-    "prices.py",
-    "quiet.py",
-    "records.py",
-    "risk.py",
-)
+PLAIN_SOURCES = (*SOURCES, "plain_kernel.py")
 """Those of the plain kernel."""
 
 
