@@ -6,11 +6,13 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 import backtester
@@ -47,6 +49,29 @@ def targets() -> dict[str, str]:
     """The Makefile's targets that a user calls, each with its sentence ('' where it has none)."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     return {name: sentence.strip() for name, sentence in re.findall(r"^([a-z][a-z-]*):[^=\n#]*(?:## (.*))?$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("text", blocks("bash"))
+def test_shell_scripts_of_the_docs_are_scripts(text: str) -> None:
+    done = subprocess.run(["/bin/bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_manifests_of_the_docs_are_yaml_with_pods_whose_volumes_are_there(text: str) -> None:
+    manifest = yaml.safe_load(text)
+    assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = manifest["spec"]["rayClusterSpec"]
+    pods = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+    for pod in pods:
+        known = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]} <= known
+        assert all(container["image"] and container["resources"]["limits"] for container in pod["containers"])
+    words = shlex.split(manifest["spec"]["entrypoint"])
+    assert words[0] == "bt"
+    command = main.get_command(click.Context(main), words[1])
+    assert command is not None
+    assert {word for word in words if word.startswith("--")} <= {option for found in command.params for option in found.opts}
 
 
 @pytest.fixture(scope="module")

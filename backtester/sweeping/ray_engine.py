@@ -39,12 +39,12 @@ class Ray:
 
 
 def _tables(ray: Any, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress: Callable[[int], None]) -> Iterator[Tables]:
-    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     run = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
     gone = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError)
-    waiting = spread(blocks, cores)
+    waiting = spread(blocks, _cores(ray))
     under_way: dict[Any, Task] = {}
     while waiting or under_way:
+        cores = _cores(ray)  # machines come and go
         while waiting and len(under_way) < 2 * cores:
             task = waiting.popleft()
             under_way[run.remote(packed(sweep, task.trials, threads=1))] = task
@@ -63,6 +63,10 @@ def _tables(ray: Any, sweep: Sweep, blocks: Sequence[Sequence[Trial]], progress:
                 raise error_of(content)
             progress(bars)
             yield unpacked(content)
+
+
+def _cores(ray: Any) -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _run(task: bytes) -> tuple[bytes, bytes, int]:

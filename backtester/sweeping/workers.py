@@ -25,6 +25,8 @@ from backtester.sweeping.task import error_of, packed, unpacked
 from backtester.sweeping.variants import Trial
 from backtester.sweeping.worker import PROGRESS, RESULT, TASK, read, write
 
+FEW = 30
+"""Trials that take about as long as reading and preparing what they trade, which each task does once."""
 ATTEMPTS = 3
 """How often a trial alone is tried, where its worker dies."""
 MOST_DEATHS_IN_A_ROW = 10
@@ -62,9 +64,11 @@ class Workers:
 
 
 def spread(blocks: Sequence[Sequence[Trial]], count: int) -> deque[Task]:
-    """Blocks cut so that every worker has some, and the last to end does not keep all waiting."""
+    """Blocks cut so that every worker has some, and the last to end does not keep all waiting; but not so small that workers read the
+    market more than they trade.
+    """
     total = sum(map(len, blocks))
-    most = max(1, -(-total // (4 * count)))
+    most = max(1, -(-total // (4 * count)), min(-(-total // count), FEW))
     return deque(Task(block[first : first + most]) for block in blocks for first in range(0, len(block), most))
 
 
