@@ -7,8 +7,9 @@ import pytest
 from tests.bench.cores import Costs, costs_of, reckoned
 
 COSTS = Costs(
-    start=3.0, task=0.2, trial=0.005, coordinator_task=0.01, coordinator_trial=0.0001, end_trial=0.0001, travel=6000.0, held=5000.0, lake=2e7
-)
+    start=3.0, task=0.2, trial=0.005, coordinator_task=0.01, coordinator_trial=0.0001, end_trial=0.0001,
+    travel=6000.0, held=5000.0, lake=2e7,
+)  # fmt: skip
 
 
 def test_ten_thousand_trials_on_a_thousand_cores_wait_for_the_lake() -> None:
