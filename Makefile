@@ -11,8 +11,12 @@ WALK ?= configs/sweeps/walk_forward.json
 RUNS ?= 5
 CASES ?= 3000
 WORKERS ?= 2
+BASELINES ?= tests/baselines
+THREADS ?= 1,2
+PREFETCH ?= 1,7
+REASON ?=
 
-.PHONY: help demo sweep walkforward test lint types imports bench bench-short cluster differential properties faults nightly lock clean
+.PHONY: help demo sweep walkforward test lint types imports regress accept bench bench-short cluster differential properties faults nightly lock clean
 
 help: ## print every target with its sentence
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +73,15 @@ nightly: properties faults differential ## compare the engine with the slow simu
 
 differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential
+
+regress: $(VENV)/core.stamp ## run the baselines of BASELINES again, with THREADS=1,2 and PREFETCH=1,7, and compare what comes out
+	@$(BIN)/python -m tests.baselines.market build/baselines
+	@$(BIN)/python -m backtester regress check $(BASELINES) --threads $(THREADS) --prefetch $(PREFETCH) --hash-seeds 0,random --zones UTC,Asia/Tokyo --junit build/regress.xml
+
+accept: $(VENV)/core.stamp ## accept what the project's baselines give now, with REASON="why"; look at the difference before it is committed
+	@$(BIN)/python -m tests.baselines.market build/baselines
+	@$(BIN)/python -m backtester regress accept tests/baselines/configs/*.json --into tests/baselines --reason "$(REASON)"
+	@$(BIN)/python -m backtester regress accept configs/*.json --lake build/baselines/demo --into tests/baselines --reason "$(REASON)"
 
 cluster: ## sweep on Ray clusters of two machines, simulated on this one; Ray is installed below .bench/
 	@test -x .bench/ray/bin/ray || ($(PYTHON) -m venv .bench/ray && PIP_CONSTRAINT=constraints.txt .bench/ray/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[test,ray]')

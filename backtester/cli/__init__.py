@@ -27,6 +27,7 @@ _HOMES = {
     "schema": "run",
     "show": "run",
     "diff": "diff",
+    "regress": "regress",
     "why": "why",
     "runs": "runs",
     "sql": "sql",

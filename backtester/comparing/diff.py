@@ -54,4 +54,4 @@ def _form(folder: Path) -> object:
 def report(path: Path, found: Comparison) -> None:
     """Write a comparison as JUnit's XML: one case a stage."""
     text = {stage.name: "" if stage.same else "\n".join([headline(found), *stage_lines(stage)]) for stage in found.stages}
-    junit.write(path, f"bt diff {found.a.folder} {found.b.folder}", [junit.Case(name, failure=said) for name, said in text.items()])
+    junit.write(path, f"bt diff {found.a.place} {found.b.place}", [junit.Case(name, failure=said) for name, said in text.items()])

@@ -16,10 +16,9 @@ import polars as pl
 
 from backtester import schema
 from backtester.errors import BacktesterError
-from backtester.outcome.compare import Comparison
+from backtester.outcome.compare import Comparison, Side
 from backtester.outcome.compare_tables import TableDifference, compare_tables
 from backtester.outcome.compare_text import difference, jsonable, row_lines
-from backtester.outcome.run import Run
 from backtester.recompute import Recomputed, recompute
 from backtester.seen import FORM
 from backtester.table import Column, Table
@@ -69,9 +68,10 @@ def explain(found: Comparison) -> Explanation:
     if session is None:
         return Explanation(None, stage)
     sides: list[Recomputed] = []
-    for name, run in (("a", found.a), ("b", found.b)):
+    for name, side in (("a", found.a), ("b", found.b)):
+        assert side.run is not None
         try:
-            sides.append(recompute(run, dt.date.fromisoformat(session)))
+            sides.append(recompute(side.run, dt.date.fromisoformat(session)))
         except BacktesterError as error:
             return Explanation(session, f"session {session} of {name}: {error.message()}")
     a, b = sides
@@ -84,7 +84,7 @@ def _place(found: Comparison) -> tuple[str, str | None]:
     """The first session that both runs have and whose stages before the decisions differ; else None, and why there is none."""
     if found.first is None:
         return "nothing differs", None
-    both = set.intersection(*({str(row[0]) for row in run.manifest["calendar"]["rows"]} for run in (found.a, found.b)))
+    both = set.intersection(*({str(row[0]) for row in side.manifest["calendar"]["rows"]} for side in (found.a, found.b)))
     for stage in (stage for stage in found.stages if stage.name in schema.STAGES):
         common = [label for label in stage.sessions if label in both]
         if common:
@@ -120,9 +120,9 @@ def _common(found: Comparison, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(texts).cast(pl.String))
 
 
-def _symbols(run: Run) -> set[str]:
-    return set(run.manifest["config"]["resolved"]["session_data_config"]["symbols"])
+def _symbols(side: Side) -> set[str]:
+    return set(side.manifest["config"]["resolved"]["session_data_config"]["symbols"])
 
 
-def _strategies(run: Run) -> set[str]:
-    return {str(one["name"]) for one in run.manifest["strategies"]}
+def _strategies(side: Side) -> set[str]:
+    return {str(one["name"]) for one in side.manifest["strategies"]}

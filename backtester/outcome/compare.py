@@ -11,7 +11,7 @@ manifests; never runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,11 +63,26 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What `compare` found; `scope` says of what the rows were compared, where the runs trade different symbols or strategies."""
+class Side:
+    """One of the two that are compared: where it is, its key, what it came from as a manifest says it; its run, where it has a folder."""
 
-    a: Run
-    b: Run
+    place: str
+    result_key: str
+    manifest: Mapping[str, Any]
+    run: Run | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> Side:
+        """A run as a side."""
+        return cls(str(run.folder), run.result_key, run.manifest, run)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found; `scope` says of what the rows were compared, where the runs trade different symbols or strategies."""
+
+    a: Side
+    b: Side
     stages: tuple[Stage, ...]
     causes: tuple[Cause, ...]
     scope: str = ""
@@ -111,12 +126,13 @@ def compare(a: Run, b: Run, given: Given, idle: Sequence[tuple[str, ...]] = ()) 
     """
     pair = _Pair(a, b, given, *(_common(*(names(side) for side in (a, b))) for names in (_symbols, _strategies)))
     digests = [run.table("digests").with_columns(pl.col("session").cast(pl.String)) for run in (a, b)]
-    stages = [_calendar(pair)]
+    stages = [calendar_stage(a.manifest, b.manifest)]
     stages += [_hashed(pair, name, digests) for name in HASHED]
     stages += [_stored(pair, name) for name in TABLES_OF if name not in HASHED]
-    stages.append(_metrics(pair))
+    stages.append(metrics_stage(a.metrics, b.metrics, given))
     first = next((stage.name for stage in stages if not stage.same), None)
-    return Comparison(a, b, tuple(stages), tuple(causes(a.manifest, b.manifest, idle, first)), _scope(pair), tuple(_notes(pair)))
+    found = tuple(causes(a.manifest, b.manifest, idle, first))
+    return Comparison(Side.of(a), Side.of(b), tuple(stages), found, _scope(pair), tuple(_notes(pair)))
 
 
 def _symbols(run: Run) -> frozenset[str]:
@@ -148,9 +164,9 @@ def _notes(pair: _Pair) -> list[str]:
             for sentence in run.manifest["execution"].get("warnings", ()) if sentence.startswith("incomplete")]  # fmt: skip
 
 
-def _calendar(pair: _Pair) -> Stage:
-    """Sessions by label; breaks and early marks are in the digest alone."""
-    a, b = (run.manifest["calendar"] for run in pair.both)
+def calendar_stage(one: Mapping[str, Any], other: Mapping[str, Any]) -> Stage:
+    """Sessions of two manifests by label; breaks and early marks are in the digest alone."""
+    a, b = one["calendar"], other["calendar"]
     left, right = ({str(row[0]): row[1:] for row in side["rows"]} for side in (a, b))
     differ = tuple(label for label in sorted({*left, *right}) if left.get(label) != right.get(label))
     return Stage("calendar", not differ and a["digest"] == b["digest"], differ)
@@ -223,12 +239,12 @@ def _earlier(pair: _Pair, *rows: dict[str, Any] | None) -> str | None:
     return min(found, default=None)
 
 
-def _metrics(pair: _Pair) -> Stage:
+def metrics_stage(one: Mapping[str, Any], other: Mapping[str, Any], given: Given) -> Stage:
     """Figures that differ beyond their tolerance; one that only one side has is null on the other."""
-    left, right = (dict(flat(run.metrics)) for run in pair.both)
+    left, right = dict(flat(one)), dict(flat(other))
     differ = []
     for name in dict.fromkeys([*left, *right]):
         a, b = left.get(name), right.get(name)
-        if not equal(a, b, of_figure(name, pair.given)):
+        if not equal(a, b, of_figure(name, given)):
             differ.append((name.removeprefix("/"), a, b))
     return Stage("metrics", not differ, figures=tuple(differ))

@@ -83,7 +83,7 @@ def causes(a: Mapping[str, Any], b: Mapping[str, Any], idle: Sequence[tuple[str,
         Cause("calendar rows", tuple(_rows(a, b)), f"{len(a['calendar']['rows'])} sessions of {a['calendar'].get('name')}"),
         Cause("policies", _policies(a, b), "how money, fills and quality are worked out"),
         Cause("libraries", _items(a["libraries"], b["libraries"]), f"{len(a['libraries'])} versions"),
-        Cause("environment", _items(_environment(a), _environment(b)), str(_environment(a).get("processor"))),
+        Cause("environment", _items(*_environments(a, b)), str(a["environment"].get("architecture"))),
     ]
     return [Cause(one.group, one.items, one.said, stage is not None and _can_be(one, stage)) for one in found]
 
@@ -127,8 +127,10 @@ def _packages(side: Mapping[str, Any]) -> dict[str, str]:
     return {name: number for name, _, number in parts}
 
 
-def _environment(side: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: side["environment"].get(name) for name in _ENVIRONMENT}
+def _environments(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both sides say of the machine."""
+    names = [name for name in _ENVIRONMENT if name in a["environment"] and name in b["environment"]]
+    return {name: a["environment"][name] for name in names}, {name: b["environment"][name] for name in names}
 
 
 def _program(side: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from backtester.outcome.compare import STAGES, Comparison, Stage
+from backtester.outcome.compare import STAGES, Comparison, Side, Stage
 from backtester.outcome.compare_causes import Cause
 from backtester.outcome.compare_tables import FirstRow, TableDifference
-from backtester.outcome.run import Run
 from backtester.schema import STAGES as HASHED
 
 MOST_ITEMS = 12
@@ -43,7 +42,7 @@ def lines(found: Comparison) -> list[str]:
     """Everything about a comparison, from what must be known first to what explains it."""
     return [
         *_calendar_library(found.causes),
-        *(_side(name, run) for name, run in (("a", found.a), ("b", found.b))),
+        *(_side(name, side) for name, side in (("a", found.a), ("b", found.b))),
         *(f"note: {note}" for note in found.notes),
         "",
         headline(found),
@@ -141,14 +140,14 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def _identity(run: Run) -> dict[str, Any]:
-    rows = run.manifest["calendar"]["rows"]
-    return {"folder": str(run.folder), "result_key": run.result_key, "first_session": rows[0][0], "last_session": rows[-1][0],
+def _identity(side: Side) -> dict[str, Any]:
+    rows = side.manifest["calendar"]["rows"]
+    return {"folder": side.place, "result_key": side.result_key, "first_session": rows[0][0], "last_session": rows[-1][0],
             "sessions": len(rows)}  # fmt: skip
 
 
-def _side(name: str, run: Run) -> str:
-    own = _identity(run)
+def _side(name: str, side: Side) -> str:
+    own = _identity(side)
     days = f"{own['sessions']} sessions, {own['first_session']} to {own['last_session']}"
     return f"{name}  {own['folder']}  ({days}; result {own['result_key'][:12]})"
 
@@ -197,9 +196,12 @@ def _first(found: Comparison) -> Iterator[str]:
         yield from _calendar_rows(found)
     elif stage.first_table is None and stage.name != "metrics":
         also = "" if with_row is None else f"; of {with_row.name} there are rows"
-        yield (f"of {stage.name} the runs kept a digest a session, no rows{also}: --explain makes {stage.first_session} "
-            "again on both sides, runs with "
-               '"keep": ["bars", "indicators", "signals"] tell more')  # fmt: skip
+        if found.a.run is None:
+            yield f"of {stage.name} a baseline keeps digests, no rows{also}"
+        else:
+            again = f"--explain makes {stage.first_session} again on both sides"
+            keep = '"keep": ["bars", "indicators", "signals"]'
+            yield f"of {stage.name} the runs kept a digest a session, no rows{also}: {again}, runs with {keep} tell more"
     if with_row is not None:
         table = with_row.first_table
         assert table is not None

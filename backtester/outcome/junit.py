@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from backtester.atomic import commit
+from backtester.atomic import commit, write_error
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -27,7 +27,11 @@ class Case:
 
 
 def write(path: Path, suite: str, cases: Sequence[Case]) -> None:
-    """Write the report, whole or not at all; OutputError where the place is not writable."""
+    """Write the report, whole or not at all, its folder made where there is none; OutputError where the place is not writable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
     content = report(suite, cases).encode()
 
     def fill(temporary: Path) -> None:
