@@ -37,6 +37,7 @@ _FIRST_ACTS = (
 )
 """Where a key of the config first acts; strategies name intervals and so make derived bars. Others act on the calendar."""
 _POLICIES_FROM_CONFIG = ("fill", "optimistic", "price", "intrabar", "min_completeness", "quality", "historical_quality")
+_PROGRAM = ("version", "commit", "dirty", "difference")
 _ENVIRONMENT = ("python", "implementation", "system", "release", "architecture", "processor", "simd", "libc", "tzdata", "locale")
 
 
@@ -75,7 +76,11 @@ def causes(a: Mapping[str, Any], b: Mapping[str, Any], idle: Sequence[tuple[str,
     config_same = all(item.idle for item in config)
     found = [
         Cause("calendar library", _versions(a, b), str(a["calendar"].get("version"))),
-        Cause("program", _items(_program(a), _program(b)), " ".join(str(value) for value in list(_program(a).values())[:2] if value)),
+        Cause(
+            "program",
+            _items(*_shared(_program(a), _program(b), _PROGRAM)),
+            " ".join(str(_program(a)[name]) for name in _PROGRAM[:2] if _program(a).get(name)),
+        ),
         Cause("config", config, f"digest {str(a['config']['digest'])[:12]}"),
         Cause("strategies", tuple(_strategies(a, b)), ", ".join(str(one.get("name")) for one in a["strategies"]) or "none"),
         Cause("data", tuple(_files(a, b, config_same)), f"{len(a['data']['files'])} files"),
@@ -83,7 +88,7 @@ def causes(a: Mapping[str, Any], b: Mapping[str, Any], idle: Sequence[tuple[str,
         Cause("calendar rows", tuple(_rows(a, b)), f"{len(a['calendar']['rows'])} sessions of {a['calendar'].get('name')}"),
         Cause("policies", _policies(a, b), "how money, fills and quality are worked out"),
         Cause("libraries", _items(a["libraries"], b["libraries"]), f"{len(a['libraries'])} versions"),
-        Cause("environment", _items(*_environments(a, b)), str(a["environment"].get("architecture"))),
+        Cause("environment", _items(*_shared(a["environment"], b["environment"], _ENVIRONMENT)), str(a["environment"].get("architecture"))),
     ]
     return [Cause(one.group, one.items, one.said, stage is not None and _can_be(one, stage)) for one in found]
 
@@ -127,16 +132,15 @@ def _packages(side: Mapping[str, Any]) -> dict[str, str]:
     return {name: number for name, _, number in parts}
 
 
-def _environments(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What both sides say of the machine."""
-    names = [name for name in _ENVIRONMENT if name in a["environment"] and name in b["environment"]]
-    return {name: a["environment"][name] for name in names}, {name: b["environment"][name] for name in names}
+def _shared(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both sides say under some names; a baseline says less than a manifest."""
+    both = [name for name in names if name in a and name in b]
+    return {name: a[name] for name in both}, {name: b[name] for name in both}
 
 
 def _program(side: Mapping[str, Any]) -> dict[str, Any]:
-    """Version, commit, dirty flag and the start of the digest of what was not committed."""
-    own = {name: value for name, value in side["program"].items() if name != "name"}
-    return own | {"commit": own.get("commit") and str(own["commit"])[:12], "difference": own.get("difference") and own["difference"][:12]}
+    """The program's version, commit, dirty flag and the digest of what was not committed, long words cut short."""
+    return {name: value[:12] if isinstance(value, str) else value for name, value in side["program"].items()}
 
 
 def _config(a: Mapping[str, Any], b: Mapping[str, Any], idle: Sequence[tuple[str, ...]]) -> Iterator[Item]:

@@ -108,9 +108,11 @@ def _made_of(manifest: Mapping[str, Any], contents: Mapping[str, str]) -> dict[s
     manifest = _without_places(manifest)
     files = [f"{file['kind']} {file['interval']} {file['session']} {str(file['sha256'])[:SHORT]} {contents[file_name(file)]}"
              for file in manifest["data"]["files"]]  # fmt: skip
+    made = manifest["program"]
+    program = {"version": made["version"], "commit": None if made.get("dirty") else made.get("commit")}
     environment = {name: manifest["environment"].get(name) for name in ("python", "system", "architecture", "simd")}
     return {
-        "program": manifest["program"], "environment": environment, "libraries": manifest["libraries"],
+        "program": program, "environment": environment, "libraries": manifest["libraries"],
         "config": manifest["config"], "strategies": manifest["strategies"],
         "data": {"files": files}, "calendar": manifest["calendar"], "policies": manifest["policies"],
     }  # fmt: skip
