@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -95,8 +95,8 @@ class SweepFolder:
 
     def trials(self, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """The rows of all blocks on disk, each trial once, sorted."""
-        frames = [pl.read_parquet(path) for path in self._blocks()]
-        return pl.concat([pl.DataFrame(schema=schema), *frames]).unique("trial", keep="first", maintain_order=True).sort("trial")
+        frames = [pl.read_parquet(path).filter(pl.col("trial").is_in(own)) for path, own in self._owners()]
+        return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("trial")
 
     def add(self, trials: pl.DataFrame, equity: pl.DataFrame) -> None:
         """Put a block on disk: when this returns, its trials are done for good."""
@@ -125,9 +125,19 @@ class SweepFolder:
 
     def equity(self) -> pl.DataFrame:
         """The equity of all blocks on disk."""
-        found = [pl.read_parquet(path.with_name(f"{path.stem}.equity.parquet")) for path in self._blocks()]
-        equity = pl.concat([pl.DataFrame(schema=EQUITY_SCHEMA), *found])
-        return equity.unique(["trial", "session"], keep="first", maintain_order=True).sort("trial", "session")
+        frames = []
+        for path, own in self._owners():
+            frames.append(pl.read_parquet(path.with_name(f"{path.stem}.equity.parquet")).filter(pl.col("trial").is_in(own)))
+        equity = pl.concat([pl.DataFrame(schema=EQUITY_SCHEMA), *frames])
+        return equity if equity["trial"].is_sorted() else equity.sort("trial", "session")  # a sort of all takes more memory than all
+
+    def _owners(self) -> Iterator[tuple[Path, list[int]]]:
+        """Each block with those of its trials that no block before it has."""
+        known: set[int] = set()
+        for path in self._blocks():
+            own = [number for number in pl.read_parquet(path, columns=["trial"])["trial"].to_list() if number not in known]
+            known.update(own)
+            yield path, own
 
     def __enter__(self) -> SweepFolder:
         return self
