@@ -10,6 +10,7 @@ own: where they agree the columns are the run's to the last bit. Never writes, n
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,8 @@ import polars as pl
 
 from backtester import keeping
 from backtester.changed import changes_of
-from backtester.config import load as load_config
+from backtester.config import Config, of_document
+from backtester.config_document import read
 from backtester.digesting import digest_rows, stage_digests
 from backtester.errors import CalendarError, StrategyError
 from backtester.market.load import ahead
@@ -103,8 +105,7 @@ def recompute(run: Run, session: dt.date, lake: Path | None = None) -> Recompute
     Raises CalendarError for a day that is no session of the run, and the errors of config, data and strategies where the run could
     not be made again as it was.
     """
-    config = load_config(run.folder / CONFIG, (), lake)
-    whole = setup(config)
+    whole = setup(config_of(run, lake))
     at = _place(whole, session)
     made = alone(whole, at)
     changes = tuple(changes_of(run, made))
@@ -137,9 +138,18 @@ class Whole:
                 at += len(prepared.sessions)
 
 
+def config_of(run: Run, lake: Path | None = None) -> Config:
+    """The run's config as it was resolved, its strategies where they were found then. Raises ConfigError, StrategyError."""
+    document = read(run.folder / CONFIG)
+    files = [str(entry["use"]).rpartition(":")[0] for entry in document["strategies"]]
+    folders = [os.path.dirname(file) for file in files if file.endswith(".py")]
+    root = Path(os.path.commonpath(folders)) if folders else run.folder
+    return of_document(document, root, run.folder.name, lake)
+
+
 def recompute_all(run: Run, lake: Path | None = None) -> Whole:
     """A whole run again, without trading. Raises as `recompute` does."""
-    made = setup(load_config(run.folder / CONFIG, (), lake))
+    made = setup(config_of(run, lake))
     return Whole(run, made, tuple(changes_of(run, made)))
 
 

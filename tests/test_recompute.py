@@ -110,6 +110,22 @@ def test_every_indicator_that_a_strategy_asks_for_is_noted(simulated: Path, tmp_
     assert fires.height > 5
 
 
+def test_strategies_are_found_from_any_folder(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files below the config's folder; the run lies elsewhere, and so do we."""
+    for name in ("one", "two"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "own.py").write_text(
+            "from backtester import Signals, Strategy\nclass Own(Strategy):\n"
+            "    def signals(self, bars):\n        return Signals(enter_long=bars.slot == 3)\n"
+        )
+    own = [{"name": name, "use": f"{name}/own.py:Own"} for name in ("one", "two")]
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(config(simulated, {**SMALL, "strategies": own})))
+    run = bt.run(tmp_path / "mine" / "config.json", out=tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = recompute(run, DAY)
+    assert (found.warnings, found.signals.height) == ([], 4)
+
+
 def test_a_strategy_in_a_process_of_its_own_is_called_there(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it was given is known, what it asked for is not; the program's own strategies hide nothing."""
     monkeypatch.chdir(tmp_path)

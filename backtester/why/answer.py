@@ -108,7 +108,8 @@ def _verdict(run: Run, made: Answer, entry: Answer, symbol: str, when: Moment) -
     if (stop := stops.get(entry["name"])) and stop["session"] <= str(when.session):
         return f"{entry['name']} was stopped in session {stop['session']}: {stop['error']}"
     if made["decisions"]:
-        return "; ".join(row["words"] for row in made["decisions"])
+        rows = made["decisions"]
+        return "; ".join(row["words"] if len(rows) == 1 else f"{row['action']} {row['words']}" for row in rows)
     if made["bar"]["missing"] is not None and not made["signals"]:
         return f"{entry['name']} saw no {made['bar']['interval']} bar of {symbol} then"
     if made["signals"]:

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from backtester.config import load as load_config
 from backtester.errors import BacktesterError
-from backtester.outcome.results import CONFIG
 from backtester.outcome.run import Run
 from backtester.planning import setup
-from backtester.recompute import Recomputed, recompute
+from backtester.recompute import Recomputed, config_of, recompute
 from backtester.schema import KEPT_TABLES, empty
 
 
@@ -62,7 +60,7 @@ def acting_of(run: Run, lake: Path | None) -> pl.DataFrame | None:
     if run.manifest["policies"].get("actions") is None:
         return None
     try:
-        return setup(load_config(run.folder / CONFIG, (), lake)).acting
+        return setup(config_of(run, lake)).acting
     except BacktesterError:
         return None
 

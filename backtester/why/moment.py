@@ -63,6 +63,11 @@ class Moment:
             return 1
         return int(np.searchsorted(buckets_of(self.days, interval, interval).ts, micros(self.at), side="right"))
 
+    def inside(self, span: Span, base: str) -> int:
+        """Bars of the base interval that a span of the session may hold."""
+        stamps = buckets_of(self.days, base, base).ts
+        return int(np.count_nonzero((stamps >= micros(span.start)) & (stamps < micros(span.end))))
+
 
 def moment(run: Run, text: str) -> Moment:
     """The moment that a text names in a run. Raises UsageError where it is no time, CalendarError where no session of the run is open."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from backtester.intervals import Interval
+from backtester.market.prepare import LONG
 from backtester.outcome.run import Run
 from backtester.why.columns import Columns
 from backtester.why.moment import Moment, Span
@@ -23,7 +23,9 @@ NEIGHBOURS = 3
 def bar_of(run: Run, columns: Columns, symbol: str, interval: str, when: Moment, base: str | None = None) -> Answer:
     """The bar of an interval that holds the moment; where it is missing, the gap that it belongs to."""
     span = when.bar(interval, base or interval)
-    found = _own(columns, symbol, interval).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+    found = _own(columns, symbol, interval).filter((pl.col("end") > span.start) & (pl.col("end") <= span.end))
+    if len(found):  # a bar of days begins in a session before
+        span = Span(min(span.start, found["ts"][0]), span.end)
     place = {"interval": interval, "start": span.start, "end": span.end, "clock": f"{when.clock(span.start)} - {when.clock(span.end)}"}
     if len(found):
         return place | {"missing": None} | {name: value for name, value in found.row(0, named=True).items() if name not in ("ts", "end")}
@@ -67,7 +69,7 @@ def inputs_of(columns: Columns, strategy: str, symbol: str, inputs: dict[str, st
         return
     seen = columns.again.seen(strategy, symbol)
     main = next(iter(inputs), None)
-    here = seen.filter((pl.col("input") == main) & (pl.col("ts") >= span.start) & (pl.col("end") <= span.end))
+    here = seen.filter((pl.col("input") == main) & (pl.col("end") > span.start) & (pl.col("end") <= span.end))
     for name, interval in inputs.items():
         if not len(here):
             return
@@ -86,11 +88,11 @@ def inputs_of(columns: Columns, strategy: str, symbol: str, inputs: dict[str, st
 
 def _missing(run: Run, columns: Columns, symbol: str, interval: str, base: str, span: Span, when: Moment) -> str:
     """Why there is no bar."""
+    if interval in LONG:
+        return f"none ends with this session, or days are missing in it; derived.min_completeness is {_least(run):g}"
     if interval != base:
         there = _own(columns, symbol, base).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
-        least = run.config["session_data_config"]["derived"]["min_completeness"]
-        slots = int((span.end - span.start).total_seconds() * 1_000_000) // Interval(base).step_us
-        return f"{len(there)} of {slots} bars of {base} stand in it, and derived.min_completeness is {least:g}"
+        return f"{len(there)} of {when.inside(span, base)} bars of {base} stand in it, and derived.min_completeness is {_least(run):g}"
     gaps = run.table("gaps").filter(
         (pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base)
         & (pl.col("start") < span.end) & (pl.col("end") > span.start)
@@ -104,6 +106,11 @@ def _missing(run: Run, columns: Columns, symbol: str, interval: str, base: str, 
     return (
         f"it belongs to a gap of {gap['bars']} bar{'s' if gap['bars'] > 1 else ''} {edges} ({gap['kind']}{kind}){agrees[gap['reconciled']]}"
     )
+
+
+def _least(run: Run) -> float:
+    """How much of a derived bar must be there."""
+    return float(run.config["session_data_config"]["derived"]["min_completeness"])
 
 
 def _own(columns: Columns, symbol: str, interval: str) -> pl.DataFrame:

@@ -139,7 +139,7 @@ def _refused(reason: str, decision: Row, books: Books, clock: Callable[[dt.datet
         "within_threshold": f"the position is within rebalance_threshold {execution['rebalance_threshold']:g} of its weight, "
         "or there is nothing to do for it",
         "no_position": f"no position {'to sell' if decision['action'] == 'exit_long' else 'to buy back'}, or its exit waits already",
-        "below_lot": f"{_sized(decision, execution)} is not one lot of {books.lot_of(key[1]):g} at {price(decision['price'])}",
+        "below_lot": _less_than_a_lot(decision, books, execution),
     }  # fmt: skip
     if reason in simple:
         return simple[reason]
@@ -156,7 +156,7 @@ def _already(key: Key, decision: Row, books: Books, risk: Row) -> str:
     if not held:
         return "an entry of this strategy in it waits already"
     more = f", which has had its max_entries {risk['max_entries']}" if risk["max_entries"] > 1 else ""
-    return f"{shares(abs(held))} shares are held {'long' if held > 0 else 'short'} already{more}"
+    return f"{_held(held)} held {'long' if held > 0 else 'short'} already{more}"
 
 
 def _too_much(reason: str, decision: Row, books: Books, risk: Row, account: Row) -> str:
@@ -170,11 +170,15 @@ def _too_much(reason: str, decision: Row, books: Books, risk: Row, account: Row)
                 f"max_per_symbol {money(risk['max_per_symbol'])}")  # fmt: skip
     if reason == "max_buying_power":
         return f"{own}; with {money(state['gross'])} held and what waits that is above max_buying_power {money(risk['max_buying_power'])}"
+    if reason == "insufficient_cash" and account["capital"]:
+        capital = money(account["capital"][decision["strategy"]])
+        return f"{own}; with what it holds and what waits that is more than its purse carries, which began with {capital}"
     if reason == "insufficient_cash":
-        purse = f" (strategy {decision['strategy']} has a purse of its own)" if account["capital"] else ""
         lent = f" at leverage {account['leverage']:g}" if account["leverage"] > 1 else ""
-        return (f"{own}; with {money(state['gross'])} held and what waits, and the fees, that is more than equity "
-                f"{money(state['equity'])} carries{lent}{purse}")  # fmt: skip
+        return (
+            f"{own}; with {money(state['gross'])} held and what waits, and the fees, that is more than equity "
+            f"{money(state['equity'])} carries{lent}"
+        )
     return reason.replace("_", " ")
 
 
@@ -186,6 +190,20 @@ def _closed(key: Key, decision: Row, books: Books, clock: Callable[[dt.datetime]
     return f", at {clock(own['exit_ts'].max())}" if len(own) else ""  # type: ignore[arg-type]
 
 
-def _sized(decision: Row, execution: Row) -> str:
-    sizing = execution["sizing"]
-    return f"the size (sizing {sizing['type']} {sizing['value']:g}, or the signal's own)"
+def _less_than_a_lot(decision: Row, books: Books, execution: Row) -> str:
+    """A size that is no lot: of an entry, or of an exit that sells a part."""
+    lot, sizing = books.lot_of(decision["symbol"]), execution["sizing"]
+    if str(decision["action"]).startswith("exit"):
+        held = books.held(decision["ts"], strategy=decision["strategy"], symbol=decision["symbol"])
+        return f"its exit_fraction of {shares(abs(sum(held.values())))} held is not one lot of {lot:g}"
+    own = f"sizing {sizing['type']} {sizing['value']:g}, or the signal's own"
+    return f"the size ({own}) is not one lot of {lot:g} at {price(decision['price'])}"
+
+
+def _held(quantity: float) -> str:
+    """So many shares, with their verb.
+
+    >>> _held(1.0), _held(-20.0)
+    ('1 share is', '20 shares are')
+    """
+    return f"{shares(abs(quantity))} share is" if abs(quantity) == 1 else f"{shares(abs(quantity))} shares are"

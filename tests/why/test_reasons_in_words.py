@@ -44,6 +44,11 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], str, int, str]] = {
     "no_position": (BOTH, [wish(5, SELL)], {}, "A", 5, "refused: no position to sell, or its exit waits already"),
     "below_lot": (BOTH, [wish(5)], {"execution__sizing": {"type": "notional", "value": 50}}, "A", 5,
                   "refused: the size (sizing notional 50, or the signal's own) is not one lot of 1 at 100.00"),
+    "below_lot, part": (BOTH, [wish(5, size=1), wish(9, SELL, exit_fraction=0.4)], {}, "A", 9,
+                        "refused: its exit_fraction of 1 held is not one lot of 1"),
+    "insufficient_cash, purse": (BOTH, {"one": [], "told": [wish(5, size=20)]}, {"account__capital": {"one": 99_000, "told": 1000}}, "A", 5,
+                                 "refused: 20 at 100.00 are 2,000.00; with what it holds and what waits that is more than its purse "
+                                 "carries, which began with 1,000.00"),
     "after_last_entry": (BOTH, [wish(330)], {"execution__flat_at_close": True, "execution__no_entry_minutes": 60}, "A", 330,
                          "refused: at 15:01 entries had ended: flat_at_close with no_entry_minutes 60"),
     "session_closed": (BOTH, [wish(389)], {"execution__flat_at_close": True}, "A", 389,
@@ -72,6 +77,13 @@ def test_a_reason_is_said_with_its_figures(name: str, tmp_path: Path) -> None:
     (found,) = why(made, symbol, stamp(DAY, slot), "told")["strategies"]
     assert [row["reason"] for row in found["decisions"]] == [name.partition(",")[0]]
     assert found["verdict"] == sentence
+
+
+def test_several_decisions_of_one_bar_are_told_apart(tmp_path: Path) -> None:
+    """A single share is held; it is sold and bought again on one bar."""
+    made = run(tmp_path, BOTH, [wish(5, size=1), wish(7, size=1), wish(9, SELL), wish(9)])
+    assert why(made, "A", stamp(DAY, 7))["strategies"][0]["verdict"] == "refused: 1 share is held long already"
+    assert why(made, "A", stamp(DAY, 9))["strategies"][0]["verdict"] == "exit_long approved: sell 1; enter_long approved: buy 10"
 
 
 def test_a_signal_on_a_slot_without_a_bar_is_refused_for_want_of_a_price(tmp_path: Path) -> None:
