@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from backtester.outcome.compare_causes import STAGES as STAGES
@@ -106,13 +107,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two runs, and what both of them trade: None where they trade the same."""
+    """Two runs, and what both of them have: None where they have the same, or nothing in common."""
 
     a: Run
     b: Run
     given: Given
     symbols: frozenset[str] | None
     strategies: frozenset[str] | None
+    sessions: frozenset[str] | None
 
     @property
     def both(self) -> tuple[Run, Run]:
@@ -124,7 +126,7 @@ def compare(a: Run, b: Run, given: Given, idle: Sequence[tuple[str, ...]] = ()) 
 
     Raises DataError where a table cannot be read.
     """
-    pair = _Pair(a, b, given, *(_common(*(names(side) for side in (a, b))) for names in (_symbols, _strategies)))
+    pair = _Pair(a, b, given, *(_common(*(names(side) for side in (a, b))) for names in (_symbols, _strategies, _sessions)))
     digests = [run.table("digests").with_columns(pl.col("session").cast(pl.String)) for run in (a, b)]
     stages = [calendar_stage(a.manifest, b.manifest)]
     stages += [_hashed(pair, name, digests) for name in HASHED]
@@ -143,6 +145,10 @@ def _strategies(run: Run) -> frozenset[str]:
     return frozenset(str(one["name"]) for one in run.manifest["strategies"])
 
 
+def _sessions(run: Run) -> frozenset[str]:
+    return frozenset(str(row[0]) for row in run.manifest["calendar"]["rows"])
+
+
 def _common(a: frozenset[str], b: frozenset[str]) -> frozenset[str] | None:
     """What both have; None where they have the same, or nothing in common: then all rows are compared."""
     return None if a == b else a & b or None
@@ -155,6 +161,9 @@ def _scope(pair: _Pair) -> str:
         if common is not None:
             only = [", ".join(sorted(names(side) - common)) or "none" for side in pair.both]
             said.append(f"the {noun} of both runs: {', '.join(sorted(common))} (only in a: {only[0]}; only in b: {only[1]})")
+    if pair.sessions is not None:
+        counts = [len(_sessions(side) - pair.sessions) for side in pair.both]
+        said.append(f"the {len(pair.sessions)} sessions of both runs ({counts[0]} only in a, {counts[1]} only in b)")
     return " and ".join(said)
 
 
@@ -175,7 +184,8 @@ def calendar_stage(one: Mapping[str, Any], other: Mapping[str, Any]) -> Stage:
 def _hashed(pair: _Pair, name: str, digests: Sequence[pl.DataFrame]) -> Stage:
     """A stage by its digests, and by rows where there are tables of it: rows within tolerance make up for a digest."""
     left, right = (dict(frame.filter(pl.col("stage") == name).select("session", "digest").iter_rows()) for frame in digests)
-    differ = tuple(label for label in sorted({*left, *right}) if left.get(label) != right.get(label))
+    labels = pair.sessions or {*left, *right}
+    differ = tuple(label for label in sorted(labels) if left.get(label) != right.get(label))
     names = TABLES_OF.get(name, ()) + ((KEPT_OF[name],) if name in KEPT_OF and differ else ())
     tables = _tables(pair, names, _interval(pair, name))
     kept = name in KEPT_OF and tables and not _lacking(pair, KEPT_OF[name])
@@ -220,22 +230,31 @@ def _tables(pair: _Pair, names: Sequence[str], only: pl.Expr | None) -> tuple[Ta
 
 
 def _scoped(rows: pl.DataFrame, pair: _Pair, only: pl.Expr | None) -> pl.DataFrame:
-    """The rows of what both runs trade."""
+    """The rows of what both runs have; of trades those that were entered in a session of both."""
     for column, common in (("symbol", pair.symbols), ("strategy", pair.strategies)):
         if common is not None and column in rows.columns:
             rows = rows.filter(pl.col(column).is_in(sorted(common)))
+    if pair.sessions is not None:
+        labels = rows["session"].cast(pl.String) if "session" in rows.columns else labels_of(rows, pair.a.manifest, pair.b.manifest)
+        rows = rows.filter(labels.is_in(sorted(pair.sessions)))
     return rows if only is None else rows.filter(only)
+
+
+def labels_of(rows: pl.DataFrame, *manifests: Mapping[str, Any]) -> pl.Series:
+    """The session of each row of a table without such a column, by `entry_ts`, else by `ts`: the last that had opened by then."""
+    calendar = sorted({(str(opened), str(label)) for manifest in manifests for label, opened, _ in manifest["calendar"]["rows"]})
+    opens = pl.Series([opened for opened, _ in calendar], dtype=pl.String).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us")
+    instants = rows["entry_ts" if "entry_ts" in rows.columns else "ts"].dt.replace_time_zone(None)
+    place = np.searchsorted(opens.to_numpy(), instants.to_numpy(), side="right") - 1
+    return pl.Series([calendar[number][1] for number in place.tolist()], dtype=pl.String)
 
 
 def _earlier(pair: _Pair, *rows: dict[str, Any] | None) -> str | None:
     """The earlier session of two rows; of a trade that of its entry."""
     found = []
     for row, run in zip(rows, pair.both, strict=True):
-        if row is not None and "session" in row:
-            found.append(str(row["session"]))
-        elif row is not None:
-            ts = row["entry_ts" if "entry_ts" in row else "ts"].strftime("%Y-%m-%dT%H:%M:%SZ")
-            found += [str(label) for label, opened, closed in run.manifest["calendar"]["rows"] if opened <= ts < closed]
+        if row is not None:
+            found.append(str(row["session"]) if "session" in row else str(labels_of(pl.DataFrame([row], orient="row"), run.manifest)[0]))
     return min(found, default=None)
 
 

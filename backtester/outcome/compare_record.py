@@ -18,10 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from backtester.outcome.compare import Comparison, Side, Stage, calendar_stage, metrics_stage
+from backtester.outcome.compare import Comparison, Side, Stage, calendar_stage, labels_of, metrics_stage
 from backtester.outcome.compare_causes import causes
 from backtester.outcome.compare_cells import Given, exact_part
 from backtester.outcome.compare_tables import IDS, TableDifference, compare_tables
@@ -173,13 +172,7 @@ def _columns(sessions: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 def _by_session(rows: pl.DataFrame, manifest: Mapping[str, Any]) -> Iterator[tuple[str, pl.DataFrame]]:
     """The rows of each session in order; of trades those that were entered in it."""
-    if "session" in rows.columns:
-        labels = rows["session"].cast(pl.String)
-    else:
-        calendar = manifest["calendar"]["rows"]
-        opens = np.array([np.datetime64(opened.removesuffix("Z"), "us") for _, opened, _ in calendar])
-        entered = rows["entry_ts"].dt.replace_time_zone(None).to_numpy()
-        labels = pl.Series([calendar[place][0] for place in np.searchsorted(opens, entered, side="right") - 1], dtype=pl.String)
+    labels = rows["session"].cast(pl.String) if "session" in rows.columns else labels_of(rows, manifest)
     if not len(rows):
         return
     for part in rows.with_columns(labels.alias(" label")).sort(" label", maintain_order=True).partition_by(" label", maintain_order=True):

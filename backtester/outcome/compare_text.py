@@ -206,7 +206,9 @@ def _first(found: Comparison) -> Iterator[str]:
         table = with_row.first_table
         assert table is not None
         if table.first is not None:
-            label = f"session {with_row.first_session}, " if with_row.first_session else ""
+            row = table.first.a or table.first.b or {}
+            session = row.get("session", with_row.first_session)
+            label = f"session {session}, " if session else ""
             yield from row_lines(table.table, table.first, label)
     elif stage.name == "metrics":
         yield from (f"    {name}: a {cell(a)}, b {cell(b)}" for name, a, b in stage.figures[:MOST_ITEMS])

@@ -266,6 +266,8 @@ def test_a_run_over_more_sessions_differs_first_in_the_calendar(week: Path, plai
     assert found.first is not None
     assert (found.first.name, found.first.sessions) == ("calendar", ("2024-11-08",))
     assert "/backtest_config/end_date" in items(found, "config")
+    assert found.scope == "the 4 sessions of both runs (1 only in a, 0 only in b)"
+    assert set(differ(found)) <= {"calendar", "decisions", "orders", "trades", "metrics"}  # what is open at the shorter one's end
 
 
 def test_json_and_junit_hold_what_is_printed(week: Path, plain: Path, tmp_path: Path) -> None:
