@@ -109,6 +109,17 @@ def test_a_python_block_of_the_docs_runs(code: str, workspace: Path, monkeypatch
     exec(compile(code, "docs", "exec"), {"__name__": "docs"})
 
 
+SQL_LINES = [line for line in (ROOT / "docs" / "sql.md").read_text(encoding="utf-8").splitlines() if line.startswith("bt ")]
+
+
+@pytest.mark.parametrize("line", SQL_LINES)
+def test_a_command_of_the_page_about_sql_answers(line: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    done = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) > 1 or "rows in" in done.stdout
+
+
 STRATEGIES = [block for block in blocks("python") if re.search(r"^    def signals\(", block.values[0], re.MULTILINE)]
 
 

@@ -27,19 +27,23 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    stopped = False
+    stopped = terminated = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
+        nonlocal stopped, terminated
         if stopped:
             os._exit(130)
-        stopped = True
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        stopped, terminated = True, number == signal.SIGTERM
+        raise Terminated if terminated else KeyboardInterrupt
 
     watched = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in watched}
     try:
         yield
+    except KeyboardInterrupt as error:  # a library may have made another of ours
+        if terminated and not isinstance(error, Terminated):
+            raise Terminated from error
+        raise
     finally:
         if not stopped:
             for number, handler in before.items():

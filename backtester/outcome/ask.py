@@ -118,6 +118,8 @@ def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
         said = "nothing" if not statements else f"{len(statements)} statements"
         raise UsageError("one select at a time can be asked", value=said, action='for example "select * from fills"')
     kind = statements[0].type.name
+    if kind == "MULTI":
+        raise UsageError("only a select can be asked", value="a PIVOT that names no values", action="write PIVOT ... ON column IN (...)")
     if kind != "SELECT":
         raise UsageError("only a select can be asked", value=f"a statement of kind {kind}", action="results are never changed")
 
