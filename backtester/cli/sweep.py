@@ -146,6 +146,8 @@ def walkforward(
     The sections `sweep` and `walkforward` of CONFIG say which, or the options. With --kind combinatorial all sessions are cut into
     folds, and parameters chosen on some folds are judged on the others, in every way. Windows that are done are not done again: the same
     command goes on where it was stopped.
+
+    Ends with exit code 0, or 5 where trials failed and the others went on.
     """
     keep_memory()
     limit_threads(None, config, overrides)
@@ -166,10 +168,12 @@ def walkforward(
         if settings.kind == "combinatorial":
             crossed = cross_validate(plan)
             figures: Mapping[str, Any] = crossed.figures
+            failed = crossed.failed
             rows, name, shown = crossed.choices, "choices", list(crossed.choices.columns)
         else:
             walk = walk_forward(plan)
             figures, rows, name, shown = walk.figures, walk.folds, "folds", _folds_shown(defined)
+            failed = walk.failed
     if as_json:
         print_json({"folder": str(place), "figures": figures, name: rows.to_dicts()})
     elif not quiet:
@@ -177,6 +181,9 @@ def walkforward(
         click.echo()
         print_facts({key: value for key, value in figures.items() if key in _WALKED})
         click.echo(f"result  {clean(str(place))}")
+    if failed:
+        click.echo(f"warning: {failed:,} trials failed; their errors are in the tables of the sweeps", err=True)
+        click.get_current_context().exit(StrategyError.exit_code)
 
 
 def _engine(name: str, address: str | None, workers: int | None) -> Engine:

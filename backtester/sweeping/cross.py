@@ -37,11 +37,12 @@ OBJECTIVES = ("total_return", "annual_return", "volatility", "sharpe", "sortino"
 
 @dataclass(frozen=True)
 class Cross:
-    """Choices, paths, and the figures over all paths."""
+    """Choices, paths, the figures over all paths, and how many trials of the sweep failed."""
 
     choices: pl.DataFrame
     paths: pl.DataFrame
     figures: dict[str, Any]
+    failed: int
 
 
 def cross_validate(plan: WalkPlan) -> Cross:
@@ -69,7 +70,8 @@ def cross_validate(plan: WalkPlan) -> Cross:
     start = sweep.config.account.cash
     table = pl.concat(path.with_columns(session=pl.Series(labels.astype("datetime64[D]")).cast(pl.Date)) for path in paths)
     table = table.with_columns(equity=(pl.col("return") + 1.0).cum_prod().over("path") * start)
-    found = Cross(choices, table.select("path", "session", "fold", "trial", "return", "equity"), _figures(paths, figure, per_year))
+    columns = ("path", "session", "fold", "trial", "return", "equity")
+    found = Cross(choices, table.select(columns), _figures(paths, figure, per_year), made.manifest["counts"]["failed"])
     commit(out / CHOICES, writer(found.choices))
     commit(out / PATHS, writer(found.paths))
     write_json(out / CROSS, found.figures)

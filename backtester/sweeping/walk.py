@@ -59,11 +59,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Walk:
-    """All folds, the chained equity (a row a session), and its figures."""
+    """All folds, the chained equity (a row a session), its figures, and how many trials of its sweeps failed."""
 
     folds: pl.DataFrame
     equity: pl.DataFrame
     figures: Mapping[str, Any]
+    failed: int
 
 
 def walk_forward(plan: WalkPlan) -> Walk:
@@ -81,15 +82,18 @@ def walk_forward(plan: WalkPlan) -> Walk:
         len(labels), settings.train, settings.test, settings.step, anchored=settings.kind == "anchored", purge=settings.purge, partial=True
     )
     done: list[Fold] = []
+    failed = 0
     for number, window in enumerate(windows):
         train, test = _days(labels, window.train), _days(labels, window.test)
         within = _within(sweep, train)
-        ranks = ranked(within, plan.swept(within, out / "folds" / f"{number:03}", number, len(windows)).trials)
+        swept = plan.swept(within, out / "folds" / f"{number:03}", number, len(windows))
+        failed += swept.manifest["counts"]["failed"]
+        ranks = ranked(within, swept.trials)
         best = None if ranks.is_empty() else ranks.row(0, named=True)
         judged = None if best is None else _judged(sweep, best, test, cash, out / "tests" / f"{number:03}")
         done.append(Fold(number, train, test, best, judged))
         cash = cash if judged is None else judged.metrics["final_equity"]
-    return _written(_walk(sweep, done, opened.sessions.per_year), out)
+    return _written(_walk(sweep, done, opened.sessions.per_year, failed), out)
 
 
 def _written(walk: Walk, out: Path) -> Walk:
@@ -147,7 +151,7 @@ def _money(capital: Mapping[str, float], cash: float) -> dict[str, Any]:
     return {"account.cash": cash} | ({"account.capital": shares} if shares else {})
 
 
-def _walk(sweep: Sweep, done: list[Fold], per_year: float) -> Walk:
+def _walk(sweep: Sweep, done: list[Fold], per_year: float, failed: int) -> Walk:
     start, rows, cash = sweep.config.account.cash, [], sweep.config.account.cash
     for fold in done:
         if fold.judged is not None:
@@ -160,7 +164,7 @@ def _walk(sweep: Sweep, done: list[Fold], per_year: float) -> Walk:
     table = pl.DataFrame([_row(sweep, fold) for fold in done], infer_schema_length=None)
     values = equity["equity"].to_numpy()
     figures = growth(ratios.returns(values, start), cash / start - 1.0, values, start, per_year)
-    return Walk(table, equity, {"final_equity": cash, **figures, **_drift(sweep, table)})
+    return Walk(table, equity, {"final_equity": cash, **figures, **_drift(sweep, table)}, failed)
 
 
 def _row(sweep: Sweep, fold: Fold) -> dict[str, Any]:

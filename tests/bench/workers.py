@@ -53,6 +53,7 @@ class Watched:
     marks: list[Mark] = field(default_factory=list)
     bytes_back: int = 0
     kept: float = 0.0
+    watching: float = 0.0  # processor seconds that the watching itself takes
     worker_peak_mb: float = 0.0
 
     @contextmanager
@@ -64,12 +65,12 @@ class Watched:
 
     def _noted(self, tables: Iterator[Tables]) -> Iterator[Tables]:
         for rows, equity in tables:
+            now, cpu = time.perf_counter(), time.process_time()
             found = list(_workers())
             self.worker_peak_mb = max([self.worker_peak_mb, *(peak for _, peak in found)])
-            self.marks.append(
-                Mark(time.perf_counter() - self.begun, rows.height, sum(seconds for seconds, _ in found), time.process_time())
-            )
+            self.marks.append(Mark(now - self.begun, rows.height, sum(seconds for seconds, _ in found), cpu - self.watching))
             self.bytes_back += _weight(rows) + _weight(equity)
+            self.watching += time.process_time() - cpu
             waiting = time.perf_counter()
             yield rows, equity
             self.kept += time.perf_counter() - waiting
@@ -104,7 +105,7 @@ def measured(sweep: Sweep, engine: Engine, count: int, out: Path) -> dict[str, A
     watched, outside = Watched(engine), engine is not local
     begun_cpu = time.process_time()
     found = run_sweep(sweep, out, engine=watched, force=True)
-    wall, cpu = time.perf_counter() - watched.begun, time.process_time() - begun_cpu
+    wall, cpu = time.perf_counter() - watched.begun, time.process_time() - begun_cpu - watched.watching
     marks, trials = watched.marks, found.trials
     return {
         "trials": trials.height,

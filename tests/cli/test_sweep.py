@@ -92,6 +92,15 @@ def test_a_sweep_in_which_trials_failed_ends_with_code_5_and_a_whole_table(writt
     assert (as_json.exit_code, json.loads(as_json.stdout)["counts"]["failed"]) == (5, 1)
 
 
+@pytest.mark.parametrize(
+    ("windows", "failed"), [(("--train", 3, "--test", 1), 2), (("--kind", "combinatorial", "--folds", 5, "--tests", 1), 1)]
+)
+def test_a_walk_in_which_trials_failed_ends_with_code_5(windows: tuple[object, ...], failed: int, written: Path, tmp_path: Path) -> None:
+    done = bt("walkforward", written, "--out", tmp_path / "out", "--param", f"{FAST}=0,5", "--quiet", *windows)
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert done.stderr == f"warning: {failed} trials failed; their errors are in the tables of the sweeps\n"
+
+
 def test_a_search_by_a_model_without_its_library_says_what_to_install(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
