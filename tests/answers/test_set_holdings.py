@@ -9,42 +9,21 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import polars as pl
 import pytest
 
+from tests.answers.lean_slots import slots_of
 from tests.properties.engine import play
-from tests.scene import Bar, Quote, Rules, Scene, Signal, Slot
+from tests.scene import Rules, Scene, Signal
 from tests.simulator import simulate
 
 DAYS = (dt.date(2013, 10, 7), dt.date(2013, 10, 8))
-MINUTE = 60_000_000
 SLACK = 0.9975
 """Lean keeps a quarter of a percent of the equity back."""
 
 
-def micros(day: dt.date, hour: int, minute: int) -> int:
-    """An hour of a day, UTC, in microseconds since 1970."""
-    return int(dt.datetime.combine(day, dt.time(hour, minute), dt.UTC).timestamp()) * 1_000_000
-
-
-def slots_of(lake: Path) -> list[Slot]:
-    """SPY's regular minutes of both days with their quotes."""
-    tables = {kind: pl.concat([pl.read_parquet(lake / kind / "1m" / f"{day}.parquet") for day in DAYS]) for kind in ("bars", "quotes")}
-    rows = tables["bars"].join(tables["quotes"], on="ts").with_columns(start=pl.col("ts").dt.epoch("us")).sort("ts")
-    slots = []
-    for row in rows.iter_rows(named=True):
-        session = DAYS.index(row["ts"].date())
-        opens, closes = micros(DAYS[session], 13, 30), micros(DAYS[session], 20, 0)
-        if opens <= row["start"] < closes:
-            bar = Bar(*(row[name] for name in ("open", "high", "low", "close", "volume")))
-            quote = Quote(*(row[name] for name in ("bid_open", "bid_close", "ask_open", "ask_close")))
-            slots.append(Slot(row["start"], row["start"] + MINUTE, session, closes, {"SPY": bar}, {"SPY": quote}))
-    return slots
-
-
 @pytest.fixture(scope="module")
 def weighed(lean_raw: Path) -> Scene:
-    slots = slots_of(lean_raw)
+    slots = slots_of(lean_raw, DAYS)
     seen = slots[0].bars["SPY"].close
     signals = [Signal(0, "s", "SPY", "target", seen, target=weight * SLACK) for weight in (0.1, 0.2, 0.3, 1.0)]
     rules = Rules(fill="same_close", price="quote", per_share=0.005, minimum=1.0, cap_bps=100.0)
