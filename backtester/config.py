@@ -52,6 +52,7 @@ OUTSIDE_THE_RESULT: tuple[tuple[str, ...], ...] = (
     ("api_config",),
     ("resources",),
     ("keep",),
+    ("audit",),
     ("sweep",),
     ("walkforward",),
     ("backtest_config", "prefetch_days"),
@@ -118,6 +119,15 @@ class StrategySettings(Settings):
     params: dict[str, Any] = {}
 
 
+class AuditSettings(Settings):
+    """`audit`: the small audit inside every run, which never changes a result; `bt audit` does a whole one."""
+
+    cuts: int = Field(
+        8, ge=0, le=64, description="bars at which a session is cut to see whether a strategy knows what comes after; 0: none"
+    )
+    on_leak: Literal["warn", "fail"] = Field("warn", description="what becomes of a run whose strategy looks ahead")
+
+
 class ResourceSettings(Settings):
     """`resources`: limits that never change a result; a strategy that breaks one of its own is stopped."""
 
@@ -163,6 +173,7 @@ class Config(Settings):
     execution: ExecutionSettings = ExecutionSettings()
     keep: tuple[Literal["signals", "bars", "indicators"], ...] = ()
     on_error: Literal["isolate", "fail"] = "isolate"
+    audit: AuditSettings = AuditSettings()
     resources: ResourceSettings = ResourceSettings()
     sweep: SweepSettings | None = Field(None, description="variants of this config that `bt sweep` tries; `bt run` runs the config itself")
     walkforward: WalkForwardSettings | None = Field(None, description="windows that `bt walkforward` sweeps, one after the other")

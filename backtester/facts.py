@@ -19,12 +19,13 @@ from backtester.market import sessions as calendars
 from backtester.outcome.digests import table_digest
 from backtester.outcome.manifest import Facts
 from backtester.planning import Setup
+from backtester.proving.small import Small
 from backtester.reach import Trader
 from backtester.recording import Tally
 from backtester.signalling import Stopped
 
 
-def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.datetime) -> Facts:
+def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], audited: Small, started: dt.datetime) -> Facts:
     """Everything that the manifest says of the run beside its results."""
     config = setup.config
     strategies = [_strategy(setup, trader) for trader in setup.traders]
@@ -54,6 +55,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
             "prefetch_days": setup.prefetch_days, "threads": config.resources.threads, "chunks": len(setup.parts),
             "isolated": config.resources.apart,
             "resumed": tally.resumed,
+            "audit": asdict(audited),
             "stopped": [
                 {"strategy": setup.names[one.strategy], "session": str(one.session), "error": str(one.error)} for one in stopped
             ],
@@ -65,7 +67,7 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], started: dt.da
             **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
-        warnings=[*setup.warnings, *_grave(tally), *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
+        warnings=[*audited.warnings, *setup.warnings, *_grave(tally), *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
     )  # fmt: skip
 
 

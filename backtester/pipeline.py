@@ -44,6 +44,7 @@ from backtester.outcome.results import RunFolder
 from backtester.outcome.run import Run
 from backtester.outcome.run import load as load_run
 from backtester.planning import Part, Plan, Setup, check_memory, expected_memory, no_bars, plan, setup
+from backtester.proving.small import Small, SmallAudit
 from backtester.recording import Ready, Tally
 from backtester.signalling import Stopped, calls, signals
 from backtester.signals import calling
@@ -128,9 +129,9 @@ def run(
             if resume and told is not None:
                 told(_begins(made, moment))
             tally.seconds["initialize"] += time.perf_counter() - clock
-            metrics, stopped = _days(made, record, Keeper(made, record, started, clock), moment, progress)
+            metrics, stopped, audited = _days(made, record, Keeper(made, record, started, clock), moment, progress)
             tally.finish(time.perf_counter() - clock)
-        described = facts(made, tally, stopped, started)
+        described = facts(made, tally, stopped, audited, started)
         folder.publish(build(described, folder.seal(), metrics), metrics, config.resolved())
     return load_run(out)
 
@@ -180,15 +181,16 @@ def _begins(made: Setup, moment: Moment) -> str:
 
 def _days(
     made: Setup, record: recording.Record, keeper: Keeper, moment: Moment, progress: Callable[[Progress], None] | None
-) -> tuple[dict[str, Any], tuple[Stopped, ...]]:
-    """The parts after a moment in order, four at a time: one is read, one prepared, one traded, one written; metrics, and strategies
-    stopped.
+) -> tuple[dict[str, Any], tuple[Stopped, ...], Small]:
+    """The parts after a moment in order, four at a time: one is read, one prepared, one traded, one written.
+
+    Metrics, strategies stopped, and what the small audit found.
     """
     state, done, bars = State(moment.carry, moment.stopped), moment.sessions, 0
     parts = checkpoint.remaining(made.parts, done) if done else made.parts
-    ladder, finer = _ladder(made, moment), finer_of(made)
+    ladder, finer, small = _ladder(made, moment), finer_of(made), SmallAudit(made, parts)
     with Behind() as behind, calls(made) as call:
-        for ready in load.ahead(_preparer(made, moment), load.ahead(reader(made), parts)):
+        for ready in load.ahead(_preparer(made, moment, small), load.ahead(reader(made), parts)):
             bars += ready.rows
             if not ready.part.trade:
                 record.read(ready)
@@ -196,6 +198,7 @@ def _days(
                 continue
             begun = time.perf_counter()
             tables, events, state = trade_days(made, ready.prepared, done, state, call, finer)
+            small.hear(ready.part, events, int(ready.prepared.grid.clock.offset[1]))
             drilled = list(state.drilled)
             if ladder is not None:
                 drilled += ladder.add(market_of(made, ready.prepared), events, finer)
@@ -206,6 +209,9 @@ def _days(
             behind.do(partial(_written, record, keeper, ready, looked, write, now))
             if progress is not None:
                 progress(Progress(done, len(made.sessions), bars, moment.sessions))
+        audited = small.judge(call, state.stopped)
+        if made.config.audit.on_leak == "fail":
+            audited.refuse()
         behind.wait()
         if not record.tally.bars:
             raise no_bars(made)
@@ -213,7 +219,7 @@ def _days(
         record.score.check()
         behind.do(record.folder.seal)
         costs = {} if ladder is None else {"costs": ladder.figures()}
-        return record.score.metrics(record.benchmark.returns()) | costs, state.stopped
+        return record.score.metrics(record.benchmark.returns()) | costs, state.stopped, audited
 
 
 def _written(
@@ -245,12 +251,13 @@ def finer_of(made: Setup) -> Finer | None:
     return Finer(made.lake, made.needs.base, made.symbols, made.needs.calendar, data.verify, threads, resources.max_memory)
 
 
-def _preparer(made: Setup, moment: Moment) -> Callable[[Loaded], Ready]:
+def _preparer(made: Setup, moment: Moment, small: SmallAudit) -> Callable[[Loaded], Ready]:
     """Prepares one part after the other from a moment on; what a part needs of those before it passes on inside."""
     past, done = moment.past, moment.sessions
 
     def ready(loaded: Loaded) -> Ready:
         nonlocal past, done
+        small.keep(loaded.part, loaded.bars, loaded.daily, past, done)
         prepared, past = prepare_days(made, loaded, past)
         digests = stage_digests(made, prepared, done) if loaded.part.trade else {}
         done += len(loaded.part.sessions) if loaded.part.trade else 0

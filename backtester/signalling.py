@@ -80,7 +80,7 @@ def signals(
                 continue
             out[place] = Stopped(place, prepared.sessions.label[session], cause)
             LOG.error("\n".join(filter(None, (str(cause), calling.said(cause, caller)))))
-    return _events(setup, prepared, found), list(out.values())
+    return events_of(setup, prepared, found), list(out.values())
 
 
 class Signaller:
@@ -100,7 +100,7 @@ class Signaller:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
             found = [(own, call(self._caller(place), self._given, None)) for own, place in enumerate(places)]
-            self._last = places, Asked(_plain(self._prepared, found), lambda: _events(self._setup, self._prepared, found))
+            self._last = places, Asked(_plain(self._prepared, found), lambda: events_of(self._setup, self._prepared, found))
         return self._last[1]
 
     def _caller(self, place: int) -> Caller:
@@ -158,7 +158,7 @@ def view_of(setup: Setup, prepared: Prepared, interval: str, at: int, lookback: 
     return View(live, seen, first, bars, last_slot, back, look_back, setup.needs.splits)
 
 
-def _events(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:
+def events_of(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Events:
     """All signals as one list in the order of decision."""
     clock = prepared.grid.clock
     parts = [part for _, part in found]

@@ -5,6 +5,7 @@ Place in the flow: `bt show RUN` prints what `summary` returns. Never computes a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -39,7 +40,19 @@ def head(run: Run) -> list[str]:
     return [
         f"{run.config.get('session_name') or run.folder.name}  ({run.folder})",
         f"sessions {len(days)}{span}; calendar {run.manifest['calendar'].get('name')}; result key {run.result_key[:12]}",
+        *_audited(run.manifest["execution"].get("audit")),
     ]
+
+
+def _audited(audit: Mapping[str, Any] | None) -> list[str]:
+    """What the small audit of the run found, in a line; nothing of a run that had none."""
+    if audit is None:
+        return []
+    if not audit["cuts"]:
+        return [f"audit: none ({audit['note']})"]
+    leaks = len(audit["findings"])
+    verdict = f"{leaks} {'differences' if leaks > 1 else 'difference'}, see the warnings" if leaks else "no look-ahead found"
+    return [f"audit: {audit['cuts']} cuts in the session of {audit['session']}, {verdict}"]
 
 
 def assumptions(run: Run) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from backtester.columns import OHLCV, PRICES, TAPE_COLUMNS, Bools, Floats, Ints, Sessions, Tape, place
@@ -53,12 +52,12 @@ class Stretch:
         return Stretch(_sessions(self.bars, first, stop), daily, past, self.at + first)
 
     def of_symbols(self, symbols: Ints) -> Stretch:
-        """The same without the bars of other symbols; nobody is given another number."""
+        """A copy without the bars of other symbols; nobody is given another number."""
         chosen = np.zeros(len(self.bars.symbols), np.bool_)
         chosen[symbols] = True
-        daily = None if self.daily is None else _kept(self.daily, chosen[self.daily.column("symbol_id")])
+        daily = None if self.daily is None else _copied(_kept(self.daily, chosen[self.daily.column("symbol_id")]))
         past = replace(self.past, tapes={name: _of_symbols(tape, chosen) for name, tape in self.past.tapes.items()})
-        return Stretch(_kept(self.bars, chosen[self.bars.column("symbol_id")]), daily, past, self.at)
+        return Stretch(_copied(_kept(self.bars, chosen[self.bars.column("symbol_id")])), daily, past, self.at)
 
 
 def prefix(stretch: Stretch, slot: Ints, needs: Needs) -> Stretch:
@@ -125,10 +124,7 @@ def _changed(chunk: Chunk, later: Bools, future: Future, random: np.random.Gener
         mirrored = {name: around / values[name][rows] for name in PRICES}
         for name, source in zip(PRICES, ("open", "low", "high", "close"), strict=True):
             values[name][rows] = mirrored[source]
-    table = chunk.table
-    for name, column in values.items():
-        table = table.set_column(table.column_names.index(name), table.schema.field(name), pa.array(column))
-    return replace(chunk, table=table)
+    return replace(chunk, table=_frame(chunk).with_columns(pl.Series(name, column) for name, column in values.items()).to_arrow())
 
 
 def _anchors(chunk: Chunk, later: Bools) -> Floats:
@@ -153,7 +149,19 @@ def _kept(chunk: Chunk, rows: Bools) -> Chunk:
     if rows.all():
         return chunk
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(rows)])
-    return replace(chunk, table=chunk.table.take(pa.array(np.flatnonzero(rows))), first=before[chunk.first])
+    return replace(chunk, table=_frame(chunk).filter(pl.Series(rows)).to_arrow(), first=before[chunk.first])
+
+
+def _copied(chunk: Chunk) -> Chunk:
+    """The chunk with rows of its own, so that it does not keep those that it was cut from."""
+    return replace(chunk, table=_frame(chunk).select(pl.all().gather(pl.int_range(pl.len()))).to_arrow())
+
+
+def _frame(chunk: Chunk) -> pl.DataFrame:
+    """The chunk's table in polars, without a copy: pyarrow's own ways to choose rows import pandas."""
+    frame = pl.from_arrow(chunk.table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _of_symbols(tape: Tape, chosen: Bools) -> Tape:
