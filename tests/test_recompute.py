@@ -110,6 +110,16 @@ def test_every_indicator_that_a_strategy_asks_for_is_noted(simulated: Path, tmp_
     assert fires.height > 5
 
 
+def test_under_a_profiler_nothing_is_noted_and_nothing_changes(kept: bt.Run) -> None:
+    import cProfile
+
+    with cProfile.Profile():
+        found = recompute(kept, DAY)
+    assert found.warnings == []
+    assert found.watched["cross"].asked == []
+    assert found.seen("cross", "AAA").height > 0
+
+
 def test_strategies_are_found_from_any_folder(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files below the config's folder; the run lies elsewhere, and so do we."""
     for name in ("one", "two"):

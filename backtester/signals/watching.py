@@ -201,8 +201,14 @@ def _watched_code() -> dict[CodeType, str]:
 
 @contextmanager
 def _noting(note: Callable[[str, Mapping[str, Any], Any], None]) -> Iterator[None]:
-    """Calls `note` with every outermost call of the watched functions that returns: name, arguments, answer."""
-    codes, before = _watched_code(), sys.getprofile()
+    """Calls `note` with every outermost call of the watched functions that returns: name, arguments, answer.
+
+    Python tells one listener alone: where a profiler listens already, nothing is noted.
+    """
+    if sys.getprofile() is not None:
+        yield
+        return
+    codes = _watched_code()
     inside: list[tuple[FrameType, dict[str, Any]]] = []
 
     def watch(frame: FrameType, event: str, answer: Any) -> None:
@@ -217,4 +223,4 @@ def _noting(note: Callable[[str, Mapping[str, Any], Any], None]) -> Iterator[Non
     try:
         yield
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)

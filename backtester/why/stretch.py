@@ -51,8 +51,9 @@ def stretch(
     found = list(_signals(run, touched["session"].to_list(), wanted, lake, warnings))
     found += [_row("decision", row, decided(row, books, lambda ts: _clock(ts, zone)))
               for row in books.decisions.filter(wanted).iter_rows(named=True)]  # fmt: skip
-    found += [_row("guard" if row["type"] in GUARDS else "order", row, ordered(row))
-              for row in books.orders.filter(wanted).iter_rows(named=True)]  # fmt: skip
+    of_position = pl.col("type").is_in(GUARDS) & ~pl.col("order_id").is_in(books.decisions["order_id"].drop_nulls().implode())
+    found += [_row("guard" if row["guards"] else "order", row, ordered(row))
+              for row in books.orders.filter(wanted).with_columns(guards=of_position).iter_rows(named=True)]  # fmt: skip
     found += [_row("fill", row, filled(row, run.config["execution"])) for row in books.fills.filter(wanted).iter_rows(named=True)]
     rows = sorted(found, key=lambda row: (row["ts"], RANKS.index(row["kind"]), row["order_id"] or 0))
     return {"run": str(run.folder), "from": begin, "to": end, "timezone": zone.key, "warnings": warnings,

@@ -96,8 +96,20 @@ def _where(fill: Row, execution: Row) -> str:
     at = {"market": FILLED_AT[execution["fill"]], "time": FILLED_AT[execution["fill"]], "margin_call": FILLED_AT[execution["fill"]],
           "close": "the close", "market_on_open": "the open", "market_on_close": "the close"}.get(kind)  # fmt: skip
     flags = f"; {fill['flags']}" if fill["flags"] else ""
-    doubt = "; ambiguous: the bar does not say what came first" if fill["ambiguous"] else ""
+    other = "" if fill["other_type"] is None else f", or it had been {_other(fill)}"
+    doubt = f"; ambiguous: the bar does not say what came first{other}" if fill["ambiguous"] else ""
+    if execution["price"] == "quote" and at and "synthetic_quote" not in fill["flags"]:
+        at = f"the {'ask' if fill['side'] == 'buy' else 'bid'} at {at}"
     return (f", at {at} of its bar" if at else f", by a {kind.replace('_', ' ')} order") + flags + doubt
+
+
+def _other(fill: Row) -> str:
+    """What an ambiguous fill might have been instead."""
+    return (
+        f"held, {price(fill['other'])} at the close"
+        if fill["other_type"] == "held"
+        else f"the {fill['other_type']} at {price(fill['other'])}"
+    )
 
 
 ENDED = {

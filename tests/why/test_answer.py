@@ -142,6 +142,20 @@ def test_a_stretch_holds_everything_in_the_order_of_time(tmp_path: Path) -> None
     assert [row["kind"] for row in stretch(made, f"{DAY}T14:50Z", f"{DAY}T14:50Z")["rows"]] == ["fill"]
 
 
+def test_an_entry_that_waits_for_a_stop_is_an_order_and_no_guard(tmp_path: Path) -> None:
+    """The minute of 09:40 reaches 101, where the entry waits; its own stop, five percent below, guards what it bought."""
+    wishes = [(DAY, "A", 5, "enter_long", {"entry_stop": 101.0})]
+    made = run(tmp_path, {DAY: {"A": {10: (100, 102, 100, 100)}}}, wishes, execution__stop_loss=0.05)
+    rows = stretch(made, DAY, DAY)["rows"]
+    assert [(row["clock"][-5:], row["kind"], row["words"]) for row in rows[2:]] == [
+        ("09:36", "order", "buy 10, stop at 101.00: filled"),
+        ("09:40", "fill", "buy 10 at 101.00, value 1,010.00, fee 0.00, by a stop order"),
+        ("09:40", "guard", "sell 10, stop at 95.95: open"),
+    ]
+    (one,) = why(made, "A", f"{DAY}T09:40")["strategies"]
+    assert one["verdict"] == "told asked for nothing on this bar; on it the order decided at 09:36 was filled"
+
+
 def test_a_stretch_of_several_sessions_is_the_same_with_kept_signals(both: tuple[bt.Run, bt.Run]) -> None:
     rows = [stretch(made, "2024-11-04", "2024-11-06", symbol="AAA", strategy="cross")["rows"] for made in both]
     assert rows[0] == rows[1]
@@ -185,3 +199,17 @@ def test_a_name_in_brackets_is_a_name(tmp_path: Path) -> None:
     shown = said("why", made.folder, "--symbol", "A", "--at", stamp(DAY, 5)).stdout
     assert shown.startswith("A at 2024-11-05 09:35:00 EST")
     assert "[red]told (" in shown
+
+
+def test_fills_at_quotes_name_their_side(lean_2013: Path, tmp_path: Path) -> None:
+    """Real quotes of SPY: what was bought has the ask's open of its minute, what was sold the bid's."""
+    changes = {"execution.price": "quote", "strategies": [{"name": "cross", "use": "sma_crossover", "params": {"interval": "5m"}}]}
+    made = bt.run(config(lean_2013, changes), out=tmp_path / "run")
+    quotes = pl.concat([pl.read_parquet(path) for path in sorted((lean_2013 / "quotes" / "1m").glob("*.parquet"))])
+    for side, column in (("buy", "ask_open"), ("sell", "bid_open")):
+        fill = made.table("fills").filter((pl.col("side") == side) & (pl.col("flags") == "")).row(0, named=True)
+        want = quotes.filter((pl.col("symbol") == "SPY") & (pl.col("ts") == fill["ts"]))[column][0]
+        (one,) = why(made, "SPY", fill["ts"].isoformat())["strategies"]
+        words = one["on_this_bar"][0]["words"]
+        assert words.startswith(f"{side} 100 at {want:.2f}")
+        assert words.endswith(f"at the {'ask' if side == 'buy' else 'bid'} at the open of its bar")

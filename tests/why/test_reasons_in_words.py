@@ -129,3 +129,18 @@ def test_a_stop_is_explained_on_the_bar_that_it_filled_on(tmp_path: Path) -> Non
     assert fill["words"] == "sell 10 at 95.00, value 950.00, fee 0.00, by a stop order"
     assert (fill["account"]["before"]["position"], fill["account"]["after"]["position"]) == (10, 0)
     assert found["verdict"] == "told asked for nothing on this bar; on it a stop order of the position was filled"
+
+
+def test_an_ambiguous_fill_says_what_else_it_might_have_been(tmp_path: Path) -> None:
+    """The bar of 09:50 reaches both 95 and 105."""
+    made = run(tmp_path, {DAY: {"A": {20: (100, 106, 94, 100)}}}, [wish(5)], execution__stop_loss=0.05, execution__take_profit=0.05)
+    (found,) = why(made, "A", stamp(DAY, 20))["strategies"]
+    assert found["on_this_bar"][0]["words"] == (
+        "sell 10 at 95.00, value 950.00, fee 0.00, by a stop order; ambiguous: the bar does not say what came first, "
+        "or it had been the target at 105.00"
+    )
+    (entry,) = why(made, "A", stamp(DAY, 5))["strategies"]
+    assert [guard["words"] for guard in entry["decisions"][0]["guards"]] == [
+        "sell 10, stop at 95.00: filled",
+        "sell 10, target at 105.00: cancelled: the position's other order filled first",
+    ]
