@@ -22,9 +22,11 @@ from backtester.market.prepare import Prepared
 from backtester.planning import Setup
 from backtester.reach import Trader, indicator_columns
 from backtester.signals import batch, calling, indicators
+from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
 from backtester.signals.loading import Origin
+from backtester.signals.shared import Shared
 from backtester.signals.strategy import BOOLEANS
 from backtester.trading.accounts import Asked
 from backtester.trading.execution import Events
@@ -86,15 +88,17 @@ def signals(
 class Signaller:
     """Signals of some of the strategies over one chunk, asked for again and again; what calls share is kept; not for two threads."""
 
-    def __init__(self, setup: Setup, prepared: Prepared, at: int) -> None:
+    def __init__(self, setup: Setup, prepared: Prepared, at: int, shared: Shared | None = None) -> None:
         self._setup, self._prepared, self._at = setup, prepared, at
-        self._given = replace(given_of(setup, prepared, at), cuts={})
+        given = given_of(setup, prepared, at)
+        self._shared = shared or Shared(_longest(setup), partial(_rows, given))
+        self._given = replace(given, cuts={}, shared=self._shared)
         self._last: tuple[tuple[int, ...], Asked] | None = None
         self._callers: dict[int, Caller] = {}
 
     def fork(self) -> Signaller:
         """The same for another thread."""
-        return Signaller(self._setup, self._prepared, self._at)
+        return Signaller(self._setup, self._prepared, self._at, self._shared)
 
     def asked(self, places: tuple[int, ...], call: Call = calling.call) -> Asked:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
@@ -107,6 +111,20 @@ class Signaller:
         if place not in self._callers:
             self._callers[place] = caller_of(self._setup, self._setup.traders[place])
         return self._callers[place]
+
+
+def _longest(setup: Setup) -> dict[tuple[str, bytes], int]:
+    """The most bars of history that strategies ask for, of the rows that they ask for different ones of."""
+    asked: dict[tuple[str, bytes], set[int]] = {}
+    for trader in setup.traders:
+        name, interval = next(iter(trader.inputs.items()))
+        asked.setdefault((interval, trader.symbols.tobytes()), set()).add(trader.lookback[name])
+    return {rows: max(lookbacks) for rows, lookbacks in asked.items() if len(lookbacks) > 1}
+
+
+def _rows(given: Given, interval: str, symbols: Ints, lookback: int) -> Bars:
+    """The rows of some symbols with so many bars of history."""
+    return batch.rows(given.view(interval, lookback), symbols, lookback, {}).bars
 
 
 def _until_error(call: Call, caller: Caller, given: Given, error: StrategyError) -> tuple[list[Found], int | None, StrategyError]:

@@ -22,6 +22,8 @@ from backtester.errors import StrategyError, did_you_mean
 from backtester.signals import indicators
 
 Column = NDArray[Any]
+CUTS = 4
+"""Shared indicators that bars keep."""
 
 
 class Bars:
@@ -52,6 +54,8 @@ class Bars:
         self._configured: Mapping[str, tuple[str, Mapping[str, float], str]] = {}
         self._longer: Callable[[int], Bars] | None = None
         self._historical: Mapping[str, Column] = {}
+        self._shared: Callable[[str, Mapping[str, float]], dict[str, Floats] | None] | None = None
+        self._cuts: dict[tuple[Any, ...], dict[str, Floats]] = {}
 
     def __repr__(self) -> str:
         return f"Bars({self.interval}, shape={self.shape}, lookback={self.lookback})"
@@ -221,13 +225,35 @@ class Bars:
         wide: Bars = self._once(("longer", more), lambda: make(more))
         return wide._compute(kind, params, output)[..., more:]
 
+    def sharing(self, shared: Callable[[str, Mapping[str, float]], dict[str, Floats] | None]) -> None:
+        """Take indicators from where the trials of a sweep share them; `shared` gives None where one is to be computed here."""
+        self._shared = shared
+
     def _compute(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
-        outputs = self._once((kind, *sorted(params.items())), lambda: self._run(kind, params))
+        outputs = self.computed(kind, params)
         chosen = output or next(iter(outputs))
         if chosen not in outputs:
             raise StrategyError("no such output", where=f"indicator {kind}", value=repr(output), action=did_you_mean(output, outputs))
         values: Floats = outputs[chosen]
         return values
+
+    def computed(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
+        """All outputs of a built-in indicator, by name."""
+        key = (kind, *sorted(params.items()))
+        cut = self._cut(key, kind, params)
+        made: dict[str, Floats] = self._once(key, lambda: self._run(kind, params)) if cut is None else cut
+        return made
+
+    def _cut(self, key: tuple[Any, ...], kind: str, params: Mapping[str, float]) -> dict[str, Floats] | None:
+        """A shared indicator; those asked for last are kept, for they can be cut again."""
+        found = self._cuts.pop(key, None)
+        if found is None and self._shared is not None and (cut := self._shared(kind, params)) is not None:
+            found = {name: _locked(values) for name, values in cut.items()}
+        if found is not None:
+            self._cuts[key] = found
+            if len(self._cuts) > CUTS:
+                del self._cuts[next(iter(self._cuts))]
+        return found
 
     def _run(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
         columns = {}

@@ -26,6 +26,7 @@ from backtester.signals import batch
 from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.loading import Origin
+from backtester.signals.shared import Shared
 from backtester.signals.strategy import Declared, Strategy, checked
 
 Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
@@ -64,13 +65,15 @@ class Given:
 
     days: their labels. view: (interval, bars of history) -> the tapes, with how far each session may look back. historical: name ->
     values of shape (sessions, symbols) or (sessions, symbols, slots). cuts: columns and indicators of calls before, to be used again
-    by the next; None where they are not worth their memory. Not for two threads.
+    by the next; None where they are not worth their memory. shared: indicators of trials whose histories are of different lengths. Not for
+    two threads.
     """
 
     days: NDArray[np.datetime64]
     view: Callable[[str, int], View]
     historical: Mapping[str, Floats]
     cuts: dict[tuple[object, ...], Batch] | None = None
+    shared: Shared | None = None
 
 
 Call = Callable[[Caller, Given, int | None], Found]
@@ -193,7 +196,9 @@ def _cut(caller: Caller, given: Given, name: str, only: int | None, like: Batch 
     declared = caller.declared
     key = (declared.inputs[name], lookback, caller.symbols.tobytes(), declared.layout, more, name if like else None, id(like))
     if key not in given.cuts:
-        given.cuts[key] = _made_cut(caller, given, name, only, like, lookback, more)
+        given.cuts[key] = made = _made_cut(caller, given, name, only, like, lookback, more)
+        if given.shared is not None and like is None and not more and declared.layout == "bars":
+            given.shared.share(made.bars, declared.inputs[name], caller.symbols)
     return given.cuts[key]
 
 

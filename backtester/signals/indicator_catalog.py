@@ -31,7 +31,8 @@ class IndicatorSpec:
 
     `first` gives the index of a row's first value from the parameters.
     `recursive` marks those that remember every bar of the row (exponential and Wilder smoothing), so that what a bar shows still
-    depends on where the row begins some time after the first value.
+    depends on where the row begins some time after the first value. `windowed` marks those whose value is decided, to the last bit, by
+    the `first` bars before a bar and the bar itself.
     """
 
     name: str
@@ -43,6 +44,7 @@ class IndicatorSpec:
     sentence: str
     recursive: bool
     first: Callable[..., int]
+    windowed: bool = False
 
     def resolved(self, params: Mapping[str, Number] | None = None) -> dict[str, Number]:
         """All parameters: those given, checked, and defaults. Raises ConfigError with every fault in them."""
@@ -91,7 +93,7 @@ CATALOG: dict[str, IndicatorSpec] = {}
 
 
 def indicator(
-    *outputs: str, first: Callable[..., int], recursive: bool = False, optional: tuple[str, ...] = ()
+    *outputs: str, first: Callable[..., int], recursive: bool = False, optional: tuple[str, ...] = (), windowed: bool = False
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Enters a function into the catalog.
 
@@ -106,7 +108,8 @@ def indicator(
         inputs = [item.name for item in arguments if item.default is item.empty or item.name in optional]
         params = {item.name: item.default for item in arguments if item.name not in inputs}
         sentence = (function.__doc__ or "").partition("\n")[0]
-        CATALOG[name] = IndicatorSpec(name, function, tuple(inputs), optional, params, outputs or (name,), sentence, recursive, first)
+        given = name, function, tuple(inputs), optional, params, outputs or (name,), sentence, recursive, first, windowed
+        CATALOG[name] = IndicatorSpec(*given)
         return function
 
     return enter

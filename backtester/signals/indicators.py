@@ -38,7 +38,7 @@ _LONGEST = 2**40
 _NIL = 1e-200
 
 
-@indicator(first=lambda period: period - 1)
+@indicator(first=lambda period: period - 1, windowed=True)
 def sma(close: ArrayLike, period: int = 20) -> Floats:
     """Simple moving average: the mean of the last `period` values, rounded once."""
     return _loop("mean", [_series(close)], _whole("sma", "period", period))
@@ -121,14 +121,14 @@ def stochastic(
     return slow, _loop("mean", [slow], _whole("stochastic", "signal", signal))
 
 
-@indicator(first=lambda period: period - 1)
+@indicator(first=lambda period: period - 1, windowed=True)
 def cci(high: ArrayLike, low: ArrayLike, close: ArrayLike, period: int = 20) -> Floats:
     """Commodity channel index: distance of the typical price from its mean in 0.015 mean deviations (Lambert 1980); 0 where flat."""
     typical = _typical(high, low, close)
     return _loop("cci", [typical], _whole("cci", "period", period), scratch=[typical.shape[-1]] * 2)
 
 
-@indicator(first=lambda period: period)
+@indicator(first=lambda period: period, windowed=True)
 def roc(close: ArrayLike, period: int = 10) -> Floats:
     """Rate of change in percent over `period` bars; NaN where the earlier value is 0."""
     values = _known(close)
@@ -136,14 +136,14 @@ def roc(close: ArrayLike, period: int = 10) -> Floats:
     return _ratio(100.0 * (values - before), before)
 
 
-@indicator(first=lambda period: period)
+@indicator(first=lambda period: period, windowed=True)
 def mom(close: ArrayLike, period: int = 10) -> Floats:
     """Momentum: the value minus the value `period` bars before."""
     values = _known(close)
     return _float(values - shift(values, _whole("mom", "period", period)))
 
 
-@indicator(first=lambda period: period - 1)
+@indicator(first=lambda period: period - 1, windowed=True)
 def williams_r(high: ArrayLike, low: ArrayLike, close: ArrayLike, period: int = 14) -> Floats:
     """Williams %R: distance of the close below the highest high, in percent of the range, -100 to 0; -50 where it is nil."""
     return 100.0 * (_place("williams_r", high, low, close, period) - 1.0)
@@ -155,7 +155,7 @@ def atr(high: ArrayLike, low: ArrayLike, close: ArrayLike, period: int = 14) -> 
     return _smooth("atr", true_range(high, low, close), period, exponential=False)
 
 
-@indicator("upper", "middle", "lower", first=lambda period, deviations: period - 1)
+@indicator("upper", "middle", "lower", first=lambda period, deviations: period - 1, windowed=True)
 def bbands(close: ArrayLike, period: int = 20, deviations: float = 2.0) -> tuple[Floats, Floats, Floats]:
     """Bollinger bands: the SMA, and `deviations` population standard deviations above and below it."""
     width = _number("bbands", "deviations", deviations)
@@ -174,7 +174,7 @@ def keltner(
     return middle + width, middle, middle - width
 
 
-@indicator("upper", "middle", "lower", first=lambda period: period - 1)
+@indicator("upper", "middle", "lower", first=lambda period: period - 1, windowed=True)
 def donchian(high: ArrayLike, low: ArrayLike, period: int = 20) -> tuple[Floats, Floats, Floats]:
     """Donchian channel: highest high, their middle, and lowest low of the last `period` bars, this one included."""
     upper, lower = _extremes("donchian", high, low, period)
@@ -187,7 +187,7 @@ def obv(close: ArrayLike, volume: ArrayLike) -> Floats:
     return _loop("obv", [_series(close), _series(volume)])
 
 
-@indicator(first=lambda period: period - 1)
+@indicator(first=lambda period: period - 1, windowed=True)
 def volume_sma(volume: ArrayLike, period: int = 20) -> Floats:
     """Mean volume of the last `period` bars."""
     return _loop("mean", [_series(volume)], _whole("volume_sma", "period", period))
@@ -200,7 +200,7 @@ def volume_ratio(volume: ArrayLike, period: int = 20) -> Floats:
     return _ratio(values, _loop("mean", [values], _whole("volume_ratio", "period", period)))
 
 
-@indicator("high", "low", first=lambda period: period - 1)
+@indicator("high", "low", first=lambda period: period - 1, windowed=True)
 def high_low(high: ArrayLike, low: ArrayLike, period: int = 20) -> tuple[Floats, Floats]:
     """Highest high and lowest low of the last `period` bars, this one included."""
     return _extremes("high_low", high, low, period)

@@ -16,7 +16,7 @@ from numba import from_dtype, types
 from backtester.machine_code import machine_code
 from backtester.trading import records as r
 from backtester.trading.kernel import kernel as source
-from backtester.trading.plain import WHOLE, Ahead, Bounds, Wanted
+from backtester.trading.plain import WHOLE, Bounds, Road, Sheet, Wanted
 from backtester.trading.plain_kernel import plain as plain_source
 
 SOURCES = (
@@ -49,13 +49,16 @@ def kernel() -> Any:
 
 @functools.cache
 def plain() -> Any:
-    """The compiled plain kernel; call its `entry_point(tape, ahead, book, signal, wanted, bounds)`."""
+    """The compiled plain kernel; call its `entry_point(road, sheet, signal, wanted, bounds)`."""
     whole, real = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
     named: Any = types.NamedTuple
-    ahead = named([_prices(), types.Array(types.int64, 2, "C")], Ahead)
+    road = named([_prices()] * 3 + [types.Array(types.int64, 2, "C"), _array(r.SLOT, True)], Road)
+    written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.MOMENT, r.SUMS)]
+    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER)]
+    sheet = named([*given, _array(r.ACCOUNT), _array(r.PURSE), whole, *written], Sheet)
     wanted = named([whole, whole, whole, real, real], Wanted)
     bounds = named([real, whole, _array(WHOLE), whole], Bounds)
-    return machine_code(plain_source(_stamp(PLAIN_SOURCES)), (_tape(), ahead, _book(), _array(r.SIGNAL), wanted, bounds))
+    return machine_code(plain_source(_stamp(PLAIN_SOURCES)), (road, sheet, _array(r.SIGNAL), wanted, bounds))
 
 
 def _stamp(sources: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from backtester.columns import Floats, Ints
 from backtester.trading import inputs, records
 from backtester.trading.execution import AccountSettings, Carry, ExecutionSettings, Market
 from backtester.trading.inputs import GIVEN, Given
-from backtester.trading.records import Book, Records, Tape
+from backtester.trading.records import Records, Tape
 from backtester.trading.risk import RiskSettings
 
 FREE = {
@@ -53,13 +53,34 @@ class Wanted(NamedTuple):
         return Wanted(self.slot[order], self.pair[order], self.action[order], self.price[order], self.quality[order])
 
 
-class Ahead(NamedTuple):
-    """Of each slot, shape (symbols, slots): the last real close until its end (NaN: none in the chunk); the first fillable slot from it
-    on, with one column more: as many as there are slots where there is none.
+class Road(NamedTuple):
+    """The market of a chunk as plain trading reads it; few arrays, for the kernel hands them on by value. Of each slot, shape (symbols,
+    slots): open and close; last: the last real close until its end (NaN: none in the chunk); fillable: the first fillable slot from it on,
+    with one column more: as many as there are slots where there is none.
     """
 
+    open: Floats
+    close: Floats
     last: Floats
     fillable: Ints
+    slots: Records
+
+
+class Sheet(NamedTuple):
+    """The records of a chunk that plain trading needs; as those of `records.Book`."""
+
+    rules: Records
+    instruments: Records
+    tiers: Records
+    account: Records
+    purses: Records
+    active: Ints
+    pairs: Records
+    orders: Records
+    fills: Records
+    trades: Records
+    moments: Records
+    sums: Records
 
 
 class Bounds(NamedTuple):
@@ -80,8 +101,8 @@ class Course:
     tape: Tape
 
     @cached_property
-    def ahead(self) -> Ahead:
-        """What stands before and after each slot."""
+    def road(self) -> Road:
+        """The market, with what stands before and after each slot."""
         close, slots = self.tape.close, np.arange(self.tape.close.shape[1])
         real = ~np.isnan(close)
         last = close
@@ -90,7 +111,8 @@ class Course:
             last = np.ascontiguousarray(np.take_along_axis(close, place, axis=1))
         fills = np.full((len(close), len(slots) + 1), len(slots))
         fills[:, :-1] = np.where(real & (self.tape.volume > 0.0), slots, len(slots))
-        return Ahead(last, np.ascontiguousarray(np.minimum.accumulate(fills[:, ::-1], axis=1)[:, ::-1]))
+        fillable = np.ascontiguousarray(np.minimum.accumulate(fills[:, ::-1], axis=1)[:, ::-1])
+        return Road(self.tape.open, close, last, fillable, self.tape.slots)
 
     @cached_property
     def lowest(self) -> Floats:
@@ -163,19 +185,18 @@ def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: G
         own = pairs[name] != records.NONE
         pairs[name][own] = rows[pairs[name][own]]
     _open(account, pairs, active, carry)
-    none = np.zeros(0, np.int64)
-    book = Book(
-        *given, account, np.zeros(0, records.PURSE), active, pairs, orders, np.zeros(1, records.FILL), np.zeros(1, records.TRADE),
-        np.zeros(0, records.VERDICT), np.empty(len(market.labels), records.MOMENT), sums, none, none, np.zeros(0, records.SHARE),
+    sheet = Sheet(
+        given.rules, given.instruments, given.tiers, account, np.zeros(0, records.PURSE), active, pairs, orders,
+        np.zeros(1, records.FILL), np.zeros(1, records.TRADE), np.empty(len(market.labels), records.MOMENT), sums,
     )  # fmt: skip
     top = np.where(pairs["quantity"] != 0.0, np.fmax(course.highest[pairs["symbol"]], pairs["last"]), course.highest[pairs["symbol"]])
     bounds = Bounds(top, np.empty(len(pairs), np.int64), np.zeros(1, WHOLE), np.empty(len(pairs), np.int64))
     before = _total(sums)
-    compiled.plain().entry_point(course.tape, course.ahead, book, _nothing(), wanted, bounds)
+    compiled.plain().entry_point(course.road, sheet, _nothing(), wanted, bounds)
     ended = account[0]
     if ended["error"] != records.NO_ERROR:
         return None
-    return _after(market, carry, book, _total(sums) - before), book.moments["cash"].copy()
+    return _after(market, carry, sheet, _total(sums) - before), sheet.moments["cash"].copy()
 
 
 def _open(account: Records, pairs: Records, active: Ints, carry: Carry) -> None:
@@ -202,12 +223,12 @@ def _open(account: Records, pairs: Records, active: Ints, carry: Carry) -> None:
         account[name] = value
 
 
-def _after(market: Market, carry: Carry, book: Book, profit: int) -> Carry:
+def _after(market: Market, carry: Carry, sheet: Sheet, profit: int) -> Carry:
     """What passes to the next chunk."""
-    account, pairs = book.account[0], book.pairs
+    account, pairs = sheet.account[0], sheet.pairs
     waiting = np.concatenate([pairs[name][pairs[name] != records.NONE] for name in LINKS])
-    rows = waiting[np.argsort(book.orders["id"][waiting])]
-    orders, place = book.orders[rows], np.full(len(book.orders) + 1, records.NONE)
+    rows = waiting[np.argsort(sheet.orders["id"][waiting])]
+    orders, place = sheet.orders[rows], np.full(len(sheet.orders) + 1, records.NONE)
     place[rows] = np.arange(len(rows))
     for name in LINKS:
         pairs[name] = place[pairs[name]]

@@ -18,28 +18,30 @@ from backtester.trading import risk as why
 from backtester.trading.book import delist, enlist, pay, remark, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.decisions import entry_reason, size_entry, wanted_lots
-from backtester.trading.money import apart, booked, compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
-from backtester.trading.plain import Ahead, Bounds, Wanted
+from backtester.trading.money import booked, compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
+from backtester.trading.plain import Bounds, Wanted
 from backtester.trading.positions import opened, revalue
-from backtester.trading.prices import slipped
 from backtester.trading.quiet import add_trade, bars_between, parts
-from backtester.trading.records import Book, Records, Tape
+from backtester.trading.records import Records
+
+Own = Any
+"""A `plain.Sheet`: functions that are written for a `Book` ask it for no more than it has."""
 
 
 @compiled
-def mark_all(m: Tape, b: Book, ahead: Ahead, seen: int, t: int) -> None:
+def mark_all(m: Any, b: Own, seen: int, t: int) -> None:
     """Mark every position at its symbol's last real close until slot `seen` of the chunk, if there was one yet; one that has been entered
     at `t`, after it, is marked at the price of its fill.
     """
     for i in range(b.account[0].active):
         pair = b.pairs[b.active[i]]
-        last = ahead.last[pair.symbol, seen]
+        last = m.last[pair.symbol, seen]
         if pair.quantity != 0.0 and last != pair.last and not np.isnan(last) and (seen == t or pair.slot != m.slots[t].number):
             revalue(b, b.active[i], last)
 
 
 @compiled
-def hold(b: Book, bounds: Bounds, number: int, price: float) -> None:
+def hold(b: Own, bounds: Bounds, number: int, price: float) -> None:
     """A position is at most worth what its quantity is at the highest price of the chunk, or at that of its fill."""
     pair, whole = b.pairs[number], bounds.whole[0]
     most = value_of(max(price, bounds.top[number]), pair.quantity)
@@ -52,7 +54,7 @@ def hold(b: Book, bounds: Bounds, number: int, price: float) -> None:
 
 
 @compiled
-def free(b: Book, bounds: Bounds, number: int) -> None:
+def free(b: Own, bounds: Bounds, number: int) -> None:
     """The position is gone."""
     whole = bounds.whole[0]
     whole.held -= bounds.most[number]
@@ -61,13 +63,13 @@ def free(b: Book, bounds: Bounds, number: int) -> None:
 
 
 @compiled
-def exit_fee(b: Book, bounds: Bounds, number: int) -> int:
+def exit_fee(b: Own, bounds: Bounds, number: int) -> int:
     """The most that a waiting exit of a position is expected to cost."""
     return fee_of(b, bounds.top[number], b.pairs[number].quantity)
 
 
 @compiled
-def surely(b: Book, bounds: Bounds, value: int, fee: int, waits: int, fees: int) -> bool:
+def surely(b: Own, bounds: Bounds, value: int, fee: int, waits: int, fees: int) -> bool:
     """Whether the account can carry so much more even where all positions are worth what is worst: then nothing need be marked.
 
     waits and fees: value and fees of what waits.
@@ -78,7 +80,7 @@ def surely(b: Book, bounds: Bounds, value: int, fee: int, waits: int, fees: int)
 
 
 @compiled
-def count(m: Tape, b: Book, first: int, stop: int) -> None:
+def count(m: Any, b: Own, first: int, stop: int) -> None:
     """Add the slots first <= t < stop, in which the same positions were held, to the sums."""
     if first < stop:
         account, sums, bars = b.account[0], b.sums[0], bars_between(m, first, stop)
@@ -89,10 +91,10 @@ def count(m: Tape, b: Book, first: int, stop: int) -> None:
 
 
 @compiled
-def end_session(m: Tape, b: Book, ahead: Ahead, first: int, stop: int) -> None:
+def end_session(m: Any, b: Own, first: int, stop: int) -> None:
     """The equity at the end of a session of the slots first <= t < stop: that of its last bar."""
     account, sums = b.account[0], b.sums[0]
-    mark_all(m, b, ahead, stop - 1, stop - 1)
+    mark_all(m, b, stop - 1, stop - 1)
     if bars_between(m, first, stop) > 0:
         sums.row_worth = account.cash + account.marks
     b.moments[account.equity].cash = sums.row_worth
@@ -102,7 +104,7 @@ def end_session(m: Tape, b: Book, ahead: Ahead, first: int, stop: int) -> None:
 
 
 @compiled
-def wait(b: Book, waiting: Ints, number: int) -> None:
+def wait(b: Own, waiting: Ints, number: int) -> None:
     """Put a pair among those that wait, ascending."""
     account = b.account[0]
     i = account.wanted
@@ -117,7 +119,7 @@ def wait(b: Book, waiting: Ints, number: int) -> None:
 
 
 @compiled
-def new(m: Tape, b: Book, wanted: Wanted, e: int, row: int, quantity: float, direction: int) -> Any:
+def new(m: Any, b: Own, wanted: Wanted, e: int, row: int, quantity: float, direction: int) -> Any:
     """A waiting order in its row: two of each pair, the entry's and the exit's. What never differs stands there already."""
     account, order, slot = b.account[0], b.orders[row], m.slots[wanted.slot[e]]
     order.id, order.side = account.next_order, direction
@@ -127,7 +129,7 @@ def new(m: Tape, b: Book, wanted: Wanted, e: int, row: int, quantity: float, dir
 
 
 @compiled
-def decide_exit(m: Tape, b: Book, bounds: Bounds, wanted: Wanted, e: int) -> bool:
+def decide_exit(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int) -> bool:
     """The verdict on an exit; whether there is an order."""
     account, number = b.account[0], wanted.pair[e]
     pair = b.pairs[number]
@@ -143,7 +145,7 @@ def decide_exit(m: Tape, b: Book, bounds: Bounds, wanted: Wanted, e: int) -> boo
 
 
 @compiled
-def sized(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, signal: Any, direction: int, t: int) -> float:
+def sized(m: Any, b: Own, bounds: Bounds, signal: Any, direction: int, t: int) -> float:
     """Checks 10 to 14 of an entry: its lots, 0 where there is no order."""
     rules, price, whole = b.rules[0], signal.price, bounds.whole[0]
     unlimited = rules.max_per_symbol == why.NO_LIMIT and rules.max_buying_power == why.NO_LIMIT
@@ -153,20 +155,20 @@ def sized(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, signal: Any, direction
         value, fee = value_of(price, quantity), fee_of(b, price, quantity)
         if lots >= 1.0 and value <= rules.max_per_trade and surely(b, bounds, value, fee, whole.entries, whole.fees):
             return lots
-    mark_all(m, b, ahead, t, t)
+    mark_all(m, b, t, t)
     reason, lots, _ = size_entry(b, signal, direction)
     return lots if reason == why.APPROVED or reason == why.MAX_PER_TRADE else 0.0
 
 
 @compiled
-def decide_entry(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, wanted: Wanted, e: int, signal: Any) -> bool:
+def decide_entry(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int, signal: Any) -> bool:
     """The verdict on an entry; whether there is an order."""
     account, number, t = b.account[0], wanted.pair[e], wanted.slot[e]
     direction = r.LONG if wanted.action[e] == r.ENTER_LONG else r.SHORT
     signal.pair, signal.price, signal.quality = number, wanted.price[e], wanted.quality[e]
     if entry_reason(m, b, signal, direction, 1, t) != why.APPROVED:
         return False
-    lots = sized(m, b, ahead, bounds, signal, direction, t)
+    lots = sized(m, b, bounds, signal, direction, t)
     if not lots >= 1.0:
         return False
     pair, quantity, whole = b.pairs[number], lots * lot_of(b, number), bounds.whole[0]
@@ -184,7 +186,14 @@ def decide_entry(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, wanted: Wanted,
 
 
 @compiled
-def fill(m: Tape, b: Book, row: int, t: int, at: int, quantity: float, price: float, seen: float) -> Any:
+def slipped(b: Own, number: int, side: int, seen: float) -> float:
+    """The price of a fill: slippage is against the trader."""
+    price: float = seen * (1.0 + side * (b.rules[0].slippage_bps / 10000.0)) + side * b.instruments[b.pairs[number].symbol].ticks
+    return price
+
+
+@compiled
+def fill(m: Any, b: Own, row: int, t: int, at: int, quantity: float, price: float, seen: float) -> Any:
     """One execution, its cash and its part of the sums."""
     order, sums, done = b.orders[row], b.sums[0], b.fills[0]
     done.quantity, done.price = quantity, price
@@ -202,11 +211,11 @@ def fill(m: Tape, b: Book, row: int, t: int, at: int, quantity: float, price: fl
 
 
 @compiled
-def fill_exit(m: Tape, b: Book, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
+def fill_exit(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
     """Close a position."""
     account, pair, slot, trade = b.account[0], b.pairs[number], m.slots[t], b.trades[0]
     row, quantity = pair.exit, pair.quantity
-    price, _ = slipped(m, b, row, t, at, seen, quantity)
+    price = slipped(b, number, b.orders[row].side, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, number)
     done = fill(m, b, row, t, at, quantity, price, seen)
@@ -226,7 +235,7 @@ def fill_exit(m: Tape, b: Book, bounds: Bounds, number: int, t: int, at: int, se
 
 
 @compiled
-def fill_entry(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
+def fill_entry(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
     """Open a position, cut to what the account can carry, or none."""
     account, pair, lot, row, whole = b.account[0], b.pairs[number], lot_of(b, number), b.pairs[number].entry, bounds.whole[0]
     lots = b.orders[row].lots
@@ -237,12 +246,12 @@ def fill_entry(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, number: int, t: i
     whole.fees -= b.orders[row].fee
     if account.positions >= b.rules[0].max_open_positions:
         return None
-    price, _ = slipped(m, b, row, t, at, seen, lots * lot)
+    price = slipped(b, number, b.orders[row].side, seen)
     if not price > 0.0:
         return stop_run(b, r.BAD_PRICE, number)
     if not surely(b, bounds, value_of(price, lots * lot), fee_of(b, price, lots * lot), 0, 0):
         if t > 0:
-            mark_all(m, b, ahead, t - 1, t)
+            mark_all(m, b, t - 1, t)
         if not fits(b, number, price, lots * lot, 0, r.ACCOUNT_POWER):
             lots = most_lots(b, number, price, room(b, number), r.ACCOUNT_POWER, lots)
             if lots < 1.0:
@@ -255,30 +264,30 @@ def fill_entry(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, number: int, t: i
     return None
 
 
-@apart
-def fill_due(m: Tape, b: Book, ahead: Ahead, bounds: Bounds, t: int, at: int) -> int:
+@compiled
+def fill_due(m: Any, b: Own, bounds: Bounds, t: int, at: int) -> int:
     """Fill what is due, exits first; the slot at which the next one is."""
     account, waiting, kept, due = b.account[0], bounds.waiting, 0, len(m.slots)
     for i in range(account.wanted):
         pair = b.pairs[waiting[i]]
-        if pair.exit != r.NONE and ahead.fillable[pair.symbol, t] == t:
+        if pair.exit != r.NONE and m.fillable[pair.symbol, t] == t:
             fill_exit(m, b, bounds, waiting[i], t, at, m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t])
     for i in range(account.wanted):
         pair = b.pairs[waiting[i]]
-        if pair.entry != r.NONE and pair.quantity == 0.0 and ahead.fillable[pair.symbol, t] == t:
-            fill_entry(m, b, ahead, bounds, waiting[i], t, at, m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t])
+        if pair.entry != r.NONE and pair.quantity == 0.0 and m.fillable[pair.symbol, t] == t:
+            fill_entry(m, b, bounds, waiting[i], t, at, m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t])
     for i in range(account.wanted):
         pair = b.pairs[waiting[i]]
         if pair.entry != r.NONE or pair.exit != r.NONE:
             waiting[kept] = waiting[i]
-            due = min(due, ahead.fillable[pair.symbol, t + 1])
+            due = min(due, m.fillable[pair.symbol, t + 1])
             kept += 1
     account.wanted = kept
     return due
 
 
-@apart
-def begin(m: Tape, b: Book, ahead: Ahead, bounds: Bounds) -> int:
+@compiled
+def begin(m: Any, b: Own, bounds: Bounds) -> int:
     """What holds and waits from before; the slot at which the first order is due."""
     account, due = b.account[0], len(m.slots)
     for i in range(account.active):
@@ -293,25 +302,25 @@ def begin(m: Tape, b: Book, ahead: Ahead, bounds: Bounds) -> int:
             bounds.whole[0].fees += b.orders[pair.entry].fee
         if pair.entry != r.NONE or pair.exit != r.NONE:
             wait(b, bounds.waiting, number)
-            due = min(due, ahead.fillable[pair.symbol, 0])
+            due = min(due, m.fillable[pair.symbol, 0])
     return due
 
 
-def plain(stamp: int) -> Callable[[Tape, Ahead, Book, Records, Wanted, Bounds], int]:
+def plain(stamp: int) -> Callable[[Any, Own, Records, Wanted, Bounds], int]:
     """The plain kernel, not yet compiled; `stamp` as in kernel.py."""
 
-    def run_events(m: Tape, ahead: Ahead, b: Book, signals: Records, wanted: Wanted, bounds: Bounds) -> int:
+    def run_events(m: Any, b: Own, signals: Records, wanted: Wanted, bounds: Bounds) -> int:
         """All signals of a chunk; signals: room for one. The slot that stopped the run, or the number of slots."""
         account, signal = b.account[0], signals[0]
         account.stamp = stamp
         at = r.AT_OPEN if b.rules[0].fill == r.NEXT_OPEN else r.AT_CLOSE
         slots, counted, begun, e = len(m.slots), r.FIRST, r.FIRST, r.FIRST
-        due, stop = begin(m, b, ahead, bounds), m.slots[0].stop if slots > 0 else 0
+        due, stop = begin(m, b, bounds), m.slots[0].stop if slots > 0 else 0
         while True:
             t = min(due, wanted.slot[e] if e < len(wanted.slot) else slots)
             while begun < slots and stop <= t:
                 count(m, b, counted, stop)
-                end_session(m, b, ahead, begun, stop)
+                end_session(m, b, begun, stop)
                 counted, begun = stop, stop
                 stop = m.slots[begun].stop if begun < slots else slots
             if t >= slots or account.error != r.NO_ERROR:
@@ -319,16 +328,16 @@ def plain(stamp: int) -> Callable[[Tape, Ahead, Book, Records, Wanted, Bounds], 
             if due == t:
                 count(m, b, counted, t)
                 counted = t
-                due = fill_due(m, b, ahead, bounds, t, at)
+                due = fill_due(m, b, bounds, t, at)
             while e < len(wanted.slot) and wanted.slot[e] == t:
                 if wanted.action[e] == r.EXIT_LONG or wanted.action[e] == r.EXIT_SHORT:
                     made = decide_exit(m, b, bounds, wanted, e)
                 else:
-                    made = decide_entry(m, b, ahead, bounds, wanted, e, signal)
+                    made = decide_entry(m, b, bounds, wanted, e, signal)
                 if made:
                     number = wanted.pair[e]
                     wait(b, bounds.waiting, number)
-                    due = min(due, ahead.fillable[b.pairs[number].symbol, t + 1])
+                    due = min(due, m.fillable[b.pairs[number].symbol, t + 1])
                 e += 1
 
     return run_events
