@@ -15,6 +15,7 @@ BASELINES ?= tests/baselines
 THREADS ?= 1,2
 PREFETCH ?= 1,7
 REASON ?=
+CROSS ?=
 
 .PHONY: help demo sweep walkforward test lint types imports regress accept bench bench-short cluster differential properties faults nightly lock clean
 
@@ -69,14 +70,15 @@ faults: $(VENV)/test.stamp ## kill runs at every step of their writing and at 50
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m deep tests/test_resume.py
 
 nightly: CASES := 5000
-nightly: properties faults differential ## compare the engine with the slow simulator on 5,000 new random cases, and with other programs; kill runs
+nightly: CROSS := --cross
+nightly: properties faults differential regress ## compare the engine with the slow simulator on 5,000 new random cases, and with other programs; kill runs; all baselines under every setting
 
 differential: $(VENV)/test.stamp ## compare fills, trades and statistics with vectorbt, backtesting.py, skfolio and arch, installed below .bench/
 	@$(BIN)/python -m pytest -q -m differential tests/differential
 
 regress: $(VENV)/core.stamp ## run the baselines of BASELINES again, with THREADS=1,2 and PREFETCH=1,7, and compare what comes out
 	@$(BIN)/python -m tests.baselines.market build/baselines
-	@$(BIN)/python -m backtester regress check $(BASELINES) --threads $(THREADS) --prefetch $(PREFETCH) --hash-seeds 0,random --zones UTC,Asia/Tokyo --junit build/regress.xml
+	@$(BIN)/python -m backtester regress check $(BASELINES) --threads $(THREADS) --prefetch $(PREFETCH) --hash-seeds 0,random --zones UTC,Asia/Tokyo $(CROSS) --junit build/regress.xml
 
 accept: $(VENV)/core.stamp ## accept what the project's baselines give now, with REASON="why"; look at the difference before it is committed
 	@$(BIN)/python -m tests.baselines.market build/baselines

@@ -79,14 +79,15 @@ def _accepted(path: Path, into: Path, accepted: Mapping[str, str], lake: Path | 
         if old is None:
             return Accepted(baseline, "new", (f"{record['tables']['trades']['rows']} trades", _worth(record)))
         found = compare_record(old.record, str(place), run, {}, OUTSIDE_THE_RESULT)
-        if found.same and (old.config, old.lake) == (baseline.config, baseline.lake) and not _config(found):
+        grown = list(_grown(old.record, record))
+        if found.same and (old.config, old.lake) == (baseline.config, baseline.lake) and not _config(found) and not grown:
             return Accepted(old, "unchanged")
         data = list(changed_data(old.record, record))
         if data and not data_changed:
             raise DifferenceError("the data changed too, so that the results prove nothing about the program", where=baseline.name,
                                   value="; ".join(data[:4]) + ("; ..." if len(data) > 4 else ""),
                                   action="restore the data, or accept both with --data-changed")  # fmt: skip
-        return Accepted(baseline, "changed", tuple(_said(found, old.record, record, data)))
+        return Accepted(baseline, "changed", (*_said(found, old.record, record, data), *grown))
 
 
 def changed_data(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -103,6 +104,15 @@ def changed_data(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
         yield "splits and dividends"
     rows, others = ({str(row[0]): row[1:] for row in side["calendar"]["rows"]} for side in (old, new))
     yield from (f"calendar {label}" for label in rows if others.get(label, rows[label]) != rows[label])
+
+
+def _grown(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Columns and figures that the program has made since, and that were not compared so far."""
+    fresh = [f"{name}.{column}" for name, table in now["tables"].items() for column in table["columns"]
+             if column not in was["tables"][name]["columns"]]  # fmt: skip
+    fresh += [f"metrics.{name}" for name in now["metrics"] if name not in was["metrics"]]
+    if fresh:
+        yield f"kept from now on: {', '.join(fresh)}"
 
 
 def _config(found: Comparison) -> bool:
