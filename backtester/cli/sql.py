@@ -5,6 +5,7 @@ Place in the flow: commands only; outcome finds, asks and writes. Never puts a q
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +101,8 @@ def query(name: str | None, runs: tuple[Path, ...], values: tuple[str, ...], **f
 def _told_apart(words: Sequence[str]) -> tuple[list[Path], str | None]:
     """Folders, and the query that stands last: a word with a blank or a bracket in it that is no folder."""
     *before, last = words
-    is_query = re.search(r"[\s(;]", last) is not None and not Path(last).expanduser().is_dir()
+    # os.path.isdir and not Path.is_dir, which fails for words that are too long to be names
+    is_query = re.search(r"[\s(;]", last) is not None and not os.path.isdir(os.path.expanduser(last))
     places = [Path(word) for word in (before if is_query else words)]
     if not places:
         raise UsageError(
@@ -180,7 +182,7 @@ def _print_tables(results: Mapping[str, Held], as_json: bool) -> None:
 
 
 def _print_table(table: TableWords) -> None:
-    click.echo(f"{table.name}  ({table.grain}; {table.rows:,} rows)")
+    click.echo(f"{table.name}  ({table.grain}; {table.rows:,} row{'' if table.rows == 1 else 's'})")
     width = max(len(column.name) for column in table.columns)
     for column in table.columns:
         about = ", ".join(filter(None, [column.meaning, column.unit]))
@@ -206,9 +208,15 @@ def _print_query(asked: Query, as_json: bool) -> None:
     click.echo(clean(f"{asked.name}: {asked.purpose}\ngrain: {asked.grain}"))
     for name in ("parameters", "columns"):
         click.echo(f"{name}:" if facts[name] else f"{name}: none said")
-        for item in facts[name]:
-            default = f" = {item['default']}" if item.get("default") is not None else ""
-            click.echo(clean(f"    {item['name']}  {item['kind']}{default}, {item['meaning']}"))
+        _print_fields(facts[name])
+
+
+def _print_fields(fields: Sequence[Mapping[str, Any]]) -> None:
+    """Parameters or columns, one a line: name, kind with default, meaning."""
+    kinds = [item["kind"] + ("" if item["default"] is None else f" = {item['default']}") for item in fields]
+    names, widest = max((len(item["name"]) for item in fields), default=0), max(map(len, kinds), default=0)
+    for item, kind in zip(fields, kinds, strict=True):
+        click.echo(clean(f"    {item['name'].ljust(names)}  {kind.ljust(widest)}  {item['meaning']}"))
 
 
 def _facts(asked: Query) -> dict[str, Any]:

@@ -33,12 +33,13 @@ def first_rows(answer: Answer, limit: int | None = None) -> tuple[pl.DataFrame, 
 
 def grid_of(rows: pl.DataFrame, total: int, width: int, zone: ZoneInfo) -> Group:
     """The rows under their names, in a terminal of `width` characters, instants on the clocks of `zone`."""
+    from rich.cells import cell_len
     from rich.console import Group
     from rich.table import Table as Grid
     from rich.text import Text
 
     columns = {name: [cell(value, zone) for value in rows[name].to_list()] for name in rows.columns}
-    shown = fitting({clean(name): [len(text) for text in cells] for name, cells in columns.items()}, width)
+    shown = fitting({clean(name): [cell_len(text) for text in cells] for name, cells in columns.items()}, width)
     names = rows.columns[:shown]
     made = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for name in names:
@@ -94,5 +95,10 @@ def cell(value: Any, zone: ZoneInfo) -> str:
     if isinstance(value, dt.datetime):
         return (value.astimezone(zone) if value.tzinfo else value).isoformat(" ").replace("+00:00", "Z")
     if isinstance(value, (list, pl.Series)):
-        return f"[{', '.join(cell(inner, zone) for inner in value)}]"
-    return clean(str(value))
+        return _cut(f"[{', '.join(cell(inner, zone) for inner in value[:WIDEST])}]")
+    return clean(_cut(str(value)))
+
+
+def _cut(text: str) -> str:
+    """The text, no longer than a cell can be: what is cut off would never be seen."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ def ask(results: Mapping[str, Held], query: str, parameters: Mapping[str, Any] |
         relation = connection.sql(query, params=dict(parameters or {}))
         reader = _plain(relation).to_arrow_reader(ROWS)
     except Exception as error:
-        raise _error(error, results, known, damaged) from error
+        raise _error(error, query, results, damaged) from error
     first = settled(pl.DataFrame(reader.schema.empty_table().rename_columns(_distinct(reader.schema.names))))
 
     def batches() -> Iterator[pl.DataFrame]:
@@ -77,7 +76,7 @@ def ask(results: Mapping[str, Held], query: str, parameters: Mapping[str, Any] |
             for batch in reader:
                 yield settled(pl.DataFrame(batch.rename_columns(first.columns)))
         except Exception as error:
-            raise _error(error, results, known) from error
+            raise _error(error, query, results) from error
         finally:
             connection.close()
 
@@ -167,21 +166,22 @@ def _distinct(names: list[str]) -> list[str]:
     return made
 
 
-def _error(
-    error: Exception, results: Mapping[str, Held], known: list[str], damaged: Mapping[str, DataError] | None = None
-) -> BaseException:
-    """The user's error for one that was met while a query was bound or answered."""
+def _error(error: Exception, query: str, results: Mapping[str, Held], damaged: Mapping[str, DataError] | None = None) -> BaseException:
+    """The user's error for one that was met while a query was bound or answered; names are sought in the query's own tables first."""
     if isinstance(error, BacktesterError):
         return error
     missing = missing_table(error)
     if damaged and missing is not None and missing in damaged:
         return damaged[missing]
-    return explained(error, known, list(_columns(known, results)))
+    known = united.names(results)
+    asked = _wanted(query, known)
+    return explained(error, known, {name: _columns(name, results) for name in (*asked, *known)})
 
 
-def _columns(names: list[str], results: Mapping[str, Held]) -> Iterator[str]:
-    """Names of all columns of tables that can be read."""
-    for name in names:
-        with suppress(DataError):
-            found = united.table(name, results)
-            yield from found.columns if isinstance(found, pl.DataFrame) else found.schema.names
+def _columns(name: str, results: Mapping[str, Held]) -> list[str]:
+    """Names of a table's columns; none where it cannot be read."""
+    try:
+        found = united.table(name, results)
+    except DataError:
+        return []
+    return found.columns if isinstance(found, pl.DataFrame) else list(found.schema.names)

@@ -6,7 +6,7 @@ Place in the flow: `ask` hands in every error that it meets. Never decides wheth
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backtester.errors import DataError, InternalError, ResourceError, UsageError, did_you_mean, nearest
 
@@ -17,8 +17,11 @@ _HEAD = re.compile(r"^(?:[A-Z]\w*(?: [A-Z]\w*)* Error|TransactionContext Error):
 _LONGEST = 200
 
 
-def explained(error: BaseException, tables: Sequence[str], columns: Sequence[str]) -> BaseException:
-    """The user's error for one of DuckDB, of pyarrow or of a stop; others are internal, and are returned as they are."""
+def explained(error: BaseException, tables: Sequence[str], columns: Mapping[str, Sequence[str]]) -> BaseException:
+    """The user's error for one of DuckDB, of pyarrow or of a stop; others are internal, and are returned as they are.
+
+    tables: the names that there are; columns: those of each table, the tables in which a name is sought first standing first.
+    """
     text = str(error)
     first = _HEAD.sub("", text.strip().split("\n")[0]).strip()
     stop = _stop(error)
@@ -33,9 +36,7 @@ def explained(error: BaseException, tables: Sequence[str], columns: Sequence[str
     if (table := missing_table(error)) is not None:
         return UsageError(f"there is no table {table!r}", action=did_you_mean(table, tables))
     if found := _COLUMN.search(text):
-        name = next(filter(None, found.groups()))
-        near = nearest(name, columns)
-        return UsageError(f"there is no column {name!r}", action=f"did you mean {near!r}?" if near else "bt sql RUN shows all columns")
+        return _no_column(next(filter(None, found.groups())), columns)
     if re.search("file system operations are disabled|has been disabled by configuration|external extensions", text):
         return UsageError("a query reads the tables of the results, and no file", value=_short(first))
     if "read-only mode" in text:
@@ -44,6 +45,17 @@ def explained(error: BaseException, tables: Sequence[str], columns: Sequence[str
         return DataError("a table of the results cannot be read", value=_short(first), action="bt show RUN --verify finds it")
     like = _SUGGESTED.search(text)
     return UsageError("the query is wrong", value=_short(first), action=f'did you mean "{like[1]}"?' if like else None)
+
+
+def _no_column(name: str, columns: Mapping[str, Sequence[str]]) -> UsageError:
+    """A column that is nowhere, or in another table than those asked, which stand first."""
+    what = f"there is no column {name!r}"
+    if having := [table for table, names in columns.items() if name in names]:
+        return UsageError(f"{what} in what is asked", action=f"tables that have one: {', '.join(having)}")
+    for names in columns.values():
+        if near := nearest(name, names):
+            return UsageError(what, action=f"did you mean {near!r}?")
+    return UsageError(what, action="bt sql RUN shows all columns")
 
 
 def missing_table(error: BaseException) -> str | None:

@@ -27,7 +27,7 @@ def note(folder: Path) -> None:
         return
     with suppress(Exception):  # the result stands, whatever becomes of its line
         path, found = home.place(FILE), entry(held(folder))
-        if path is not None and _same(found) not in {_same(line) for line in home.lines(path)}:
+        if path is not None and _same(found) not in {_same(line) for line in home.lines(path, str(found["result_key"]))}:
             home.append(path, found)
 
 

@@ -42,8 +42,8 @@ class Held:
 
 def held(folder: Path) -> Held:
     """The result in a folder; OutputError where there is no complete one, DataError where it is damaged or of another version."""
-    place = folder.expanduser()
-    if not place.is_dir():
+    place = Path(os.path.expanduser(folder))
+    if not os.path.isdir(place):
         raise OutputError("there is no result here", where=str(folder), action="give the folder of a finished run or sweep")
     found = _result(place.absolute())
     if found is None:
@@ -117,8 +117,8 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _at(place: Path) -> tuple[list[Held], list[str]]:
-    folder = place.expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(place))
+    if not os.path.isdir(folder):  # Path.is_dir fails for names that are too long
         raise OutputError("there is no such folder", where=str(place), action="give the folder of a finished run or sweep, or one above it")
     own = _result(folder.absolute())
     return ([own], []) if own is not None else below(folder.absolute())

@@ -64,7 +64,7 @@ def filtered(rows: pl.DataFrame, where: str) -> pl.DataFrame:
         connection.register("runs", rows.to_arrow())
         kept = connection.sql("FROM runs").filter(where).to_arrow_table()
     except Exception as error:
-        raise explained(error, ["runs"], list(SCHEMA)) from error
+        raise explained(error, ["runs"], {"runs": list(SCHEMA)}) from error
     finally:
         connection.close()
     return settled(pl.DataFrame(kept))

@@ -24,6 +24,7 @@ CHANGES = {
 @pytest.fixture
 def written(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BT_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("BT_CATALOG", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.json").write_text(json.dumps(config(simulated, CHANGES)))
     return tmp_path

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -150,6 +154,8 @@ def test_what_is_incomplete_is_left_out_with_a_note(results: Path, tmp_path: Pat
         (("week", "select 1", "--tz", "Mars/Base"), 2, "unknown time zone"),
         (("nowhere", "select 1"), 8, "no such folder"),
         (("week", "nowhere"), 8, "no such folder"),
+        (("week", "n" * 300), 8, "no such folder"),
+        (("week", "~nobody/here"), 8, "no such folder"),
         (("week", "select list(range) from range(30000000)", "--memory", "20MB"), 7, "more memory"),
     ],
 )
@@ -179,13 +185,41 @@ def test_a_name_cannot_steer_the_terminal(results: Path) -> None:
     assert "\u202e" not in done.stdout
 
 
+def test_texts_of_any_kind_come_through_csv_and_json_as_they_are(results: Path) -> None:
+    """S-22."""
+    texts = ["__proto__", 'a "b", c', "two\nlines", "\u202e\x1b[31m", "naïve ☃ 漢字", "", "'; --", "=1+1", "x" * 100_000]
+    values = ", ".join("('" + text.replace("'", "''") + "')" for text in texts)
+    query = f"select * from (values {values}) as t(x)"
+    assert [row[0] for row in csv.reader(io.StringIO(bt("sql", results / "week", query, "--csv").stdout, newline=""))] == ["x", *texts]
+    found = bt("sql", results / "week", query, "--json").stdout
+    assert found.isascii()
+    assert [row["x"] for row in json.loads(found)] == texts
+    shown = bt("sql", results / "week", query).stdout
+    assert max(map(len, shown.splitlines())) <= 160
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_long_query_can_be_stopped(results: Path, sign: signal.Signals, code: int) -> None:
+    query = "select count(*) from range(100000000) a, range(1000) b where a.range * b.range % 7 = 3"
+    words = [sys.executable, "-m", "backtester", "sql", str(results / "week"), query]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_signals) as process:
+        time.sleep(5)
+        process.send_signal(sign)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (code, "stopped\n")
+
+
+def _hear_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_queries_are_listed_described_and_asked(results: Path) -> None:
     listed = bt("query")
     assert "worst_days " in listed.stdout
     assert "load_bars" not in listed.stdout
     described = bt("query", "worst_days")
     assert "grain: one session of one run" in described.stdout
-    assert "n  int64 = 10, how many of each run" in described.stdout
+    assert "n  int64 = 10  how many of each run" in described.stdout
     done = bt("query", "worst_days", results / "week", "--param", "n=2", "--csv")
     assert len(done.stdout.splitlines()) == 3
 

@@ -158,6 +158,7 @@ def test_a_whole_number_too_large_is_refused_not_rounded(finished: Run) -> None:
     [
         ("select * from fils", "there is no table 'fils': did you mean 'fills'?"),
         ("select pric from fills", "there is no column 'pric': did you mean 'price'?"),
+        ("select pnl from fills", "there is no column 'pnl' in what is asked: tables that have one: ambiguity, trades, sessions"),
         ("select f.symbl from fills f", "there is no column 'symbl': did you mean 'symbol'?"),
         ("select nosuch(1)", "did you mean"),
         ("selct 1", 'the query is wrong: got syntax error at or near "selct"'),
