@@ -17,9 +17,9 @@ from backtester.outcome.run import Run
 from backtester.trading.inputs import CALLS, GIVEN
 from backtester.why.account import Books
 from backtester.why.became import as_it_opened, decision_of, fills_here
-from backtester.why.columns import Columns, columns_of
+from backtester.why.columns import Columns, bars_around, columns_of
 from backtester.why.moment import Moment, Span, base_of, moment
-from backtester.why.saw import bar_of, inputs_of, neighbours, quality_of
+from backtester.why.saw import NEIGHBOURS, bar_of, inputs_of, neighbours, quality_of
 from backtester.why.words import asked
 
 Answer = dict[str, Any]
@@ -43,7 +43,7 @@ def why(run: Run, symbol: str, at: str, strategy: str | None = None, lake: Path 
         "warnings": list(columns.warnings),
         "sources": columns.sources,
         "bar": bar_of(run, columns, symbol, base, when),
-        "neighbours": neighbours(columns, symbol, base, when),
+        "neighbours": neighbours(columns.bars if base != "1d" else bars_around(run, when.session, NEIGHBOURS, lake), symbol, base, when),
         "quality": quality_of(run, columns, symbol, base, when),
         "strategies": [_of_strategy(run, columns, books, symbol, entry, when, base) for entry in run.manifest["strategies"]
                        if strategy in (None, entry["name"])],

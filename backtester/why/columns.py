@@ -55,6 +55,16 @@ def columns_of(run: Run, session: dt.date, lake: Path | None) -> Columns:
     return Columns(**frames, again=again, warnings=warnings, sources=sources)
 
 
+def bars_around(run: Run, session: dt.date, reach: int, lake: Path | None) -> pl.DataFrame:
+    """The bars of a session, and of so many before and after it, in order: kept, else computed again. Raises as `columns_of` does."""
+    every = run.table("sessions")["session"].to_list()
+    place = every.index(session)
+    near = every[max(place - reach, 0) : place + reach + 1]
+    kept = "bars" in run.tables
+    frames = [kept_of(run, "bars", day) if kept else recompute(run, day, lake).bars for day in near]
+    return pl.concat([frame.with_columns(pl.col("symbol", "interval").cast(pl.String)) for frame in frames])
+
+
 def acting_of(run: Run, lake: Path | None) -> pl.DataFrame | None:
     """The splits and dividends that changed the run's positions; None where there were none, or where they are not known any more."""
     if run.manifest["policies"].get("actions") is None:

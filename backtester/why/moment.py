@@ -73,7 +73,7 @@ def moment(run: Run, text: str) -> Moment:
     """The moment that a text names in a run. Raises UsageError where it is no time, CalendarError where no session of the run is open."""
     zone = zone_of(run)
     table = run.table("sessions")
-    at = _day(text, table) if base_of(run) == "1d" and len(text.strip()) == DAY else None
+    at = _day(text, table, zone) if base_of(run) == "1d" and len(text.strip()) == DAY else None
     at = instant(text, zone) if at is None else at
     inside = table.filter((pl.col("open") <= at) & (pl.col("close") > at))
     if not len(inside):
@@ -114,13 +114,14 @@ def edge(text: str, zone: ZoneInfo, *, last: bool) -> dt.datetime:
     return instant(text.strip() + time, zone, "--between")
 
 
-def _day(text: str, table: pl.DataFrame) -> dt.datetime | None:
-    """The open of the session that a day names; None where it names none."""
+def _day(text: str, table: pl.DataFrame, zone: ZoneInfo) -> dt.datetime | None:
+    """The open of the session that a day names, its first instant where that is no session; None where the text is no day."""
     try:
-        opened = table.filter(pl.col("session") == dt.date.fromisoformat(text.strip()))["open"]
+        day = dt.date.fromisoformat(text.strip())
     except ValueError:
         return None
-    return opened[0] if len(opened) else None
+    opened = table.filter(pl.col("session") == day)["open"]
+    return opened[0] if len(opened) else dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
 
 
 def days_of(run: Run, row: Mapping[str, Any]) -> Sessions:

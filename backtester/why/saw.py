@@ -23,7 +23,7 @@ NEIGHBOURS = 3
 def bar_of(run: Run, columns: Columns, symbol: str, interval: str, when: Moment, base: str | None = None) -> Answer:
     """The bar of an interval that holds the moment; where it is missing, the gap that it belongs to."""
     span = when.bar(interval, base or interval)
-    found = _own(columns, symbol, interval).filter((pl.col("end") > span.start) & (pl.col("end") <= span.end))
+    found = _own(columns.bars, symbol, interval).filter((pl.col("end") > span.start) & (pl.col("end") <= span.end))
     if len(found):  # a bar of days begins in a session before
         span = Span(min(span.start, found["ts"][0]), span.end)
     place = {"interval": interval, "start": span.start, "end": span.end, "clock": f"{when.clock(span.start)} - {when.clock(span.end)}"}
@@ -32,9 +32,9 @@ def bar_of(run: Run, columns: Columns, symbol: str, interval: str, when: Moment,
     return place | {"missing": _missing(run, columns, symbol, interval, base or interval, span, when)}
 
 
-def neighbours(columns: Columns, symbol: str, base: str, when: Moment) -> list[Answer]:
+def neighbours(bars: pl.DataFrame, symbol: str, base: str, when: Moment) -> list[Answer]:
     """The bars around the moment that there are; a bar that is asked for is among them, marked."""
-    own, span = _own(columns, symbol, base), when.bar(base, base)
+    own, span = _own(bars, symbol, base), when.bar(base, base)
     before = own.filter(pl.col("ts") < span.start).tail(NEIGHBOURS)
     here = own.filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
     after = own.filter(pl.col("ts") >= span.end).head(NEIGHBOURS)
@@ -45,7 +45,7 @@ def neighbours(columns: Columns, symbol: str, base: str, when: Moment) -> list[A
 def quality_of(run: Run, columns: Columns, symbol: str, base: str, when: Moment) -> Answer:
     """Quality then, as the run knew it or would have, at the session's end, and the session's gaps."""
     end = when.bar(base, base).end
-    known = _own(columns, symbol, base).filter(pl.col("end") <= end)
+    known = _own(columns.bars, symbol, base).filter(pl.col("end") <= end)
     of_session = run.table("quality").filter(
         (pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base)
     )
@@ -91,7 +91,7 @@ def _missing(run: Run, columns: Columns, symbol: str, interval: str, base: str, 
     if interval in LONG:
         return f"none ends with this session, or days are missing in it; derived.min_completeness is {_least(run):g}"
     if interval != base:
-        there = _own(columns, symbol, base).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+        there = _own(columns.bars, symbol, base).filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
         return f"{len(there)} of {when.inside(span, base)} bars of {base} stand in it, and derived.min_completeness is {_least(run):g}"
     gaps = run.table("gaps").filter(
         (pl.col("symbol") == symbol) & (pl.col("session") == when.session) & (pl.col("interval") == base)
@@ -113,6 +113,6 @@ def _least(run: Run) -> float:
     return float(run.config["session_data_config"]["derived"]["min_completeness"])
 
 
-def _own(columns: Columns, symbol: str, interval: str) -> pl.DataFrame:
-    """The session's bars of a symbol and interval."""
-    return columns.bars.filter((pl.col("symbol") == symbol) & (pl.col("interval") == interval)).drop("symbol", "session", "interval")
+def _own(bars: pl.DataFrame, symbol: str, interval: str) -> pl.DataFrame:
+    """The bars of a symbol and interval."""
+    return bars.filter((pl.col("symbol") == symbol) & (pl.col("interval") == interval)).drop("symbol", "session", "interval")

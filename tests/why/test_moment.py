@@ -93,8 +93,10 @@ def test_a_daily_run_takes_a_day_for_its_bar(lean_daily: Path, tmp_path: Path) -
     daily = bt.run(config(lean_daily, changes), out=tmp_path / "run")
     answer = why(daily, "SPY", "2013-10-09")
     assert answer["bar"]["missing"] is None
-    assert [line["asked"] for line in answer["neighbours"]] == [True]
+    assert [line["clock"][:10] for line in answer["neighbours"]] == ["2013-10-07", "2013-10-08", "09:30", "2013-10-10", "2013-10-11"]
     names = {value["name"] for value in answer["strategies"][0]["inputs"][0]["values"]}
     assert {"sma(period=2)", "sma(period=5)"} <= names
-    with pytest.raises(UsageError, match="a day, not a time"):
+    kept = bt.run(config(lean_daily, {**changes, "keep": ["bars", "signals"]}), out=tmp_path / "kept")
+    assert why(kept, "SPY", "2013-10-09")["neighbours"] == answer["neighbours"]
+    with pytest.raises(CalendarError, match=r"no session of the run.*Saturday 2013-10-12"):
         why(daily, "SPY", "2013-10-12")
