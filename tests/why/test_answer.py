@@ -36,7 +36,7 @@ def said(*words: object) -> Result:
 
 def test_kept_and_computed_columns_give_the_same_answers(both: tuple[bt.Run, bt.Run]) -> None:
     decisions = both[0].table("decisions")
-    moments = decisions.sample(12, seed=3).with_columns(at=pl.col("ts") - pl.duration(seconds=30)).select("symbol", "at").rows()
+    moments = decisions.sample(5, seed=3).with_columns(at=pl.col("ts") - pl.duration(seconds=30)).select("symbol", "at").rows()
     moments += [("AAA", dt.datetime(2024, 11, 29, 17, 59, tzinfo=dt.UTC))]
     for symbol, at in moments:
         found = [plain(why(made, symbol, at.isoformat())) for made in both]
@@ -48,7 +48,7 @@ def test_kept_and_computed_columns_give_the_same_answers(both: tuple[bt.Run, bt.
 
 def test_every_decision_is_found_at_its_bar(both: tuple[bt.Run, bt.Run]) -> None:
     """The answer at a decision's bar holds that decision, its signal at the same price, and each strategy of the run."""
-    for row in both[1].table("decisions").sample(10, seed=5).iter_rows(named=True):
+    for row in both[1].table("decisions").sample(5, seed=5).iter_rows(named=True):
         answer = why(both[1], row["symbol"], (row["ts"] - dt.timedelta(seconds=1)).isoformat())
         assert [one["strategy"] for one in answer["strategies"]] == ["cross", "rsi", "momentum", "range"]
         (one,) = [one for one in answer["strategies"] if one["strategy"] == row["strategy"]]

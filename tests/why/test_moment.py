@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
 import backtester as bt
 from backtester.errors import BacktesterError, CalendarError, UsageError
+from backtester.market.simulate import Simulation, simulate
 from backtester.why.answer import why
+from tests.configs import config, strategy
 from tests.why.hand import DAY, run
 
 FRIDAY, MONDAY = "2024-11-01", "2024-11-04"
@@ -86,17 +89,24 @@ def test_an_unknown_strategy_is_answered_with_the_nearest(made: bt.Run) -> None:
         why(made, "A", f"{DAY}T10:00", "tolt")
 
 
-def test_a_daily_run_takes_a_day_for_its_bar(lean_daily: Path, tmp_path: Path) -> None:
-    from tests.configs import config, strategy
-
-    changes = {"session_data_config.streams": ["1d"], "strategies": strategy("sma_crossover", interval="1d", fast=2, slow=5)}
-    daily = bt.run(config(lean_daily, changes), out=tmp_path / "run")
-    answer = why(daily, "SPY", "2013-10-09")
+def test_a_daily_run_takes_a_day_for_its_bar(tmp_path: Path) -> None:
+    """Its neighbours are the sessions beside it; a weekend lies between the first two here."""
+    simulate(tmp_path / "lake", Simulation(("A",), dt.date(2024, 9, 2), dt.date(2024, 10, 31), seed=1, interval="1d"))
+    changes = {
+        "backtest_config.start_date": "2024-10-01",
+        "backtest_config.end_date": "2024-10-31",
+        "session_data_config.symbols": ["A"],
+        "session_data_config.streams": ["1d"],
+        "strategies": strategy("sma_crossover", interval="1d", fast=2, slow=5),
+    }
+    daily = bt.run(config(tmp_path / "lake", changes), out=tmp_path / "run")
+    answer = why(daily, "A", "2024-10-10")
     assert answer["bar"]["missing"] is None
-    assert [line["clock"][:10] for line in answer["neighbours"]] == ["2013-10-07", "2013-10-08", "09:30", "2013-10-10", "2013-10-11"]
+    days = ["2024-10-07", "2024-10-08", "2024-10-09", "09:30", "2024-10-11", "2024-10-14", "2024-10-15"]
+    assert [line["clock"][:10] for line in answer["neighbours"]] == days
     names = {value["name"] for value in answer["strategies"][0]["inputs"][0]["values"]}
     assert {"sma(period=2)", "sma(period=5)"} <= names
-    kept = bt.run(config(lean_daily, {**changes, "keep": ["bars", "signals"]}), out=tmp_path / "kept")
-    assert why(kept, "SPY", "2013-10-09")["neighbours"] == answer["neighbours"]
-    with pytest.raises(CalendarError, match=r"no session of the run.*Saturday 2013-10-12"):
-        why(daily, "SPY", "2013-10-12")
+    kept = bt.run(config(tmp_path / "lake", {**changes, "keep": ["bars", "signals"]}), out=tmp_path / "kept")
+    assert why(kept, "A", "2024-10-10")["neighbours"] == answer["neighbours"]
+    with pytest.raises(CalendarError, match=r"no session of the run.*Saturday 2024-10-12"):
+        why(daily, "A", "2024-10-12")
