@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from backtester.comparing.baseline import Baseline, find
 from backtester.comparing.variants import Variant
 from backtester.errors import DifferenceError, ResourceError
 from backtester.outcome import junit
+
+HEARS_CTRL_C_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,18 @@ def check(
     told: called with each verdict as it is known, one at a time. keep: a folder for the runs, below it one a variant.
     Raises OutputError and DataError as `find` does, ResourceError where no process can be started.
     """
-    baselines, lock = find(place), threading.Lock()
-
-    def tell(verdict: Verdict) -> None:
-        with lock:
-            told(verdict)
-
-    count = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(count) as pool:
-        work = [pool.submit(_run, job, tolerances, keep, tell) for job in _jobs(baselines, variants, count)]
-        found = [verdict for future in work for verdict in future.result()]
+    baselines, count = find(place), workers or os.cpu_count() or 1
+    with _Crew(tolerances, keep, told) as crew, ThreadPoolExecutor(count) as pool:
+        try:
+            work = [pool.submit(crew.run, job) for job in _jobs(baselines, variants, count)]
+            # A library's handler may restart what a signal interrupts, so that a wait without end would not hear of Ctrl-C.
+            while wait(work, timeout=HEARS_CTRL_C_SECONDS, return_when=FIRST_EXCEPTION).not_done:
+                if any(future.done() and future.exception() for future in work):
+                    break
+            found = [verdict for future in work for verdict in future.result()]
+        except BaseException:
+            crew.stop()  # before the pool waits for its threads
+            raise
     order = {variant.name: number for number, variant in enumerate(variants)}
     return sorted(found, key=lambda verdict: (order[verdict.variant], verdict.name))
 
@@ -110,19 +114,54 @@ def _jobs(baselines: Sequence[Baseline], variants: Sequence[Variant], workers: i
     return [_Job(variant, tuple(baselines[part::parts])) for variant in variants for part in range(parts)]
 
 
-def _run(job: _Job, tolerances: Sequence[str], keep: Path | None, told: Callable[[Verdict], None]) -> list[Verdict]:
-    """The verdicts of a job: where its process dies, the baseline under way is an error and the rest goes on in another."""
-    verdicts: list[Verdict] = []
-    while len(verdicts) < len(job.baselines):
-        rest = _Job(job.variant, job.baselines[len(verdicts) :])
-        with _started(job.variant) as process:
-            for verdict in _answers(process, rest, tolerances, keep):
-                verdicts.append(verdict)
-                told(verdict)
-        if len(verdicts) < len(job.baselines):
-            verdicts.append(_lost(job.baselines[len(verdicts)], job.variant, process.returncode))
-            told(verdicts[-1])
-    return verdicts
+class _Crew:
+    """The processes under way; `stop` ends them, and no other is started."""
+
+    def __init__(self, tolerances: Sequence[str], keep: Path | None, told: Callable[[Verdict], None]) -> None:
+        self._tolerances, self._keep, self._told = tolerances, keep, told
+        self._lock, self._stopped = threading.Lock(), False
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+    def run(self, job: _Job) -> list[Verdict]:
+        """The verdicts of a job: where its process dies, the baseline under way is an error and the rest goes on in another."""
+        verdicts: list[Verdict] = []
+        while len(verdicts) < len(job.baselines) and (process := self._start(job.variant)) is not None:
+            rest = _Job(job.variant, job.baselines[len(verdicts) :])
+            with process:
+                for verdict in _answers(process, _task(rest, self._tolerances, self._keep), job.variant):
+                    verdicts.append(self._tell(verdict))
+            self._running.discard(process)
+            if len(verdicts) < len(job.baselines) and not self._stopped:
+                verdicts.append(self._tell(_lost(job.baselines[len(verdicts)], job.variant, process.returncode)))
+        return verdicts
+
+    def _start(self, variant: Variant) -> subprocess.Popen[bytes] | None:
+        """Another process; None after a stop."""
+        with self._lock:
+            if self._stopped:
+                return None
+            process = _started(variant)
+            self._running.add(process)
+            return process
+
+    def _tell(self, verdict: Verdict) -> Verdict:
+        with self._lock:
+            if not self._stopped:
+                self._told(verdict)
+        return verdict
 
 
 def _lost(baseline: Baseline, variant: Variant, code: int) -> Verdict:
@@ -138,19 +177,19 @@ def _task(job: _Job, tolerances: Sequence[str], keep: Path | None) -> dict[str, 
     return {"files": files, "changes": job.variant.changes, "tolerances": list(tolerances), "keep": own}
 
 
-def _answers(process: subprocess.Popen[bytes], job: _Job, tolerances: Sequence[str], keep: Path | None) -> Iterator[Verdict]:
-    """Hand out the job; a verdict for every whole line of the answer."""
+def _answers(process: subprocess.Popen[bytes], task: dict[str, Any], variant: Variant) -> Iterator[Verdict]:
+    """Hand out a task; a verdict for every whole line of the answer."""
     assert process.stdin is not None
     assert process.stdout is not None
     with suppress(BrokenPipeError):  # it is dead; the end of its line says so
-        process.stdin.write(json.dumps(_task(job, tolerances, keep)).encode())
+        process.stdin.write(json.dumps(task).encode())
         process.stdin.close()
     for line in process.stdout:
         try:
             facts = json.loads(line)
         except ValueError:
             return
-        yield Verdict.of(facts, job.variant)
+        yield Verdict.of(facts, variant)
 
 
 def _started(variant: Variant) -> subprocess.Popen[bytes]:

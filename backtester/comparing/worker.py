@@ -6,8 +6,10 @@ print goes to stderr. Never decides what becomes of a difference.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -19,9 +21,14 @@ from backtester.comparing.baseline import Baseline, read
 from backtester.config import OUTSIDE_THE_RESULT
 from backtester.errors import BacktesterError, InternalError
 
+_ENDS_WITH_ITS_PARENT = 1
+"""PR_SET_PDEATHSIG of <sys/prctl.h>."""
+
 
 def main() -> None:
     """Answer the task on stdin: {"files": [...], "changes": [...], "tolerances": [...], "keep": folder or null}."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started us decides
+    ctypes.CDLL(None).prctl(_ENDS_WITH_ITS_PARENT, signal.SIGKILL)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     task = json.loads(sys.stdin.read())

@@ -11,7 +11,7 @@ manifests; never runs anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,10 +167,12 @@ def _scope(pair: _Pair) -> str:
     return " and ".join(said)
 
 
-def _notes(pair: _Pair) -> list[str]:
-    """What a reader should know before the rest: a run that is incomplete."""
-    return [f"{name}: {sentence}" for name, run in zip("ab", pair.both, strict=True)
-            for sentence in run.manifest["execution"].get("warnings", ()) if sentence.startswith("incomplete")]  # fmt: skip
+def _notes(pair: _Pair) -> Iterator[str]:
+    """What a reader should know before the rest: a run that is incomplete, a table that only one side has."""
+    for name, run, other in (("a", pair.a, pair.b), ("b", pair.b, pair.a)):
+        yield from (f"{name}: {text}" for text in run.manifest["execution"].get("warnings", ()) if text.startswith("incomplete"))
+        yield from (f"{name} has no table {table}, which is not compared" for table in other.tables
+                    if table in RUN_TABLES and table not in run.tables)  # fmt: skip
 
 
 def calendar_stage(one: Mapping[str, Any], other: Mapping[str, Any]) -> Stage:

@@ -284,3 +284,18 @@ def test_json_and_junit_hold_what_is_printed(week: Path, plain: Path, tmp_path: 
     assert failed == [stage["stage"] for stage in found["stages"] if not stage["same"]]
     assert suite.get("failures") == str(len(failed))
     assert len(suite) == len(found["stages"])
+
+
+def test_a_table_that_an_older_release_did_not_write_is_said(plain: Path, tmp_path: Path) -> None:
+    other = edited(plain, tmp_path / "other", manifest=lambda manifest: manifest["results"]["tables"].pop("rolling"))
+    told = bt("diff", plain, other)
+    assert told.exit_code == 0
+    assert "note: b has no table rolling, which is not compared" in told.stdout
+
+
+def test_a_damaged_table_ends_with_code_4_and_its_name(plain: Path, tmp_path: Path) -> None:
+    other = edited(plain, tmp_path / "other", manifest=lambda manifest: manifest["results"]["tables"]["fills"].update(digest="0"))
+    (other / "fills.parquet").write_bytes(b"nothing")
+    told = bt("diff", plain, other)
+    assert told.exit_code == 4
+    assert "fills.parquet" in told.stderr

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -335,3 +340,24 @@ def test_a_lake_can_be_named_and_is_kept_relative(config: Path, week: Path, tmp_
 def test_a_run_is_what_it_was_for_the_plain_config_too(week: Path, plain: Path, tmp_path: Path) -> None:
     """The fixture's run and one of the file are the same run: the tests above stand on it."""
     assert load(run(week, tmp_path / "again")).result_key == load(plain).result_key
+
+
+def test_ctrl_c_ends_every_process(config: Path, tmp_path: Path) -> None:
+    slow = "import time\nfrom backtester import Signals, Strategy\n\nclass Slow(Strategy):\n    def signals(self, bars):\n"
+    (tmp_path / "slow.py").write_text(slow + "        return Signals(enter_long=bars.close < 0, exit_long=bars.close < 0)\n")
+    put(config, {"strategies": [{"name": "s", "use": "slow.py:Slow"}]})
+    other = Path(shutil.copy(config, tmp_path / "other.json"))
+    accept([config, other], tmp_path / "b", "two", today=DAY)
+    said = "        import os, pathlib\n        pathlib.Path(f'pid{os.getpid()}').touch()\n        time.sleep(600)\n"
+    (tmp_path / "slow.py").write_text(slow + said)
+    words = [sys.executable, "-m", "backtester", "regress", str(tmp_path / "b"), "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (started := list(tmp_path.glob("pid*"))) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "stopped\n")
+    assert len(started) == len(list(tmp_path.glob("pid*"))) == 1
+    assert not Path(f"/proc/{started[0].name.removeprefix('pid')}").exists()
