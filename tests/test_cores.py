@@ -31,7 +31,7 @@ def test_two_sizes_of_tasks_tell_tasks_and_trials_apart() -> None:
     def measured(size: int) -> dict[str, float]:
         return {
             "trials": 100 * size, "trials_a_block": size, "worker_seconds_a_trial": 0.005 + 0.2 / size,
-            "coordinator_seconds_a_trial": 0.0001 + 0.01 / size, "first_block_seconds": 3.2 + 0.005 * size,
+            "coordinator_seconds_a_trial": 0.0001 + 0.01 / size, "worker_seconds_by_its_first_block": 3.2 + 0.005 * size,
             "bytes_out_a_trial": 100, "bytes_back_a_trial": 5900, "lake_bytes_a_task": 2e7,
             "coordinator_seconds_at_the_end": 0.01 * size, "coordinator_peak_mb": 100.0 + 0.5 * size,
         }  # fmt: skip

@@ -68,22 +68,14 @@ class Reckoned:
 
 
 def costs_of(large: dict[str, Any], small: dict[str, Any]) -> Costs:
-    """Costs of tasks and trials from two measurements of the same sweep with blocks of two sizes.
-
-    >>> sizes = [{"trials_a_block": n, "worker_seconds_a_trial": 0.005 + 0.2 / n, "coordinator_seconds_a_trial": 0.001 + 0.01 / n,
-    ...           "first_block_seconds": 0.2 + 0.005 * n + 3, "bytes_out_a_trial": 10, "bytes_back_a_trial": 90, "lake_bytes_a_task": 1e7,
-    ...           "trials": 100 * n, "coordinator_seconds_at_the_end": 0.5 * n, "coordinator_peak_mb": 100 + n} for n in (10, 1000)]
-    >>> found = costs_of(sizes[1], sizes[0])
-    >>> [round(value, 6) for value in (found.start, found.task, found.trial, found.coordinator_task, found.coordinator_trial)]
-    [3.0, 0.2, 0.005, 0.01, 0.001]
-    """
+    """Costs of tasks and trials from two measurements of the same sweep with blocks of two sizes."""
     sizes = [float(found["trials_a_block"]) for found in (large, small)]
     there, here = ([float(found[name]) for found in (large, small)] for name in ("worker_seconds_a_trial", "coordinator_seconds_a_trial"))
     task, trial = _parts(sizes, there)
     ours_task, ours_trial = _parts(sizes, here)
     more = (large["coordinator_peak_mb"] - small["coordinator_peak_mb"]) * 1e6 / (large["trials"] - small["trials"])
     return Costs(
-        start=max(0.0, small["first_block_seconds"] - task - trial * sizes[1]),
+        start=max(0.0, small["worker_seconds_by_its_first_block"] - task - trial * sizes[1]),
         task=task, trial=trial, coordinator_task=ours_task, coordinator_trial=ours_trial,
         end_trial=large["coordinator_seconds_at_the_end"] / large["trials"],
         travel=large["bytes_out_a_trial"] + large["bytes_back_a_trial"], held=max(0.0, more), lake=float(large["lake_bytes_a_task"]),

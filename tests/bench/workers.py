@@ -117,6 +117,7 @@ def measured(sweep: Sweep, engine: Engine, count: int, out: Path) -> dict[str, A
         "wall_seconds": round(wall, 2),
         "keeping_seconds_a_block": watched.kept / len(marks),
         "first_block_seconds": round(marks[0].at, 2),
+        "worker_seconds_by_its_first_block": marks[count - 1].workers / count if len(marks) >= count else None,
         "coordinator_seconds_at_the_end": round(cpu - (marks[-1].coordinator - begun_cpu), 2),
         **(_rates(marks[count - 1 :], count, outside) if len(marks) > count else {}),
         "coordinator_peak_mb": round(_peak_mb(), 1),
