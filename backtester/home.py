@@ -27,13 +27,13 @@ def place(name: str) -> Path | None:
 
 
 def append(path: Path, value: Mapping[str, Any]) -> None:
-    """Add a line in one write, which other programs' lines cannot tear; OSError where it cannot be written.
+    """Add a line in one write, which other programs' lines cannot tear; OSError where it cannot be written. A new file is the user's alone.
 
     A line that a crash of the machine has torn before stays alone: the new one begins after it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(value, allow_nan=False) + "\n"
-    with path.open("ab+") as file:
+    with open(path, "ab+", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)

@@ -16,6 +16,7 @@ def test_lines_come_back_in_order(tmp_path: Path) -> None:
         home.append(file, value)
     assert home.lines(file) == [{"a": 1}, {"b": "naïve \udcff\n"}]
     assert file.read_text().count("\n") == 2
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_torn_line_loses_itself_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from backtester.atomic import commit
-from backtester.errors import OutputError
+from backtester.errors import OutputError, UsageError
 from backtester.outcome.ask import Answer
 
 INSTANT = "%Y-%m-%dT%H:%M:%S%.f"
@@ -51,6 +51,7 @@ def write_json(answer: Answer, write: Callable[[str], object], limit: int | None
 
 def write_parquet(answer: Answer, path: Path, *, force: bool = False, limit: int | None = None) -> int:
     """A Parquet file, whole or not at all; returns its rows. OutputError where it stands already and not `force`, or cannot be written."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     place = path.expanduser()
@@ -70,7 +71,10 @@ def write_parquet(answer: Answer, path: Path, *, force: bool = False, limit: int
                 file.write_table(rows.to_arrow().cast(schema))
                 written += rows.height
 
-    commit(place.absolute(), write)
+    try:
+        commit(place.absolute(), write)
+    except pa.ArrowException as error:
+        raise UsageError("Parquet has no such kind of values", value=str(error).splitlines()[0], action="cast the column") from error
     return written
 
 

@@ -12,17 +12,22 @@ import polars as pl
 
 from backtester.errors import UsageError
 
-_FOREIGN = ("interval", "union", "variant", "bit", "time with time zone", "bignum", "uhugeint", "geometry")
+_FOREIGN = ("map", "interval", "union", "variant", "bit", "time with time zone", "bignum", "uhugeint", "geometry")
+_INSTANTS = ("date", "timestamp")
 
 
-def foreign(kind: Any) -> bool:
-    """True for a DuckDB type that polars cannot hold, itself or inside."""
-    if kind.id in _FOREIGN:
+def foreign(kind: Any, above: str = "") -> bool:
+    """True for a DuckDB type that polars cannot hold, itself or inside; `above` is the type around it.
+
+    So is an instant inside of anything but a plain list: what no calendar has cannot be told there.
+    """
+    if kind.id in _FOREIGN or (above not in ("", "list") and kind.id.startswith(_INSTANTS)):
         return True
-    if kind.id not in ("list", "array", "struct", "map"):
+    if kind.id not in ("list", "array", "struct"):
         return False
     inner = [child[1] if isinstance(child, tuple) else child for child in kind.children]
-    return any(foreign(child) for child in inner if hasattr(child, "id"))
+    inside = kind.id if not above else "deeper"
+    return any(foreign(child, inside) for child in inner if hasattr(child, "id"))
 
 
 def settled(rows: pl.DataFrame) -> pl.DataFrame:
@@ -48,6 +53,10 @@ def _settled(name: str, dtype: pl.DataType) -> pl.Expr:
         return column.cast(pl.String)
     if isinstance(dtype, pl.Datetime):
         return _within(column.cast(pl.Datetime("us", dtype.time_zone)))
+    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Datetime):
+        return column.list.eval(_within(pl.element().cast(pl.Datetime("us", dtype.inner.time_zone))))
+    if isinstance(dtype, pl.List) and dtype.inner == pl.Date:
+        return column.list.eval(_within(pl.element()))
     return _within(column) if dtype == pl.Date else column
 
 

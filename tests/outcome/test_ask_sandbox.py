@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -104,8 +105,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_probes_would_succeed_without_the_sandbox(tmp_path: Path, publish: Publish) -> None:
     """A probe that fails for another reason proves nothing."""
-    import duckdb
-
     run = publish(tmp_path / "run")
     free = duckdb.connect()
     assert free.execute(PROBES["passwd as text"]).fetchall()
@@ -114,6 +113,28 @@ def test_the_probes_would_succeed_without_the_sandbox(tmp_path: Path, publish: P
     free.execute("create table fills as select 1 as a")
     free.execute(PROBES["copy in a with"].format(run=run.folder))
     assert (run.folder / "copy.csv").exists()
+
+
+def test_no_function_of_duckdb_reads_a_file(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R14: every function that there is, given a path."""
+    (tmp_path / "secret").write_text("canary,canary\ncanary,canary\n")
+    monkeypatch.chdir(tmp_path)
+    listed = "select distinct function_name as name, function_type as kind from duckdb_functions() order by all"
+    known = [row for row in finished.sql(listed).rows() if row[1] in ("scalar", "table", "macro", "table_macro")]
+    assert len(known) > 500
+    connection, answers = sandbox(Limits()), []
+    for name, kind in known:
+        for argument in ("'secret'", f"'{tmp_path}/secret'", f"['{tmp_path}/secret']", "'*'"):
+            text = f'from "{name}"({argument}) limit 9' if kind.startswith("table") else f'select "{name}"({argument})'
+            try:
+                answers.append((text, str(connection.execute(text).fetchmany(9))))
+            except duckdb.InternalException:
+                connection = sandbox(Limits())
+            except (duckdb.Error, RuntimeError):
+                continue
+    assert len(answers) > 100
+    assert [answer for answer in answers if "canary" in answer[1]] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["done", "secret"]
 
 
 def test_nothing_of_the_environment_shows(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
