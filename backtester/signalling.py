@@ -104,7 +104,7 @@ class Signaller:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
             found = [(own, call(self._caller(place), self._given, None)) for own, place in enumerate(places)]
-            self._last = places, Asked(_plain(self._prepared, found), lambda: events_of(self._setup, self._prepared, found))
+            self._last = places, Asked(_plain(self._prepared, found), partial(events_of, self._setup, self._prepared, found))
         return self._last[1]
 
     def _caller(self, place: int) -> Caller:

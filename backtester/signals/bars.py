@@ -54,7 +54,7 @@ class Bars:
         self._configured: Mapping[str, tuple[str, Mapping[str, float], str]] = {}
         self._longer: Callable[[int], Bars] | None = None
         self._historical: Mapping[str, Column] = {}
-        self._shared: Callable[[str, Mapping[str, float]], dict[str, Floats] | None] | None = None
+        self._shared: Sharing | None = None
         self._cuts: dict[tuple[Any, ...], dict[str, Floats]] = {}
 
     def __repr__(self) -> str:
@@ -225,8 +225,8 @@ class Bars:
         wide: Bars = self._once(("longer", more), lambda: make(more))
         return wide._compute(kind, params, output)[..., more:]
 
-    def sharing(self, shared: Callable[[str, Mapping[str, float]], dict[str, Floats] | None]) -> None:
-        """Take indicators from where the trials of a sweep share them; `shared` gives None where one is to be computed here."""
+    def sharing(self, shared: Sharing) -> None:
+        """Take indicators from where the trials of a sweep share them; it gives None where one is to be computed here."""
         self._shared = shared
 
     def _compute(self, kind: str, params: Mapping[str, float], output: str) -> Floats:
@@ -247,7 +247,7 @@ class Bars:
     def _cut(self, key: tuple[Any, ...], kind: str, params: Mapping[str, float]) -> dict[str, Floats] | None:
         """A shared indicator; those asked for last are kept, for they can be cut again."""
         found = self._cuts.pop(key, None)
-        if found is None and self._shared is not None and (cut := self._shared(kind, params)) is not None:
+        if found is None and self._shared is not None and (cut := self._shared(self, kind, params)) is not None:
             found = {name: _locked(values) for name, values in cut.items()}
         if found is not None:
             self._cuts[key] = found
@@ -273,6 +273,10 @@ class Bars:
         if key not in self._memo:
             self._memo[key] = make()
         return self._memo[key]
+
+
+Sharing = Callable[[Bars, str, Mapping[str, float]], dict[str, Floats] | None]
+"""Gives all outputs of an indicator of some bars."""
 
 
 def _latest(coarse_end: Ints, fine_end: Ints) -> Ints:

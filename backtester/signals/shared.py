@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Shared:
         """Let bars look here for their indicators."""
         rows = interval, symbols.tobytes()
         if rows in self._longest:
-            bars.sharing(lambda kind, params: self._cut(rows, symbols, bars, kind, params))
+            bars.sharing(partial(self._cut, rows, symbols))  # which must not know the bars: a circle would keep a whole chunk
 
     def _cut(self, rows: Rows, symbols: Ints, bars: Bars, kind: str, params: Mapping[str, float]) -> dict[str, Floats] | None:
         """An indicator of the bars; None where it is not to be shared. Raises as `Bars.indicator` does."""

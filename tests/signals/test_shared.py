@@ -59,10 +59,10 @@ def test_values_far_apart_are_not_shared() -> None:
     bars = rows_of(columns, 5, 20, np.full(2, 20))
     made.share(bars, "1m", np.frombuffer(b"x", np.int8))
     assert bars._shared is not None
-    assert bars._shared("sma", {"period": 3}) is None
-    assert bars._shared("roc", {"period": 3}) is None
-    assert bars._shared("ema", {"period": 3}) is None
-    assert bars._shared("volume_sma", {"period": 3}) is not None
+    assert bars._shared(bars, "sma", {"period": 3}) is None
+    assert bars._shared(bars, "roc", {"period": 3}) is None
+    assert bars._shared(bars, "ema", {"period": 3}) is None
+    assert bars._shared(bars, "volume_sma", {"period": 3}) is not None
 
 
 def test_smoothing_is_not_windowed() -> None:
