@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,15 @@ import pytest
 
 import backtester as bt
 from backtester.config_document import read
+from backtester.market import load
+from backtester.market.prepare import Past
+from backtester.pipeline import prepare_days, reader
+from backtester.planning import setup
+from backtester.signalling import Signaller
 from backtester.sweeping.block import Block, run_block
 from backtester.sweeping.figures import FIGURES
 from backtester.sweeping.space import Space, space_of
-from backtester.sweeping.variants import Base, numbered
+from backtester.sweeping.variants import Base, groups, numbered, variants
 from tests.configs import config, strategy
 
 FAST, SLOW = "strategies.0.params.fast", "strategies.0.params.slow"
@@ -158,3 +165,24 @@ def test_trials_whose_strategy_has_a_process_of_its_own_give_the_same_and_fail_a
     _, together = block_of(simulated, sound, limits | {"resources": {}})
     assert [outcome.figures for outcome in together.outcomes] == [apart.outcomes[place].figures for place in (0, 3)]
     assert [outcome.equity.tolist() for outcome in together.outcomes] == [apart.outcomes[place].equity.tolist() for place in (0, 3)]
+
+
+def test_nothing_of_a_part_outlives_it_in_a_circle(simulated: Path) -> None:
+    """Columns of a part are large: they go with the last that knows them, not when the collector comes by."""
+    space = space_of({FAST: [3, 4], SLOW: [20, 30]})
+    made, _ = variants(Base(read(config(simulated, MARKET)), Path.cwd()), space, list(numbered(space, space.grid())))
+    group = groups(made)[0]
+    opened = setup(group.config)
+    chunk = next(load.ahead(reader(opened), opened.parts))
+    signaller = Signaller(opened, prepare_days(opened, chunk, Past())[0], 0)
+    forked = signaller.fork()
+    for entries in group.entries:
+        forked.asked(entries)
+    bars = [weakref.ref(cut.bars) for cut in forked._given.cuts.values()]  # type: ignore[union-attr]
+    gc.disable()
+    try:
+        del forked
+        assert [ref() for ref in bars] == [None] * len(bars)
+    finally:
+        gc.enable()
+    assert len(bars) == 2
