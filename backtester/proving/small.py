@@ -8,6 +8,7 @@ between calls is disturbed. Never changes a result; `bt audit` proves far more.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -27,6 +28,7 @@ from backtester.signals.calling import Call
 from backtester.signals.strategy import ACTIONS
 from backtester.trading.execution import Events
 
+LOG = logging.getLogger("backtester.audit")
 SYMBOLS = 8
 """Symbols that are looked at, but where a strategy compares symbols: then all of them."""
 CELLS = 40_000
@@ -132,7 +134,10 @@ class SmallAudit:
             self._compare(found, CUT, {name: track for name, track in usual.items() if name not in mixed}, tracks, slots, seen)
             self._compare(found, CUT, {name: usual[name] for name in mixed}, tracks, lowest, seen)
             cuts += count
-        return Small(cuts, str(self._session), names, sorted(usual), list(found.values()))
+        small = Small(cuts, str(self._session), names, sorted(usual), list(found.values()))
+        for sentence in small.warnings:
+            LOG.warning(sentence)
+        return small
 
     @property
     def _why_not(self) -> str:

@@ -44,6 +44,7 @@ def test_a_strategy_that_looks_ahead_often_is_warned_of(leaking: bt.Run, name: s
 def test_a_warned_run_is_published_and_ends_with_0(leaking: bt.Run) -> None:
     assert leaking.manifest["identity"]["status"] == 0
     assert leaking.table("decisions").height > 0
+    assert "WARNING backtester.audit audit: strategy shiftminusone" in (leaking.folder / "run.log").read_text(encoding="utf-8")
 
 
 def test_show_says_what_the_audit_found(leaking: bt.Run) -> None:
