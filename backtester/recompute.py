@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +34,9 @@ from backtester.planning import Setup, alone, setup
 from backtester.reach import day_of
 from backtester.seen import seen_of
 from backtester.signalling import Stopped, calls, signals
-from backtester.signals.watching import Watched, watched
+from backtester.signals.batch import Found
+from backtester.signals.calling import Call, Caller, Given
+from backtester.signals.watching import Watched
 from backtester.trading.execution import Events
 
 
@@ -43,7 +45,7 @@ class Recomputed:
     """One session of a run, or a part of several, computed again. Frames are in the form of schema.py where it has the table.
 
     at: the session's place in the run. watched: what each strategy was given and asked for, by its name; one that had been stopped
-    before is not there, nor what one in a process of its own asked for. changes: sentences on what is not as it was when the run
+    before is not there. changes: sentences on what is not as it was when the run
     was made. digests: session, stage, digest, of_run (null where the run has none), equal.
     """
 
@@ -112,7 +114,7 @@ def recompute(run: Run, session: dt.date, lake: Path | None = None) -> Recompute
     prepared = _prepared(made)
     seen: dict[str, Watched] = {}
     with calls(made) as call:
-        events, _ = signals(made, prepared, at, _stopped(run, made, session), watched(call, seen))
+        events, _ = signals(made, prepared, at, _stopped(run, made, session), _watching(call, seen))
     digests = digest_rows(prepared, stage_digests(made, prepared, at), events)
     return Recomputed(session, at, made, prepared, events, seen, changes, _beside(digests, run))
 
@@ -169,6 +171,18 @@ def _prepared(made: Setup) -> Prepared:
     for part in made.parts:
         prepared, past = prepare_days(made, read(part), past)
     return prepared
+
+
+def _watching(call: Call, seen: dict[str, Watched]) -> Call:
+    """The same way of calling strategies, which notes in `seen`, by strategy, what the first call of each saw."""
+
+    def watching(caller: Caller, given: Given, only: int | None) -> Found:
+        if caller.name in seen:
+            return call(caller, given, only)
+        seen[caller.name] = Watched()
+        return call(replace(caller, watched=seen[caller.name]), given, only)
+
+    return watching
 
 
 def _stopped(run: Run, made: Setup, session: dt.date) -> list[Stopped]:

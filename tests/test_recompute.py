@@ -137,7 +137,7 @@ def test_strategies_are_found_from_any_folder(simulated: Path, tmp_path: Path, m
 
 
 def test_a_strategy_in_a_process_of_its_own_is_called_there(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it was given is known, what it asked for is not; the program's own strategies hide nothing."""
+    """What it saw and asked for there is what it would have seen and asked for here."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.py").write_text(
         "from backtester import Signals, Strategy\n"
@@ -146,13 +146,16 @@ def test_a_strategy_in_a_process_of_its_own_is_called_there(simulated: Path, tmp
         "        return Signals(enter_long=bars.close > bars.indicator('sma', period=5))\n"
     )
     both = [*strategy("one.py:One"), {"name": "cross", "use": "sma_crossover"}]
-    run = bt.run(config(simulated, {**SMALL, "strategies": both, "resources": {"isolate_strategies": True}}), out=tmp_path / "run")
-    found = recompute(run, DAY)
-    assert found.warnings == []
-    assert found.watched["only"].apart
-    assert found.watched["only"].asked == []
-    assert found.seen("only", "AAA").filter(pl.col("name") == "close").height > 380
-    assert [asked.label for asked in found.watched["cross"].asked][:2] == ["sma(period=5)", "sma(period=20)"]
+    found = {}
+    for apart in (True, False):
+        run = bt.run(
+            config(simulated, {**SMALL, "strategies": both, "resources": {"isolate_strategies": apart}}), out=tmp_path / f"{apart}"
+        )
+        found[apart] = recompute(run, DAY)
+        assert found[apart].warnings == []
+    for name in ("only", "cross"):
+        assert_frame_equal(*(found[apart].seen(name, "AAA") for apart in (True, False)))
+    assert [asked.label for asked in found[True].watched["only"].asked] == ["sma(period=5)"]
 
 
 def test_a_strategy_that_was_stopped_is_not_called_again(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ from types import TracebackType
 
 from backtester.errors import ResourceError
 from backtester.signals.batch import Found
-from backtester.signals.calling import Caller, EndedError, Given, span_of
-from backtester.signals.messages import Nest, error_of, found_of, of_caller, of_given, wanted
+from backtester.signals.calling import Caller, EndedError, Given, cut, span_of
+from backtester.signals.messages import Nest, error_of, found_of, of_caller, of_given, wanted, watched_of
 from backtester.signals.parcel import packed
 from backtester.signals.process import Limits, Process, Wait
 
@@ -125,8 +125,11 @@ class Called(Process):
             if "error" in loaded:
                 raise EndedError(**{name: loaded["error"][name] for name in ("what", "where", "value", "allowed", "action")})
             self._ready = True
-        self.tell({"symbols": caller.symbols, "only": only})
+        self.tell({"symbols": caller.symbols, "only": only, "watch": caller.watched is not None})
         answer = self.answer(Wait(self._limits.seconds, "/resources/strategy_timeout_seconds", *place))
+        if caller.watched is not None:
+            inputs = {name: batch.bars for name, batch in cut(caller, given, only).items()}
+            watched_of(answer.get("asked", []), caller.watched, inputs)
         if "error" in answer:
             raise error_of(answer["error"])
         return found_of(answer["found"])

@@ -28,6 +28,7 @@ from backtester.signals.batch import Batch, Found, View
 from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
 from backtester.signals.strategy import Declared, Strategy, checked
+from backtester.signals.watching import Watched, Watching
 
 Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
 """Configured indicators of one interval: column name -> (indicator, parameters, output)."""
@@ -44,7 +45,8 @@ class LimitError(EndedError):
 @dataclass(frozen=True)
 class Caller:
     """What it takes to call a strategy: its name in the run, the object, what it has said of itself, what it is loaded from, symbols
-    (index), configured indicators by interval, where to look when it raises, and the account's leverage.
+    (index), configured indicators by interval, where to look when it raises, and the account's leverage. watched: where what it sees
+    and asks for shall be noted; None in every run.
 
     The run has no object of a strategy that is called in a process of its own.
     """
@@ -57,6 +59,7 @@ class Caller:
     columns: Mapping[str, Columns]
     advice: str
     leverage: float = 1.0
+    watched: Watched | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         made.bars.bound(everything, caller.columns[made.bars.interval], made.bars.historical_columns, longer)
     try:
         with _contained():
-            answer = strategy.signals(first.bars)
+            asked = strategy if caller.watched is None else Watching(strategy, caller.declared.inputs, caller.watched)
+            answer = asked.signals(first.bars)
         wishes = checked(answer, first.bars, caller.name, caller.leverage)
     except KeyboardInterrupt:
         raise

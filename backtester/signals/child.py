@@ -24,9 +24,10 @@ from pathlib import Path
 from backtester.errors import StrategyError
 from backtester.signals.calling import Caller, Given, LimitError, call, place_of
 from backtester.signals.loading import Origin, resolve, source_of
-from backtester.signals.messages import Nest, given_of, of_error, of_found
+from backtester.signals.messages import Nest, given_of, of_error, of_found, of_watched
 from backtester.signals.parcel import packed, receive, send, unpacked
 from backtester.signals.strategy import Declared
+from backtester.signals.watching import Watched
 
 _ENDS_WITH_ITS_PARENT = 1
 """PR_SET_PDEATHSIG of <sys/prctl.h>."""
@@ -78,7 +79,8 @@ def _answer_all(line: socket.socket) -> None:
         else:
             assert caller is not None
             assert given is not None
-            answer(line, _called(replace(caller, symbols=message["symbols"]), given, message["only"], memory, ceiling))
+            asked = replace(caller, symbols=message["symbols"], watched=Watched() if message["watch"] else None)
+            answer(line, _called(asked, given, message["only"], memory, ceiling))
 
 
 def answer(line: socket.socket, message: Nest) -> None:
@@ -120,7 +122,7 @@ def _called(caller: Caller, given: Given, only: int | None, memory: int | None, 
     try:
         with beneath(ceiling):
             found = call(caller, given, only)
-        return {"found": of_found(found)}
+        return {"found": of_found(found), "asked": [] if caller.watched is None else of_watched(caller.watched)}
     except KeyboardInterrupt:  # raised by the strategy: the user's own goes to the run alone
         error = StrategyError("a strategy raised an error", where=place, value="KeyboardInterrupt", action=caller.advice)
     except StrategyError as raised:

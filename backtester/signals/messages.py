@@ -13,8 +13,10 @@ from typing import Any
 from backtester.columns import TAPE_COLUMNS, Sessions, Tape
 from backtester.errors import StrategyError
 from backtester.signals import indicators
+from backtester.signals.bars import Bars
 from backtester.signals.batch import Found, View
 from backtester.signals.calling import Caller, Given, LimitError, said
+from backtester.signals.watching import Asked, Watched
 from backtester.splits import Splits
 
 Nest = dict[str, Any]
@@ -77,6 +79,20 @@ def of_found(found: Found) -> Nest:
 def found_of(message: Nest) -> Found:
     """Events, as they were on the other side."""
     return Found(**message)
+
+
+def of_watched(watched: Watched) -> list[Nest]:
+    """What a strategy has asked for: words, the input that it is shaped like, values."""
+    names = {id(bars): name for name, bars in watched.inputs.items()}
+    return [
+        {"label": asked.label, "input": names[id(asked.bars)], "values": asked.values} for asked in watched.asked if id(asked.bars) in names
+    ]
+
+
+def watched_of(message: list[Nest], watched: Watched, inputs: dict[str, Bars]) -> None:
+    """Note what was asked for on the other side."""
+    watched.given(inputs)
+    watched.asked += [Asked(asked["label"], inputs[asked["input"]], asked["values"]) for asked in message]
 
 
 def of_error(error: StrategyError, caller: Caller | None) -> Nest:

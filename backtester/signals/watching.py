@@ -1,8 +1,8 @@
 """Watching: what a strategy saw in one call: its inputs, and every indicator that its `signals` asked for on the way.
 
-Place in the flow: beside `calling`, where one session of a finished run is computed again to be explained. Nothing is replaced
-and nothing is changed: Python itself says which functions begin and end (`sys.setprofile`), so the bits are those of a run.
-Never used while a run goes.
+Place in the flow: inside a call, in the run's process or in a strategy's own, where one session of a finished run is computed again
+to be explained. Nothing is replaced and nothing is changed: Python itself says which functions begin and end (`sys.setprofile`), so
+the bits are those of a run. Never used while a run goes.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import CodeType, FrameType, FunctionType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backtester.signals import indicators
 from backtester.signals.bars import Bars
-from backtester.signals.batch import Found
-from backtester.signals.calling import Call, Caller, Given, cut
-from backtester.signals.calling import call as call_here
 from backtester.signals.indicator_catalog import CATALOG
-from backtester.signals.strategy import Signals, Strategy
+from backtester.signals.strategy import Signals
 
 OWN = "..."
 """Stands for a column that a strategy has made itself."""
@@ -43,38 +40,17 @@ class Asked:
 class Watched:
     """What one call of a strategy was given and has asked for.
 
-    inputs by their names, the first is the one it signals on; historical: the config's historical indicators, by input; apart: it ran
-    in a process of its own, where nobody sees what it asks for.
+    inputs by their names, the first is the one it signals on; historical: the config's historical indicators, by input.
     """
 
     inputs: dict[str, Bars] = field(default_factory=dict)
     historical: dict[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
-    apart: bool = False
 
     def given(self, inputs: dict[str, Bars]) -> None:
         """Note what the strategy is given."""
         self.inputs = inputs
         self.historical = {name: bars.historical_columns for name, bars in inputs.items()}
-
-
-def watched(call: Call, seen: dict[str, Watched]) -> Call:
-    """The same way of calling strategies, which notes in `seen`, by strategy, what the first call of each saw.
-
-    The program's own strategies are called in this process, whatever the way: there is nothing to fear of them.
-    """
-
-    def watching(caller: Caller, given: Given, only: int | None) -> Found:
-        if caller.name in seen:
-            return call(caller, given, only)
-        noted = seen[caller.name] = Watched(apart=caller.strategy is None)
-        if caller.strategy is None:
-            noted.given({name: batch.bars for name, batch in cut(caller, given, only).items()})
-            return call(caller, given, only)
-        stand_in = Watching(caller.strategy, caller.declared.inputs, noted)
-        return call_here(replace(caller, strategy=cast(Strategy, stand_in)), given, only)
-
-    return watching
 
 
 class Watching:

@@ -85,7 +85,7 @@ def _of_strategy(run: Run, columns: Columns, books: Books, symbol: str, entry: A
             "after": _nearest(wished.filter(pl.col("ts") > span.end).head(1), when),
         },
     }
-    return made | {"verdict": _verdict(run, made, entry, symbol, when), "note": _note(columns, name)}
+    return made | {"verdict": _verdict(run, made, entry, symbol, when), "note": _note(columns)}
 
 
 def _nearest(found: pl.DataFrame, when: Moment) -> Answer | None:
@@ -119,11 +119,8 @@ def _verdict(run: Run, made: Answer, entry: Answer, symbol: str, when: Moment) -
     return f"{entry['name']} asked for nothing on this bar{then}"
 
 
-def _note(columns: Columns, strategy: str) -> str | None:
+def _note(columns: Columns) -> str | None:
     """What is not known of a strategy."""
     if columns.again is None:
         return "what it saw is not known: the session could not be computed again"
-    watched = columns.again.watched.get(strategy)
-    if watched is not None and watched.apart:
-        return "it runs in a process of its own: the indicators that it asks for are not known"
     return None
