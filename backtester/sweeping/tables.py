@@ -28,8 +28,8 @@ Tables = tuple[pl.DataFrame, pl.DataFrame]
 """Rows of the table of trials, and of their equity."""
 DONE, FAILED = "done", "failed"
 STATUSES = (DONE, FAILED)
-RESERVED = ("trial", "key", "status", "error", "seconds", *FIGURES)
-"""Columns that no parameter may be called."""
+RESERVED = ("run", "trial", "key", "status", "error", "seconds", *FIGURES)
+"""Columns that no parameter may be called; `run` is a sweep's name where it is asked in SQL."""
 
 
 def trials_schema(space: Space) -> dict[str, pl.DataType]:

@@ -234,7 +234,7 @@ def test_best_trials(tmp_path: Path) -> None:
     (sweep / "manifest.json").write_text(json.dumps({"identity": {"sweep_key": "0" * 64}}))
     trials = pl.DataFrame({"trial": [0, 1, 2, 3], "key": ["k"] * 4, "slow": [20, 40, 20, 40], "mode": ["x", "x", "y'; --", "y"]})
     trials = trials.with_columns(status=pl.lit("done"), error=pl.lit(None, pl.String), seconds=pl.lit(0.1))
-    figures = {name: pl.lit(None, pl.Float64) for name in RESERVED if name not in trials.columns and name != "run"}
+    figures = {name: pl.lit(0.5) for name in RESERVED if name not in trials.columns and name != "run"}
     trials = trials.with_columns(**figures).with_columns(
         sharpe=pl.Series([1.0, 2.0, None, 2.0]),
         fees=pl.Series([5.0, 1.0, 0.5, 7.0]),
@@ -244,10 +244,10 @@ def test_best_trials(tmp_path: Path) -> None:
     trials.write_parquet(sweep / "trials.parquet")
     pl.DataFrame(schema=EQUITY_SCHEMA).write_parquet(sweep / "trial_equity.parquet")
     assert answer("best_trials", tmp_path) == [
-        ("sweep", 1, 1, 2.0, "mode=x, slow=40", 0.1, 2.0, None, 4, 1.0),
-        ("sweep", 2, 3, 2.0, "mode=y, slow=40", 0.1, 2.0, None, 6, 7.0),
-        ("sweep", 3, 0, 1.0, "mode=x, slow=20", 0.1, 1.0, None, 3, 5.0),
+        ("sweep", 1, 1, 2.0, "mode=x, slow=40", 0.1, 2.0, 0.5, 4, 1.0),
+        ("sweep", 2, 3, 2.0, "mode=y, slow=40", 0.1, 2.0, 0.5, 6, 7.0),
+        ("sweep", 3, 0, 1.0, "mode=x, slow=20", 0.1, 1.0, 0.5, 3, 5.0),
     ]
     cheapest = answer("best_trials", tmp_path, "figure=fees", "n=1", "smallest=true")
-    assert cheapest == [("sweep", 1, 2, 0.5, "mode=y'; --, slow=20", 0.1, None, None, 5, 0.5)]
+    assert cheapest == [("sweep", 1, 2, 0.5, "mode=y'; --, slow=20", 0.1, None, 0.5, 5, 0.5)]
     assert answer("best_trials", tmp_path, "figure=' OR 1=1 --") == []
