@@ -14,6 +14,7 @@ _TABLE = re.compile(r'Table with name (.+?) does not exist|Referenced table "(.+
 _COLUMN = re.compile(r'Referenced column "(.+?)" (?:was )?not found|does not have a column named "(.+?)"|Column "(.+?)" does not exist')
 _SUGGESTED = re.compile(r'Did you mean "(.+?)"')
 _HEAD = re.compile(r"^(?:[A-Z]\w*(?: [A-Z]\w*)* Error|TransactionContext Error): ")
+_DAMAGED = re.compile(r"get_next failed|corrupt|parquet|thrift|decompress", re.IGNORECASE)
 _LONGEST = 200
 
 
@@ -41,7 +42,7 @@ def explained(error: BaseException, tables: Sequence[str], columns: Mapping[str,
         return UsageError("a query reads the tables of the results, and no file", value=_short(first))
     if "read-only mode" in text:
         return UsageError("only a select can be asked", value="a statement that changes a table", action="results are never changed")
-    if re.search(r"get_next failed|[Cc]orrupt|[Pp]arquet|[Tt]hrift|decompress", text):
+    if _DAMAGED.search(first) and not isinstance(error, _written_wrong()):
         return DataError("a table of the results cannot be read", value=_short(first), action="bt show RUN --verify finds it")
     like = _SUGGESTED.search(text)
     return UsageError("the query is wrong", value=_short(first), action=f'did you mean "{like[1]}"?' if like else None)
@@ -69,6 +70,13 @@ def _is_duckdbs(error: BaseException) -> bool:
     import pyarrow as pa
 
     return isinstance(error, (duckdb.Error, pa.ArrowException, OSError))
+
+
+def _written_wrong() -> tuple[type[BaseException], ...]:
+    """Errors of a query's text, which no table's file can cause."""
+    import duckdb
+
+    return duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException
 
 
 def _stop(error: BaseException) -> BaseException | None:

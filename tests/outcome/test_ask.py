@@ -161,6 +161,7 @@ def test_a_whole_number_too_large_is_refused_not_rounded(finished: Run) -> None:
         ("select pnl from fills", "there is no column 'pnl' in what is asked: tables that have one: ambiguity, trades, sessions"),
         ("select f.symbl from fills f", "there is no column 'symbl': did you mean 'symbol'?"),
         ("select nosuch(1)", "did you mean"),
+        ("select corrupt('parquet') from fills", "the query is wrong"),
         ("selct 1", 'the query is wrong: got syntax error at or near "selct"'),
         ("select cast('x' as int)", "Could not convert string 'x' to INT32"),
         ("", "one select at a time can be asked: got nothing"),
