@@ -81,9 +81,12 @@ def check(
     Raises OutputError and DataError as `find` does, ResourceError where no process can be started.
     """
     baselines, count = find(place), workers or os.cpu_count() or 1
+    jobs = _jobs(baselines, variants, count)
+    if len(jobs) > 1:
+        _compile()
     with _Crew(tolerances, keep, told) as crew, ThreadPoolExecutor(count) as pool:
         try:
-            work = [pool.submit(crew.run, job) for job in _jobs(baselines, variants, count)]
+            work = [pool.submit(crew.run, job) for job in jobs]
             # A library's handler may restart what a signal interrupts, so that a wait without end would not hear of Ctrl-C.
             while wait(work, timeout=HEARS_CTRL_C_SECONDS, return_when=FIRST_EXCEPTION).not_done:
                 if any(future.done() and future.exception() for future in work):
@@ -106,6 +109,13 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
 def report(path: Path, place: Path, verdicts: Sequence[Verdict]) -> None:
     """Write the verdicts as JUnit's XML: one case a baseline and variant."""
     junit.write(path, f"bt regress {place}", [verdict.case() for verdict in verdicts])
+
+
+def _compile() -> None:
+    """Have the kernel's machine code on disk before several processes ask for it: each would compile it for itself."""
+    from backtester.trading import compiled  # numba is heavy
+
+    compiled.kernel()
 
 
 def _jobs(baselines: Sequence[Baseline], variants: Sequence[Variant], workers: int) -> list[_Job]:

@@ -252,6 +252,7 @@ class Dip(Strategy):
     assert "b: the digests of signals differ from 2024-11-04 on" in found.facts["notes"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_loses_one_baseline(config: Path, tmp_path: Path) -> None:
     killer = "import os\nfrom backtester import Signals, Strategy\n\nclass Killer(Strategy):\n    def signals(self, bars):\n"
     (tmp_path / "killer.py").write_text(killer + "        return Signals(enter_long=bars.close < 0, exit_long=bars.close < 0)\n")
@@ -276,6 +277,7 @@ def test_a_baseline_that_cannot_be_run_ends_with_the_code_of_its_error(config: P
     assert "there is no lake" in one["lines"][0]
 
 
+@pytest.mark.slow
 def test_variants_leave_results_as_they_are_and_kept_runs_can_be_compared(config: Path, tmp_path: Path) -> None:
     accepted(config, tmp_path / "b")
     words = ("--threads", "1,2", "--prefetch", "1,7", "--hash-seeds", "0,random", "--zones", "UTC,Asia/Tokyo")
@@ -342,6 +344,7 @@ def test_a_run_is_what_it_was_for_the_plain_config_too(week: Path, plain: Path, 
     assert load(run(week, tmp_path / "again")).result_key == load(plain).result_key
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_process(config: Path, tmp_path: Path) -> None:
     slow = "import time\nfrom backtester import Signals, Strategy\n\nclass Slow(Strategy):\n    def signals(self, bars):\n"
     (tmp_path / "slow.py").write_text(slow + "        return Signals(enter_long=bars.close < 0, exit_long=bars.close < 0)\n")

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from backtester.cli import main
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run_in_their_order(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(project / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
