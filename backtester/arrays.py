@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Buffer = bytes | mmap
 _DATA = pa.field("data", pa.large_binary(), nullable=False)
 _KEY = b"arrays"
 _KINDS = frozenset("biufM")
@@ -39,7 +41,17 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
 
 def read(path: Path) -> dict[str, Array]:
     """The arrays of a file, read-only, on the pages of the file itself. OSError or ValueError where it is none of ours or cut short."""
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+    with pa.memory_map(str(path)) as source:
+        return _arrays(source)
+
+
+def of_bytes(content: Buffer) -> dict[str, Array]:
+    """The arrays of a file that is in memory, or mapped there, without a copy; ValueError where it is none of ours or cut short."""
+    return _arrays(pa.BufferReader(pa.py_buffer(content)))
+
+
+def _arrays(source: Any) -> dict[str, Array]:
+    with pa.ipc.open_file(source) as file:
         metadata = file.schema.metadata or {}
         if _KEY not in metadata:
             raise ValueError("no file of arrays")

@@ -136,6 +136,8 @@ class ResourceSettings(Settings):
     checkpoint_seconds: float | None = Field(
         5.0, ge=0.0, le=1e6, description="how often a run notes how far it is, for --resume; 0: after every part, null: never"
     )
+    cache: bool = Field(False, description="keep sessions on their slots in the user's cache folder, for the next run over them")
+    cache_size: Memory = Field(10_000_000_000, description="what the cache may hold; what was not used for the longest time goes first")
     isolate_strategies: bool = Field(
         False, description="load and call each strategy in processes of its own; either limit below asks for it too"
     )

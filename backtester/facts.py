@@ -67,7 +67,9 @@ def facts(setup: Setup, tally: Tally, stopped: Sequence[Stopped], audited: Small
             **{f"derived_bars_left_out_{name}": number for name, number in tally.dropped.items()},
         },
         timings={**{f"seconds_{phase}": took for phase, took in tally.seconds.items()}, **tally.rates},
-        warnings=[*audited.warnings, *setup.warnings, *_grave(tally), *_left_out(tally), *_blind(tally), *_stops(setup, stopped)],
+        warnings=[
+            *audited.warnings, *setup.warnings, *tally.said, *_grave(tally), *_left_out(tally), *_blind(tally), *_stops(setup, stopped),
+        ],
     )  # fmt: skip
 
 

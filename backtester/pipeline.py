@@ -34,7 +34,10 @@ from backtester.config import Config
 from backtester.digesting import stage_digests
 from backtester.facts import facts
 from backtester.market import load
+from backtester.market.day_cache import DayCache
+from backtester.market.day_files import DayFiles, folder_of_user
 from backtester.market.finer import Finer
+from backtester.market.grid import Grid
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
 from backtester.outcome.behind import Behind
@@ -79,6 +82,13 @@ class Loaded:
     bars: Chunk
     quotes: Chunk | None
     daily: Chunk | None
+    grid: Grid | None = None
+    """The bars on their slots, where a cache had them; then `bars` is without rows."""
+
+    @property
+    def rows(self) -> int:
+        """Stored bars."""
+        return self.bars.table.num_rows if self.grid is None else self.grid.rows
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -145,7 +155,7 @@ def _kernel() -> None:
 
 def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Past]:
     """Everything that strategies may see of a part's sessions, and what the next part needs of them. Pure."""
-    return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past)
+    return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past, loaded.grid)
 
 
 def trade_days(
@@ -188,9 +198,10 @@ def _days(
     """
     state, done, bars = State(moment.carry, moment.stopped), moment.sessions, 0
     parts = checkpoint.remaining(made.parts, done) if done else made.parts
-    ladder, finer, small = _ladder(made, moment), finer_of(made), SmallAudit(made, parts)
+    ladder, finer, files = _ladder(made, moment), finer_of(made), cache_of(made)
+    small = SmallAudit(made, parts)
     with Behind() as behind, calls(made) as call:
-        for ready in load.ahead(_preparer(made, moment, small), load.ahead(reader(made), parts)):
+        for ready in load.ahead(_preparer(made, moment, small), load.ahead(reader(made, files), parts)):
             bars += ready.rows
             if not ready.part.trade:
                 record.read(ready)
@@ -213,6 +224,9 @@ def _days(
         if made.config.audit.on_leak == "fail":
             audited.refuse()
         behind.wait()
+        if files is not None:
+            files.trim()
+            record.tally.said += files.said
         if not record.tally.bars:
             raise no_bars(made)
         record.last(ledger.tables(finish(state.carry)))
@@ -253,22 +267,35 @@ def finer_of(made: Setup) -> Finer | None:
 
 def _preparer(made: Setup, moment: Moment, small: SmallAudit) -> Callable[[Loaded], Ready]:
     """Prepares one part after the other from a moment on; what a part needs of those before it passes on inside."""
-    past, done = moment.past, moment.sessions
+    past, done, rows = moment.past, moment.sessions, reader(made)
 
     def ready(loaded: Loaded) -> Ready:
         nonlocal past, done
-        small.keep(loaded.part, loaded.bars, loaded.daily, past, done)
+        if small.wants(loaded.part):
+            # A cache has no rows; the audit's session alone is read for them.
+            bars = loaded.bars if loaded.grid is None else rows(Part(loaded.part.sessions[:1], trade=False, read=True)).bars
+            small.keep(bars, loaded.daily, past, done)
         prepared, past = prepare_days(made, loaded, past)
         digests = stage_digests(made, prepared, done) if loaded.part.trade else {}
         done += len(loaded.part.sessions) if loaded.part.trade else 0
         files, seconds = [chunk.files for chunk in loaded.chunks], sum(chunk.seconds for chunk in loaded.chunks)
-        return Ready(loaded.part, prepared, digests, files, loaded.bars.table.num_rows, seconds, past)
+        return Ready(loaded.part, prepared, digests, files, loaded.rows, seconds, past)
 
     return ready
 
 
-def reader(made: Setup) -> Callable[[Part], Loaded]:
-    """Reads one part: bars, quotes where fills or stops ask for them, the lake's daily bars where history does."""
+def cache_of(made: Setup) -> DayFiles | None:
+    """The cache of sessions, where the config asks for it and fills need no mean prices, which it does not hold."""
+    resources = made.config.resources
+    if not resources.cache or made.config.execution.fill == "next_vwap":
+        return None
+    return DayFiles(folder_of_user(), resources.cache_size)
+
+
+def reader(made: Setup, files: DayFiles | None = None) -> Callable[[Part], Loaded]:
+    """Reads one part: bars, from `files` as far as they are there, quotes where fills or stops ask for them, the lake's daily bars where
+    history does.
+    """
     data, resources = made.config.session_data_config, made.config.resources
     threads = resources.threads or os.cpu_count() or 1
 
@@ -280,13 +307,21 @@ def reader(made: Setup) -> Callable[[Part], Loaded]:
 
     bars, quotes, daily = of("bars", made.needs.base), of("quotes", made.needs.base), of("bars", "1d")
     with_quotes = made.config.execution.quoted
+    cache = None if files is None else DayCache(files, bars)
+
+    def own(part: Part) -> tuple[Chunk, Grid | None]:
+        if not part.read:
+            return load.unread(bars, part.sessions), None
+        return (load.read(bars, part.sessions), None) if cache is None else cache.read(part.sessions)
 
     def read(part: Part) -> Loaded:
+        chunk, grid = own(part)
         return Loaded(
             part,
-            load.read(bars, part.sessions) if part.read else load.unread(bars, part.sessions),
+            chunk,
             load.read(quotes, part.sessions) if with_quotes and part.trade else None,
             load.read(daily, part.sessions) if made.reads_daily else None,
+            grid,
         )
 
     return read

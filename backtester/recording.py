@@ -51,7 +51,8 @@ class Ready:
 class Tally:
     """What a run counts while it goes: rows after each stage, seconds of each phase, files read, bars left out for holes,
     symbol-sessions for which a historical indicator has no value, findings that a run warns of. resumed: the session after which it
-    was gone on with, each time, and the machine that had come so far; wall: seconds of the processes before this one.
+    was gone on with, each time, and the machine that had come so far; said: more that a run warns of; wall: seconds of the processes before
+    this one.
     """
 
     rows: int = 0
@@ -67,6 +68,7 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(schema.PHASES, 0.0))
     rates: dict[str, float] = field(default_factory=dict)
     resumed: list[dict[str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     wall: float = 0.0
 
     def add_daily(self, prepared: Prepared) -> None:

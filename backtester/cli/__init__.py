@@ -33,6 +33,7 @@ _HOMES = {
     "sql": "sql",
     "query": "sql",
     "data": "data",
+    "cache": "cache",
     "calendar": "calendar",
     "strategies": "listings",
     "indicators": "listings",

@@ -16,7 +16,7 @@ import click
 
 from backtester.cli.output import clean, print_facts, print_json
 from backtester.cli.process import keep_memory
-from backtester.cli.words import MAX_THREADS, config_words, limit_threads
+from backtester.cli.words import MAX_THREADS, cache_word, config_words, limit_threads, with_resources
 
 if TYPE_CHECKING:
     from backtester.config import Config
@@ -45,6 +45,7 @@ _HEADLINES = (
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; runs/<config's name> if absent.")
 @click.option("--force", is_flag=True, help="Replace a complete run that stands there.")
 @click.option("--resume", is_flag=True, help="Go on with what a run that was killed or stopped has left; the result is the same.")
+@cache_word
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
 @click.option("--trace", is_flag=True, help="Show each phase of each session on stderr.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
@@ -56,6 +57,7 @@ def run(
     out: Path | None,
     force: bool,
     resume: bool,
+    cached: bool,
     threads: int | None,
     trace: bool,
     quiet: bool,
@@ -69,7 +71,7 @@ def run(
     """
     keep_memory()
     limit_threads(threads, config, overrides)
-    checked = _loaded(config, overrides if threads is None else (*overrides, f"resources.threads={threads}"), lake, quiet)
+    checked = _loaded(config, with_resources(overrides, threads, cached), lake, quiet)
     from backtester import pipeline
     from backtester.cli.progress import shown
     from backtester.outcome.catalog import note

@@ -15,7 +15,7 @@ import click
 
 from backtester.cli.output import clean, print_facts, print_json
 from backtester.cli.process import keep_memory
-from backtester.cli.words import MAX_THREADS, config_words, limit_threads
+from backtester.cli.words import MAX_THREADS, cache_word, config_words, limit_threads, with_resources
 from backtester.errors import StrategyError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fee
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; sweeps/<config's name> if absent.")
 @click.option("--resume", is_flag=True, help="Finish a sweep that was stopped.")
 @click.option("--force", is_flag=True, help="Replace a sweep that stands there.")
+@cache_word
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="Threads to use; the result is the same with any number.")
 @click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run.")
@@ -63,6 +64,7 @@ def sweep(
     out: Path | None,
     resume: bool,
     force: bool,
+    cached: bool,
     threads: int | None,
     workers: int | None,
     engine: str,
@@ -82,7 +84,7 @@ def sweep(
     from backtester.sweeping.definition import sweep_of
 
     changes = {"search": search, "trials": trials, "seed": seed, "objective": objective, "keep_best": keep_best}
-    wanted = overrides if threads is None else (*overrides, f"resources.threads={threads}")
+    wanted = with_resources(overrides, threads, cached)
     with redirect_stdout(sys.stderr):
         defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes)
     from backtester.cli.sweep_progress import shown
@@ -120,6 +122,7 @@ def sweep(
 @click.option("--purge", type=click.IntRange(0), metavar="N", help="Sessions left out between the two.")
 @click.option("--embargo", type=click.IntRange(0), metavar="N", help="Sessions more left out after a test fold.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The result's folder; walks/<config's name> if absent.")
+@cache_word
 @click.option("--workers", type=click.IntRange(1, MAX_THREADS), metavar="N", help="Use so many processes in place of threads.")
 @click.option("--quiet", is_flag=True, help="Show neither progress nor summary.")
 def walkforward(
@@ -138,6 +141,7 @@ def walkforward(
     purge: int | None,
     embargo: int | None,
     out: Path | None,
+    cached: bool,
     workers: int | None,
     quiet: bool,
 ) -> None:
@@ -155,7 +159,8 @@ def walkforward(
 
     windows = {"kind": kind, "train": train, "test": test, "step": step, "folds": folds, "tests": tests, "purge": purge, "embargo": embargo}
     with redirect_stdout(sys.stderr):
-        defined = sweep_of(config, overrides=overrides, lake=lake, parameters=parameters, changes={"objective": objective}, windows=windows)
+        wanted, changes = with_resources(overrides, None, cached), {"objective": objective}
+        defined = sweep_of(config, overrides=wanted, lake=lake, parameters=parameters, changes=changes, windows=windows)
     from backtester.cli.sweep_progress import walking
     from backtester.sweeping.cross import cross_validate
     from backtester.sweeping.walk import walk_forward

@@ -31,6 +31,17 @@ def config_words(command: Command) -> Command:
     return click.argument("config", type=click.Path(path_type=Path))(command)
 
 
+def cache_word(command: Command) -> Command:
+    """The word of every command that reads bars for runs."""
+    return click.option("--cache", "cached", is_flag=True, help="Keep sessions, and take those kept; see bt cache.")(command)
+
+
+def with_resources(overrides: tuple[str, ...], threads: int | None, cached: bool) -> tuple[str, ...]:
+    """The overrides with what other words say of resources."""
+    more = [] if threads is None else [f"resources.threads={threads}"]
+    return (*overrides, *more, *(["resources.cache=true"] if cached else []))
+
+
 def limit_threads(threads: int | None, path: Path, overrides: tuple[str, ...]) -> None:
     """Tell the libraries how many threads to make; they only listen before they are imported, so the config is looked at first."""
     if threads is None:

@@ -50,13 +50,13 @@ class CalendarYear:
     disputed: tuple[str, ...] = ()
 
 
-def default_folder() -> Path | None:
-    """The user's cache folder for calendars; None where the environment names no home."""
+def default_folder(name: str = "calendars") -> Path | None:
+    """The user's cache folder of that name; None where the environment names no home."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(given):
-        return Path(given) / "backtester" / "calendars"
+        return Path(given) / "backtester" / name
     home = os.environ.get("HOME") or os.environ.get("USERPROFILE")
-    return Path(home) / ".cache" / "backtester" / "calendars" if home else None
+    return Path(home) / ".cache" / "backtester" / name if home else None
 
 
 def read_year(folder: Path | None, version: str, calendar: str, year: int) -> CalendarYear | None:
@@ -92,7 +92,7 @@ def write_names(folder: Path | None, version: str, names: tuple[str, ...]) -> No
 
 
 def _read(folder: Path | None, version: str, name: str) -> dict[str, Any] | None:
-    if folder is None or not _is_ours(folder):
+    if folder is None or not is_ours(folder):
         return None
     try:
         head, _, text = _path(folder, version, name).read_bytes().partition(b"\n")
@@ -113,7 +113,7 @@ def _write(folder: Path | None, version: str, name: str, body: dict[str, Any]) -
         folder.parent.mkdir(parents=True, exist_ok=True)
         for made in (folder, path.parent):
             made.mkdir(mode=0o700, exist_ok=True)
-        if _is_ours(folder):
+        if is_ours(folder):
             commit(path, lambda new: _fill(new, hashlib.sha256(text).hexdigest().encode() + b"\n" + text))
     except (OSError, OutputError, ResourceError):
         # A cache is a convenience: a read-only home or a full disk must not stop anyone.
@@ -124,7 +124,7 @@ def _fill(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _is_ours(folder: Path) -> bool:
+def is_ours(folder: Path) -> bool:
     """True where the folder belongs to this user and nobody else may write into it."""
     try:
         found = folder.stat()

@@ -83,6 +83,11 @@ class Grid:
         """True where no slot is missing."""
         return int(self.count.sum()) == self.present.size
 
+    @property
+    def rows(self) -> int:
+        """Stored rows: those that count and those that do not."""
+        return int(self.count.sum()) + len(self.strays.ts)
+
 
 def clock_of(sessions: Sessions, interval: str) -> Clock:
     """All slots of the sessions: their open times and the times from which their bars are available."""

@@ -105,10 +105,14 @@ class Prepared:
         return len(self.tapes[interval].sessions) - len(self.sessions)
 
 
-def prepare(chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Needs, past: Past) -> tuple[Prepared, Past]:
-    """Columns of one chunk; `stored` are the lake's own `1d` bars of the same sessions, where it has them."""
+def prepare(
+    chunk: Chunk, quotes: Chunk | None, stored: Chunk | None, needs: Needs, past: Past, placed: Grid | None = None
+) -> tuple[Prepared, Past]:
+    """Columns of one chunk; `stored` are the lake's own `1d` bars of the same sessions, where it has them. placed: the chunk's bars on
+    their slots, where somebody has put them there already.
+    """
     started = time.perf_counter()
-    made = grid.place_on_slots(chunk, needs.base)
+    made = placed or grid.place_on_slots(chunk, needs.base)
     base = grid.tape_of(made, needs.look)
     fresh = {needs.base: base}
     dropped = {}

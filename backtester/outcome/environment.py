@@ -55,6 +55,15 @@ def program() -> dict[str, Any]:
     return {"name": "backtester", "version": version_of("backtester"), **_checkout(Path(__file__).resolve().parents[2])}
 
 
+def sources() -> str:
+    """Digest of the program's own code: every Python file of the package by its path and content."""
+    package = Path(__file__).resolve().parents[1]
+    hasher = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        hasher.update(f"{path.relative_to(package).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return hasher.hexdigest()
+
+
 def environment() -> dict[str, Any]:
     """Python, system, processor, time zone data, locale, and the allowed variables that are set."""
     model, simd = _processor()

@@ -102,10 +102,13 @@ class SmallAudit:
         self._stretch: Stretch | None = None
         self._heard: Events | None = None
 
-    def keep(self, part: Part, bars: Chunk, daily: Chunk | None, past: Past, at: int) -> None:
-        """Copy what is needed of a part that was read; `past` is what came before it, `at` its first session in the run."""
-        if self._cuts and self._most and part.trade and part.sessions.label[0] == self._session:
-            self._stretch = Stretch(bars, daily, past, at).part(0, 1, past).of_symbols(self._symbols)
+    def wants(self, part: Part) -> bool:
+        """True for the part that begins with the session that is looked at."""
+        return bool(self._cuts and self._most and part.trade and part.sessions.label[0] == self._session)
+
+    def keep(self, bars: Chunk, daily: Chunk | None, past: Past, at: int) -> None:
+        """Copy what is needed of the part that is wanted; `past` is what came before it, `at` its first session in the run."""
+        self._stretch = Stretch(bars, daily, past, at).part(0, 1, past).of_symbols(self._symbols)
 
     def hear(self, part: Part, events: Events, slots: int) -> None:
         """Keep the signals of the session, where the part begins with it; `slots`: its base slots."""

@@ -28,7 +28,7 @@ from backtester.errors import BacktesterError
 from backtester.market import load
 from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
-from backtester.pipeline import finer_of, market_of, prepare_days, reader
+from backtester.pipeline import cache_of, finer_of, market_of, prepare_days, reader
 from backtester.planning import Setup, check_memory, expected_memory, setup
 from backtester.signalling import Signaller, calls
 from backtester.signals.calling import Call
@@ -115,7 +115,7 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
 def _prepared(made: Setup) -> Iterator[tuple[Prepared, int]]:
     """The parts of the run, prepared; one is read while another is traded."""
     past = Past()
-    for loaded in load.ahead(reader(made), made.parts):
+    for loaded in load.ahead(reader(made, cache_of(made)), made.parts):
         prepared, past = prepare_days(made, loaded, past)
         if loaded.part.trade:
             yield prepared, len(loaded.part.sessions)
