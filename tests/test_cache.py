@@ -31,7 +31,17 @@ SMALL: dict[str, Any] = {
     "backtest_config.end_date": "2024-11-12",
     "strategies": strategy("sma_crossover"),
     "trading_config": {"min_quality": 50},
+    "audit.cuts": 0,  # the small audit reads its session for itself
 }
+AHEAD = """
+import numpy as np
+from backtester import Signals, Strategy
+
+class Ahead(Strategy):
+    def signals(self, bars):
+        later = np.roll(bars.close, -1, axis=-1)
+        return Signals(enter_long=later > bars.close, exit_long=later < bars.close)
+"""
 CACHED = {"resources.cache": True}
 
 
@@ -78,7 +88,7 @@ def test_a_run_is_the_same_with_and_without_the_cache_and_reads_nothing_twice(
     simulated: Path, tmp_path: Path, folder: Path, reads: Reads
 ) -> None:
     """Everything at once: early closes, missing bars, history, indicators of minutes and days, kept columns."""
-    asked = {**EVERYTHING, "keep": ["signals", "bars", "indicators"]}
+    asked = {**EVERYTHING, "keep": ["signals", "bars", "indicators"], "audit.cuts": 0}
     whole = everything(bt.run(config(simulated, asked), out=tmp_path / "without"))
     for days in (None, 1, 7, 1000):
         changes = asked | {"backtest_config.prefetch_days": days} | CACHED
@@ -252,6 +262,18 @@ def test_a_sweep_reads_the_cache_too(simulated: Path, tmp_path: Path, folder: Pa
     assert plain.equals(first)
     assert plain.equals(again)
     assert reads() == []
+
+
+def test_the_small_audit_finds_with_the_cache_what_it_finds_without(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ahead.py").write_text(AHEAD, encoding="utf-8")
+    asked = {"strategies": strategy("ahead.py:Ahead"), "audit.cuts": 8}
+    whole = bt.run(config(simulated, {**SMALL, **asked}), out=tmp_path / "without")
+    assert "audit: strategy only" in whole.manifest["execution"]["warnings"][0]
+    for name in ("first", "second"):
+        assert everything(bt.run(small(simulated, **asked), out=tmp_path / name)) == everything(whole)
 
 
 def test_a_stopped_run_goes_on_with_the_cache(simulated: Path, tmp_path: Path) -> None:
