@@ -79,6 +79,6 @@ def _versions(manifest: Mapping[str, Any]) -> Iterator[str]:
     if (before := manifest.get("environment", {}).get("python")) != (python := environment()["python"]):
         yield f"Python was {before}, is {python}"
     for part in ("version", "commit"):
-        before, own = manifest.get("program", {}).get(part), program()[part]
-        if before != own and before is not None and own is not None:
-            yield f"the program's {part} was {before}, is {own}"
+        was, own = (str(known.get(part) or "")[:_SHORT] for known in (manifest.get("program", {}), program()))
+        if was and own and was != own:
+            yield f"the program's {part} was {was}, is {own}"

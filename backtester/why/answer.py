@@ -19,7 +19,7 @@ from backtester.why.account import Books
 from backtester.why.became import as_it_opened, decision_of, fills_here
 from backtester.why.columns import Columns, bars_around, columns_of
 from backtester.why.moment import Moment, Span, base_of, moment
-from backtester.why.saw import NEIGHBOURS, bar_of, inputs_of, neighbours, quality_of
+from backtester.why.saw import NEIGHBOURS, bar_of, indicators_of, inputs_of, neighbours, quality_of
 from backtester.why.words import asked
 
 Answer = dict[str, Any]
@@ -45,6 +45,7 @@ def why(run: Run, symbol: str, at: str, strategy: str | None = None, lake: Path 
         "bar": bar_of(run, columns, symbol, base, when),
         "neighbours": neighbours(columns.bars if base != "1d" else bars_around(run, when.session, NEIGHBOURS, lake), symbol, base, when),
         "quality": quality_of(run, columns, symbol, base, when),
+        "indicators": indicators_of(columns, symbol, base, when),
         "strategies": [_of_strategy(run, columns, books, symbol, entry, when, base) for entry in run.manifest["strategies"]
                        if strategy in (None, entry["name"])],
     }  # fmt: skip

@@ -63,6 +63,21 @@ def quality_of(run: Run, columns: Columns, symbol: str, base: str, when: Moment)
     }  # fmt: skip
 
 
+def indicators_of(columns: Columns, symbol: str, base: str, when: Moment) -> list[Answer]:
+    """The config's indicators, each on the latest bar of its interval that was complete when the base bar was; historical ones by the
+    clock.
+    """
+    end = when.bar(base, base).end
+    words = [pl.col(name).cast(pl.String) for name in ("symbol", "interval")]
+    ends = columns.bars.with_columns(words).filter(pl.col("symbol") == symbol).select("interval", "ts", "end")
+    own = columns.indicators.with_columns(words).filter(pl.col("symbol") == symbol).with_columns(pl.col("name").cast(pl.String))
+    known = own.join(ends, on=["interval", "ts"], how="left", maintain_order="left")
+    there = (pl.col("end") <= end) | ((pl.col("interval") == "historical") & (pl.col("ts") < end))
+    latest = known.filter(there).sort("ts", maintain_order=True).group_by("interval", "name", maintain_order=True).last()
+    return [{"interval": row["interval"], "name": row["name"], "ts": row["ts"], "clock": when.clock(row["ts"]), "value": row["value"]}
+            for row in latest.sort("interval", "name").iter_rows(named=True)]  # fmt: skip
+
+
 def inputs_of(columns: Columns, strategy: str, symbol: str, inputs: dict[str, str], span: Span, when: Moment) -> Iterator[Answer]:
     """Each input as the strategy saw it when its bar was complete: the latest bar available, its values, and those of the bar before."""
     if columns.again is None:

@@ -29,6 +29,8 @@ def shown(answer: Answer) -> Group:
     ]
     parts += [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
     parts += [Text(), _bars(answer), Text(_quality(answer["quality"], answer["bar"]["interval"]))]
+    if answer["indicators"]:
+        parts += [Text(), _indicators(answer["indicators"])]
     for one in answer["strategies"]:
         parts += [Text(), *_strategy(one)]
     if not answer["strategies"]:
@@ -92,6 +94,14 @@ def _bars(answer: Answer) -> Grid:
                 shares(line["volume"]), f"{line['quality']:.2f}")  # fmt: skip
     if bar["missing"] is not None:
         made.caption, made.caption_justify = clean(f"missing: {bar['missing']}"), "left"
+    return made
+
+
+def _indicators(values: list[Answer]) -> Grid:
+    """The config's indicators as they were known."""
+    made = grid("indicators of the config", "", "", "of", "")
+    for line in values:
+        row(made, line["name"], line["interval"], line["clock"], _number(line["value"]))
     return made
 
 
@@ -163,9 +173,9 @@ def _came(one: Answer) -> Iterator[RenderableType]:
 
 
 def _account(made: Grid, account: Answer) -> None:
-    """The account before and after, in two lines."""
-    for when in ("before", "after"):
-        state = account[when]
+    """The account before and after, in a line each; in one where nothing was filled."""
+    for when in ["account"] if account["before"] == account["after"] else ["before", "after"]:
+        state = account["before" if when == "account" else when]
         figures = ", ".join(f"{name} {money(state[name])}" for name in ("cash", "equity", "gross"))
         row(made, f"  {when}", f"{shares(state['position'])} shares; {figures}")
 

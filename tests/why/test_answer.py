@@ -84,7 +84,11 @@ def test_inputs_are_shown_as_they_were_aligned_and_indicators_as_they_were_asked
     (tmp_path / "trend.py").write_text(TREND)
     prices: dict[int, Any] = dict.fromkeys(range(5, 10), 110.0) | dict.fromkeys(range(10, 14), 104.0) | {14: 200.0}
     trend = [{"name": "trend", "use": f"{tmp_path}/trend.py:Trend"}]
-    made = run(tmp_path, {DAY: {"A": prices}}, [], strategies=trend, session_data_config__streams=["1m", "5m"])
+    mean = {"session": [{"name": "sma", "period": 2, "interval": "5m"}]}
+    made = run(tmp_path, {DAY: {"A": prices}}, [], strategies=trend, session_data_config__indicators=mean)
+    for at, clock, value in (("09:43", "09:35", 105.0), ("09:44", "09:40", 155.0)):
+        (line,) = why(made, "A", f"{DAY}T{at}")["indicators"]
+        assert (line["name"], line["clock"], line["value"]) == ("sma_2", clock, value)
     (one,) = why(made, "A", f"{DAY}T09:43")["strategies"]
     seen = {found["input"]: found for found in one["inputs"]}
     assert (seen["bars"]["clock"], seen["slow"]["clock"]) == ("09:43 - 09:44", "09:35 - 09:40")
