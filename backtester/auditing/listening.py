@@ -73,7 +73,7 @@ def spoken(seen: Seen, session: int) -> dict[str, Track]:
 
 def digest(track: Track) -> str:
     """The digest of a track, whatever the order of its rows."""
-    whole = track.until(np.full(int(track.symbol.max(initial=-1)) + 1, EVER))
+    whole = track.ordered()
     columns = {name: values.tolist() if values.dtype == object else values for name, values in whole.columns.items()}
     return array_digest({"symbol": whole.symbol, "slot": whole.slot, "part": whole.part, **columns})
 
