@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import Counter
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backtester.outcome.compare_cells import EXACT, RATIO, Tolerance, equal, exact_part, of_figure
 from backtester.outcome.compare_tables import compare_tables
@@ -128,3 +131,34 @@ def test_money_among_the_figures_is_exact() -> None:
 def test_the_exact_part_of_a_table_has_no_ratio() -> None:
     assert set(TRADES.names) - set(exact_part(TRADES).names) == {"return", "mae", "mfe"}
     assert set(EQUITY.names) - set(exact_part(EQUITY).names) == {"drawdown"}
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from("AB"), st.sampled_from([1.0, 2.0])), max_size=8).map(
+    lambda rows: sorted(rows, key=lambda row: row[0])
+)
+
+
+@given(ROWS, ROWS)
+@settings(max_examples=300, deadline=None)
+def test_any_two_tables_are_paired_as_one_would_by_hand(a: list[tuple[int, str, float]], b: list[tuple[int, str, float]]) -> None:
+    def by_key(rows: list[tuple[int, str, float]]) -> dict[tuple[int, str, int], tuple[int, float]]:
+        seen: Counter[tuple[int, str]] = Counter()
+        found = {}
+        for place, (minute, symbol, price) in enumerate(rows):
+            found[minute, symbol, seen[minute, symbol]] = place, price
+            seen[minute, symbol] += 1
+        return found
+
+    left, right = by_key(a), by_key(b)
+    both = left.keys() & right.keys()
+    changed = [key for key in both if left[key][1] != right[key][1]]
+    found = compare_tables(FILLS, fills(*a), fills(*b), {}, count_ids=False)
+    assert (found.only_a, found.only_b, found.changed) == (len(left) - len(both), len(right) - len(both), len(changed))
+    off = [left[key][0] for key in left if key not in both or key in changed]
+    if found.first is not None and found.first.columns:
+        assert found.first.row_a == min(off)
+    if found.first is not None and found.first.row_a is not None and not found.first.moved:
+        assert found.first.row_a in off
+    if found.first is None:
+        assert [row[:3] for row in a] == [row[:3] for row in b]
+    assert compare_tables(FILLS, fills(*a), fills(*a), {}).same
