@@ -62,6 +62,8 @@ def shown_reasons(answer: Answer) -> Group:
 
     parts: list[RenderableType] = [Text(clean(answer["run"]))]
     parts += [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    if not answer["totals"]:
+        return Group(*parts, Text("the run decided nothing"))
     heads = ("decisions", "refused", "priced", "pnl of refused")
     symbols = answer["by_symbol"]
     for title, name, lines in (

@@ -14,12 +14,13 @@ from click.testing import CliRunner, Result
 
 import backtester as bt
 from backtester.cli import main
+from backtester.market.action_changes import ROWS, add_actions
 from backtester.outcome.digests import plain
 from backtester.why.answer import why
 from backtester.why.stretch import stretch
 from tests.configs import config
 from tests.test_pipeline import EVERYTHING
-from tests.why.hand import DAY, run, stamp
+from tests.why.hand import DAY, lake, run, stamp
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,25 @@ def test_a_name_in_brackets_is_a_name(tmp_path: Path) -> None:
     shown = said("why", made.folder, "--symbol", "A", "--at", stamp(DAY, 5)).stdout
     assert shown.startswith("A at 2024-11-05 09:35:00 EST")
     assert "[red]told (" in shown
+
+
+def test_what_is_held_over_a_split_is_in_new_shares(tmp_path: Path) -> None:
+    """20 shares bought before 2 for 1 are 40 after it."""
+    half = dict.fromkeys(range(390), 50.0)
+    days = {DAY: {"A": {}}, "2024-11-06": {"A": half}}
+    lake(tmp_path / "lake", days)
+    add_actions(tmp_path / "lake", pl.DataFrame([("A", dt.date(2024, 11, 6), "split", 2.0, "", "")], schema=ROWS, orient="row"), "XNYS")
+    made = run(tmp_path, days, [(DAY, "A", 5, "enter_long", {"size": 20}), ("2024-11-06", "A", 5, "enter_long", {})])
+    assert why(made, "A", f"{DAY}T15:59")["strategies"][0]["held"] == 20
+    (one,) = why(made, "A", stamp("2024-11-06", 5))["strategies"]
+    assert (one["held"], one["verdict"]) == (40, "refused: 40 shares are held long already")
+    assert stretch(made, "2024-11-06", "2024-11-06")["rows"][-1]["words"] == one["verdict"]
+
+
+def test_a_run_that_decided_nothing_says_so(tmp_path: Path) -> None:
+    made = run(tmp_path, {DAY: {"A": {}}}, {})
+    assert "the run has no strategy" in said("why", made.folder, "--symbol", "A", "--at", stamp(DAY, 5)).stdout
+    assert "the run decided nothing" in said("why", made.folder, "--reasons").stdout
 
 
 def test_fills_at_quotes_name_their_side(lean_2013: Path, tmp_path: Path) -> None:
