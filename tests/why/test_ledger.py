@@ -97,6 +97,15 @@ def test_one_without_a_quantity_gets_the_size_of_the_config(name: str, tmp_path:
     assert totals(made)["low_confidence"] == (1, 1, 0 if pnl is None else 1, pnl if pnl is None else pytest.approx(pnl))
 
 
+def test_a_weight_is_worth_its_shares_and_ends_with_the_next_one_that_is_none(tmp_path: Path) -> None:
+    """Half of 100,000 at 100 are 500 shares, 0.7 of it 700; each alone earns 10 a share when the weight is 0. 4 minutes are missing: less
+    than 95 % by then.
+    """
+    wishes = [(DAY, "A", slot, "target", {"weight": weight}) for slot, weight in ((5, 0.5), (30, 0.7), (60, 0.0))]
+    made = run(tmp_path, {DAY: {"A": dict.fromkeys(range(4)) | {61: 110.0}}}, wishes)
+    assert totals(made) == {"low_quality": (2, 2, 2, pytest.approx(12_000.0)), "within_threshold": (1, 0, 0, None)}
+
+
 def test_an_approved_entry_that_never_filled_counts_too(tmp_path: Path) -> None:
     """Its minutes are missing to the close, and with `day` it expires: nothing could have filled it either."""
     made = run(
