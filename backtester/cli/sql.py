@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -108,6 +109,8 @@ def _told_apart(words: Sequence[str]) -> tuple[list[Path], str | None]:
         raise UsageError(
             "a query needs results to ask", value=repr(last), action='for example bt sql runs/quickstart "select * from fills"'
         )
+    with suppress(UnicodeError):  # a locale that is not UTF-8 has decoded the words byte by byte
+        last = last.encode("utf-8", "surrogateescape").decode("utf-8")
     return places, last if is_query else None
 
 
@@ -137,9 +140,9 @@ def print_answer(answer: Answer, zone: ZoneInfo, form: Mapping[str, Any]) -> Non
     from backtester.outcome.answers import write_csv, write_json, write_parquet
 
     if form["as_csv"]:
-        write_csv(answer, sys.stdout.write, form["limit"])
+        write_csv(answer, _write, form["limit"])
     elif form["as_json"]:
-        write_json(answer, sys.stdout.write, form["limit"])
+        write_json(answer, _write, form["limit"])
     elif form.get("parquet"):
         rows = write_parquet(answer, form["parquet"], force=form["force"], limit=form["limit"])
         click.echo(f"{rows:,} rows in {clean(str(form['parquet']))}")
@@ -156,7 +159,14 @@ def print_grid(answer: Answer, zone: ZoneInfo, limit: int | None) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
     with console.capture() as printed:
         console.print(grid_of(*first_rows(answer, limit), console.width, zone))
-    click.echo("\n".join(line.rstrip() for line in printed.get().rstrip("\n").split("\n")))
+    text = "\n".join(line.rstrip() for line in printed.get().rstrip("\n").split("\n"))
+    encoding = sys.stdout.encoding or "utf-8"
+    click.echo(text if encoding.casefold() == "ascii" else text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _write(text: str) -> None:
+    """Text for machines: UTF-8 in any locale."""
+    click.echo(text.encode("utf-8"), nl=False)
 
 
 def zone_of(name: str) -> ZoneInfo:

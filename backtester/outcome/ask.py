@@ -110,8 +110,8 @@ def sandbox(limits: Limits) -> duckdb.DuckDBPyConnection:
 
 def _check(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     """UsageError where the text is anything but one select."""
-    if "\0" in query:
-        raise UsageError("the query has a character that no query has", value="NUL")
+    if "\0" in query or (not query.isascii() and any("\ud800" <= letter <= "\udfff" for letter in query)):
+        raise UsageError("the query has a character that no text has", value="NUL" if "\0" in query else "half of a pair of surrogates")
     statements = connection.extract_statements(query)
     if len(statements) != 1:
         said = "nothing" if not statements else f"{len(statements)} statements"

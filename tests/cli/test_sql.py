@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -196,6 +197,15 @@ def test_texts_of_any_kind_come_through_csv_and_json_as_they_are(results: Path) 
     assert [row["x"] for row in json.loads(found)] == texts
     shown = bt("sql", results / "week", query).stdout
     assert max(map(len, shown.splitlines())) <= 160
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_answer_survives_any_locale(results: Path, encoding: str) -> None:
+    env = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    words = [sys.executable, "-m", "backtester", "sql", str(results / "week"), f"select 'ü漢' as x, '{'a' * 60}' as y"]
+    shown = subprocess.run(words, env=env, capture_output=True, check=True).stdout
+    assert shown.splitlines()[1].startswith({"latin-1": "ü\\u6f22".encode("latin-1")}.get(encoding, "ü漢".encode()))
+    assert subprocess.run([*words, "--csv"], env=env, capture_output=True, check=True).stdout.decode().splitlines()[1] == f"ü漢,{'a' * 60}"
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

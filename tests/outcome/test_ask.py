@@ -168,6 +168,7 @@ def test_a_whole_number_too_large_is_refused_not_rounded(finished: Run) -> None:
         ("-- only a comment", "got nothing"),
         ("select 1; select 2", "got 2 statements"),
         ("select '\0'", "NUL"),
+        ("select '\udcff'", "half of a pair"),
     ],
 )
 def test_a_wrong_query_is_one_short_sentence(finished: Run, query: str, said: str) -> None:
