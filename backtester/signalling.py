@@ -28,6 +28,7 @@ from backtester.signals.calling import Call, Caller, EndedError, Given, LimitErr
 from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
 from backtester.signals.strategy import BOOLEANS
+from backtester.trading import records
 from backtester.trading.accounts import Asked
 from backtester.trading.execution import Events
 from backtester.trading.inputs import GIVEN
@@ -104,8 +105,22 @@ class Signaller:
         """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
             found = [(own, call(self._caller(place), self._given, None)) for own, place in enumerate(places)]
-            self._last = places, Asked(_plain(self._prepared, found), partial(events_of, self._setup, self._prepared, found))
+            self._last = places, Asked(self._plain(places, found), partial(events_of, self._setup, self._prepared, found))
         return self._last[1]
+
+    def _plain(self, places: tuple[int, ...], found: Sequence[tuple[int, Found]]) -> Wanted | None:
+        """All signals as plain ones, in the order of decision; None where one of them gives more than its direction."""
+        for _, part in found:
+            if part.numbers or part.calls or part.action.max(initial=0) >= len(BOOLEANS) or np.isnan(part.quality).any():
+                return None
+        symbols, offset = len(self._prepared.grid.symbols), self._prepared.grid.clock.offset
+        columns = [(offset[part.session] + part.base_slot, own * symbols + part.symbol, part.action, part.price, part.quality)
+                   for own, part in found]  # fmt: skip
+        if len(columns) > 1:
+            return Wanted(*(np.concatenate(parts) for parts in zip(*columns, strict=True))).sorted()
+        in_bars, action = self._setup.traders[places[0]].described.declared.layout == "bars", found[0][1].action
+        in_order = in_bars and (action.max(initial=0) <= records.EXIT_LONG or action.min(initial=len(BOOLEANS)) > records.EXIT_LONG)
+        return Wanted(*columns[0]) if in_order else Wanted(*columns[0]).sorted()
 
     def _caller(self, place: int) -> Caller:
         if place not in self._callers:
@@ -212,18 +227,6 @@ def events_of(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found
         tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,
     ).sorted()
-
-
-def _plain(prepared: Prepared, found: Sequence[tuple[int, Found]]) -> Wanted | None:
-    """All signals as plain ones, in the order of decision; None where one of them gives more than its direction."""
-    for _, part in found:
-        if part.numbers or part.calls or np.isnan(part.quality).any() or part.action.max(initial=0) >= len(BOOLEANS):
-            return None
-    symbols, offset = len(prepared.grid.symbols), prepared.grid.clock.offset
-    columns = [(offset[part.session] + part.base_slot, place * symbols + part.symbol, part.action, part.price, part.quality)
-               for place, part in found]  # fmt: skip
-    wanted = Wanted(*columns[0]) if len(columns) == 1 else Wanted(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
-    return wanted.sorted()
 
 
 def _quality_at(prepared: Prepared, symbol: Ints, session: Ints, slot: Ints) -> Floats:

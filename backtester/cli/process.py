@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import ctypes
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+TRIM_THRESHOLD, MMAP_THRESHOLD, MOST_ARENAS = -1, -3, -8
 """Names of glibc's mallopt, from malloc.h."""
 KEPT_BYTES = 2_000_000_000
 ARRAY_BYTES = 32 * 1024 * 1024
 
 
-def keep_memory() -> None:
+def keep_memory(*, together: bool = False) -> None:
     """Let freed arrays stay with the process, to be used again by the next part of the run.
 
-    Otherwise each part's arrays are given back to the system and fetched, page by page, for the next: a fifth of a long run.
+    Otherwise each part's arrays are given back to the system and fetched, page by page, for the next: a fifth of a long run. together:
+    all threads share what was freed, as those of a sweep should, which work on the same things in turn.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -24,3 +25,5 @@ def keep_memory() -> None:
         return
     mallopt(MMAP_THRESHOLD, ARRAY_BYTES)
     mallopt(TRIM_THRESHOLD, KEPT_BYTES)
+    if together:
+        mallopt(MOST_ARENAS, 1)

@@ -79,7 +79,7 @@ def sweep(
 
     Ends with exit code 0, or 5 where trials failed and the others went on.
     """
-    keep_memory()
+    keep_memory(together=True)
     limit_threads(threads, config, overrides)
     from backtester.sweeping.definition import sweep_of
 

@@ -28,8 +28,8 @@ from backtester.errors import BacktesterError
 from backtester.market import load
 from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
-from backtester.pipeline import cache_of, finer_of, market_of, prepare_days, reader
-from backtester.planning import Setup, check_memory, expected_memory, setup
+from backtester.pipeline import Loaded, cache_of, finer_of, market_of, prepare_days, reader
+from backtester.planning import Part, Setup, check_memory, expected_memory, setup
 from backtester.signalling import Signaller, calls
 from backtester.signals.calling import Call
 from backtester.sweeping.figures import closing, figures
@@ -37,7 +37,7 @@ from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base, Group, Trial, Variant, groups, variants
 from backtester.trading.accounts import Account, Stretch, stretches
 
-SYMBOL_SESSIONS_A_PART = 300
+SYMBOL_SESSIONS_A_PART = 200
 """Each part is a call of every strategy and of the kernel for every trial, so long parts are fast; what trials share of one is memory."""
 CHAIN = 32
 """Trials that one thread takes at a time, at most."""
@@ -113,12 +113,17 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
 
 
 def _prepared(made: Setup) -> Iterator[tuple[Prepared, int]]:
-    """The parts of the run, prepared; one is read while another is traded."""
+    """The parts of the run, prepared; one is read and one prepared while another is traded."""
     past = Past()
-    for loaded in load.ahead(reader(made, cache_of(made)), made.parts):
-        prepared, past = prepare_days(made, loaded, past)
-        if loaded.part.trade:
-            yield prepared, len(loaded.part.sessions)
+
+    def prepared(loaded: Loaded) -> tuple[Prepared, Part]:
+        nonlocal past
+        found, past = prepare_days(made, loaded, past)
+        return found, loaded.part
+
+    for found, part in load.ahead(prepared, load.ahead(reader(made, cache_of(made)), made.parts)):
+        if part.trade:
+            yield found, len(part.sessions)
 
 
 def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:

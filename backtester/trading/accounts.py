@@ -115,7 +115,7 @@ class Account:
         self._sums = np.zeros(1, records.SUMS)
         for name, value in (("row_worth", self.start), ("best", -(2**63)), ("worst", 2**63 - 1)):
             self._sums[name] = value
-        self.open_trades = 0
+        self._fits = False
 
     def trade(self, parts: Sequence[Stretch], asked: Asked, reading: Reading | None = None) -> None:
         """One chunk: its stretches in order, and its signals; `reading` finds finer bars.
@@ -124,7 +124,7 @@ class Account:
         """
         if self.plain and asked.plain is not None and len(parts) == 1 and not parts[0].acts and self._traded(parts[0], asked.plain):
             return
-        self.general += 1
+        self.general, self._fits = self.general + 1, False
         events = asked.events()
         for part in parts:
             for act in part.acts:
@@ -134,13 +134,13 @@ class Account:
 
     def _traded(self, part: Stretch, wanted: Wanted) -> bool:
         """Trade a plain chunk; whether it was one."""
-        if not plain.fits(self.carry, self._given, part.course):
+        if not (plain.suits(part.course, self._given) and (self._fits or plain.fits(self.carry, self._given))):
             return False
         sums = self._sums.copy()
         found = plain.trade(part.market, part.course, wanted, self.carry, self._given, sums)
         if found is None:
             return False
-        (self.carry, equity), self._sums = found, sums
+        (self.carry, equity), self._sums, self._fits = found, sums, True
         self._ends.append(equity)
         return True
 

@@ -8,7 +8,7 @@ kernel of a run, and so does what this one gives up. The money is the same to th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -126,20 +126,32 @@ class Course:
         found: Floats = np.fmax.reduce(self.tape.close, axis=1, initial=0.0)
         return found
 
-    def blank(self, pairs: int) -> Records:
-        """Room for the two orders of each pair, with what never differs."""
-        orders = np.zeros(2 * pairs, records.ORDER)
-        for name in records.ORDER.names or ():
-            if records.ORDER[name] == np.float64:
-                orders[name] = np.nan
-        orders["filled"], orders["lots"] = 0.0, 0.0
-        orders["status"], orders["type"] = records.OPEN, records.MARKET
-        for name in ("reason", "slot", "decision", "looked"):
-            orders[name] = records.NONE
-        orders["pair"] = np.repeat(np.arange(pairs), 2)
-        orders["role"] = np.tile([records.ENTRY, records.EXIT], pairs)
-        orders["leaves"] = np.tile([0, 1], pairs)
-        return orders
+
+@cache
+def _blank(pairs: int) -> Records:
+    """Room for the two orders of each pair, with what never differs; to be copied."""
+    orders = np.zeros(2 * pairs, records.ORDER)
+    for name in records.ORDER.names or ():
+        if records.ORDER[name] == np.float64:
+            orders[name] = np.nan
+    orders["filled"], orders["lots"] = 0.0, 0.0
+    orders["status"], orders["type"] = records.OPEN, records.MARKET
+    for name in ("reason", "slot", "decision", "looked"):
+        orders[name] = records.NONE
+    orders["pair"] = np.repeat(np.arange(pairs), 2)
+    orders["role"] = np.tile([records.ENTRY, records.EXIT], pairs)
+    orders["leaves"] = np.tile([0, 1], pairs)
+    return orders
+
+
+@cache
+def _nothing() -> Records:
+    """Room for one signal, with what plain ones do not give; to be copied."""
+    signal = np.zeros(1, records.SIGNAL)
+    for name in GIVEN:
+        signal[name] = np.nan
+    signal["confidence"] = 1.0
+    return signal
 
 
 def allows(given: Given, carry: Carry) -> bool:
@@ -154,15 +166,19 @@ def allows(given: Given, carry: Carry) -> bool:
     return bool(words) and not shorts and len(given.tiers) == 1 and not len(given.rungs) and not carry.purses
 
 
-def fits(carry: Carry, given: Given, course: Course) -> bool:
-    """Whether an account, after whatever it has been through, and a market are plain: no mark can be nil, no price at or below it."""
+def suits(course: Course, given: Given) -> bool:
+    """Whether a market is plain: no price is at or below zero, and no mark can be nil."""
+    return bool((course.lowest * given.instruments["lot"] * 1e6 >= 1.0).all())
+
+
+def fits(carry: Carry, given: Given) -> bool:
+    """Whether an account is plain, after whatever it has been through; after plain trading it always is."""
     lots, orders = given.instruments["lot"], carry.orders
     held = carry.pairs[carry.pairs["quantity"] != 0.0]
     kinds = (orders["type"] == records.MARKET) & ((orders["role"] == records.ENTRY) | (orders["leaves"] != 0))
     other = orders["joins"] + orders["anew"] + orders["rests"]
     return bool(
-        (course.lowest * lots * 1e6 >= 1.0).all()
-        and (kinds & (other == 0) & (orders["filled"] == 0.0)).all()
+        (kinds & (other == 0) & (orders["filled"] == 0.0)).all()
         and ((held["stop"] == records.NONE) & (held["target"] == records.NONE) & (held["adds"] == 1)).all()
         and np.isnan(held["trailing_stop"]).all()
         and np.isnan(held["trailing_amount"]).all()
@@ -178,7 +194,7 @@ def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: G
     from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
     pairs, waits = carry.pairs.copy(), carry.orders
-    orders, account, active = course.blank(len(pairs)), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
+    orders, account, active = _blank(len(pairs)).copy(), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
     rows = 2 * waits["pair"] + (waits["role"] == records.EXIT)
     orders[rows] = waits
     for name in LINKS:
@@ -192,7 +208,7 @@ def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: G
     top = np.where(pairs["quantity"] != 0.0, np.fmax(course.highest[pairs["symbol"]], pairs["last"]), course.highest[pairs["symbol"]])
     bounds = Bounds(top, np.empty(len(pairs), np.int64), np.zeros(1, WHOLE), np.empty(len(pairs), np.int64))
     before = _total(sums)
-    compiled.plain().entry_point(course.road, sheet, _nothing(), wanted, bounds)
+    compiled.plain().entry_point(course.road, sheet, _nothing().copy(), wanted, bounds)
     ended = account[0]
     if ended["error"] != records.NO_ERROR:
         return None
@@ -240,15 +256,6 @@ def _after(market: Market, carry: Carry, sheet: Sheet, profit: int) -> Carry:
         next_order=int(account["next_order"]), next_trade=int(account["next_trade"]), realized=carry.realized + profit,
         pairs=pairs, orders=orders, symbols=market.symbols, strategies=market.strategies,
     )  # fmt: skip
-
-
-def _nothing() -> Records:
-    """Room for one signal, with what plain ones do not give."""
-    signal = np.zeros(1, records.SIGNAL)
-    for name in GIVEN:
-        signal[name] = np.nan
-    signal["confidence"] = 1.0
-    return signal
 
 
 def _total(sums: Records) -> int:
