@@ -17,8 +17,8 @@ from backtester.outcome.show_grid import clean
 if TYPE_CHECKING:
     from rich.console import Group
 
-ROWS, WIDEST, GAP = 40, 40, 2
-"""Rows shown where nobody says how many; characters of the widest cell; blanks between columns."""
+ROWS, WIDEST, GAP, NAMED = 40, 40, 2, 12
+"""Rows shown where nobody says how many; characters of the widest cell; blanks between columns; hidden columns that are named."""
 
 
 def first_rows(answer: Answer, limit: int | None = None) -> tuple[pl.DataFrame, int]:
@@ -72,7 +72,8 @@ def remark(shown: int, total: int, hidden: list[str]) -> str:
     '40 of 1,200 rows (--limit shows more); 2 more columns: fee, flags'
     """
     rows = f"{total:,} row{'' if total == 1 else 's'}" if shown == total else f"{shown:,} of {total:,} rows (--limit shows more)"
-    more = f"; {len(hidden)} more column{'' if len(hidden) == 1 else 's'}: {', '.join(map(clean, hidden))}" if hidden else ""
+    names = ", ".join(map(clean, hidden[:NAMED])) + (", ..." if len(hidden) > NAMED else "")
+    more = f"; {len(hidden)} more column{'' if len(hidden) == 1 else 's'}: {names}" if hidden else ""
     return rows + more
 
 

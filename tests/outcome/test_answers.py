@@ -81,6 +81,13 @@ def test_as_many_columns_are_shown_as_fit(finished: Run) -> None:
     assert as_grid(answered(finished, query), 5).splitlines()[0].strip()
 
 
+def test_not_all_of_very_many_columns_are_named(finished: Run) -> None:
+    shown = as_grid(answered(finished, "select " + ", ".join(f"{n} as column_{n}" for n in range(60))))
+    assert "column_12" in shown
+    assert ", ..." in shown
+    assert "column_59" not in shown
+
+
 def test_instants_and_numbers_as_people_read_them(finished: Run) -> None:
     shown = as_grid(
         answered(finished, "select timestamptz '2025-07-02 13:30:00+00' as t, 1234567.891 as a, 0.000012345678 as b, true as c, null as d")
