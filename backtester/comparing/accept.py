@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from backtester import pipeline
 from backtester.atomic import commit, write_error
 from backtester.comparing.baseline import CHANGES, Baseline, read, relative
 from backtester.comparing.contents import contents_of
-from backtester.config import OUTSIDE_THE_RESULT, load
+from backtester.config import load
 from backtester.errors import DifferenceError, StrategyError, UsageError
 from backtester.market.lake import Lake
 from backtester.outcome.compare import Comparison
@@ -78,7 +78,7 @@ def _accepted(path: Path, into: Path, accepted: Mapping[str, str], lake: Path | 
         baseline = Baseline(place, relative(path, into), None if lake is None else relative(lake, into), accepted, record)
         if old is None:
             return Accepted(baseline, "new", (f"{record['tables']['trades']['rows']} trades", _worth(record)))
-        found = compare_record(old.record, str(place), run, {}, OUTSIDE_THE_RESULT)
+        found = compare_record(old.record, str(place), run, {}, replace(old, config=baseline.config).idle(run.config))
         grown = list(_grown(old.record, record))
         if found.same and (old.config, old.lake) == (baseline.config, baseline.lake) and not _config(found) and not grown:
             return Accepted(old, "unchanged")

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from backtester.atomic import commit
-from backtester.config import Config, load
+from backtester.config import OUTSIDE_THE_RESULT, Config, load
+from backtester.config_document import read as read_config
 from backtester.errors import DataError, OutputError
+from backtester.outcome.compare_causes import flat
 from backtester.outcome.compare_record import FORM
 
 CHANGES = "RESULTS-CHANGES.md"
@@ -45,6 +47,17 @@ class Baseline:
         """The config to run, with `PATH=VALUE` changes; errors as of `config.load`."""
         folder = self.path.parent
         return load(folder / self.config, changes, None if self.lake is None else folder / self.lake)
+
+    def idle(self, now: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """Keys of the config that cannot be why a result differs; `now` is the config as it is resolved today.
+
+        Those that never influence one, and those that the program did not know when the record was made and that the config does not
+        set: their defaults leave everything as it was, or the program has changed.
+        """
+        was, given = ({name for name, _ in flat(side)} for side in (self.record["made_of"]["config"]["resolved"],
+                                                                    read_config(self.path.parent / self.config)))  # fmt: skip
+        fresh = [name for name, _ in flat(now) if name not in was and name not in given]
+        return [*OUTSIDE_THE_RESULT, *(tuple(name.removeprefix("/").split("/")) for name in fresh)]
 
     def write(self) -> None:
         """Write the file, whole or not at all."""

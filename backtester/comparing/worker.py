@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from backtester.comparing.baseline import Baseline, read
-from backtester.config import OUTSIDE_THE_RESULT
 from backtester.errors import BacktesterError, InternalError
 
 _ENDS_WITH_ITS_PARENT = 1
@@ -62,7 +61,7 @@ def _found(baseline: Baseline, task: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bt-regress-") as folder:
         place = Path(folder) / baseline.name if task["keep"] is None else Path(task["keep"]) / baseline.name
         run = pipeline.run(config, place, force=True)
-        found = compare_record(baseline.record, str(baseline.path), run, tolerances(task["tolerances"]), OUTSIDE_THE_RESULT,
+        found = compare_record(baseline.record, str(baseline.path), run, tolerances(task["tolerances"]), baseline.idle(run.config),
                                None if task["keep"] else "run again")  # fmt: skip
         return {
             "state": "same" if found.same else "differs",

@@ -99,6 +99,21 @@ def test_accepting_again_takes_in_what_the_program_has_added_since(config: Path,
     assert "sortino" in read(file).record["metrics"]
 
 
+def test_a_key_that_the_program_did_not_know_then_counts_where_the_config_sets_it(config: Path, tmp_path: Path) -> None:
+    put(config, {"execution.slippage": {"bps": 3}})
+    accepted(config, tmp_path / "b")
+    file = tmp_path / "b" / "cross.json"
+    value = json.loads(file.read_text())
+    execution = value["made_of"]["config"]["resolved"]["execution"]
+    del execution["borrow_bps"]
+    file.write_text(json.dumps(value))
+    assert "config" not in only(tmp_path / "b").facts["differ"]
+    assert accepted(config, tmp_path / "b") == "unchanged"
+    del execution["slippage"]["bps"]
+    file.write_text(json.dumps(value))
+    assert "config" in only(tmp_path / "b").facts["differ"]
+
+
 def test_the_record_holds_what_the_run_holds(config: Path, plain: Path, tmp_path: Path) -> None:
     accepted(config, tmp_path / "b")
     record, of = json.loads((tmp_path / "b" / "cross.json").read_text()), load(plain)
