@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from tests.bench.cores import Costs, costs_of, reckoned
+from tests.bench.cores import Costs, costs_of, lines, reckoned
 
 COSTS = Costs(
     start=3.0, task=0.2, trial=0.005, coordinator_task=0.01, coordinator_trial=0.0001, end_trial=0.0001,
@@ -38,3 +41,11 @@ def test_two_sizes_of_tasks_tell_tasks_and_trials_apart() -> None:
 
     found = costs_of(measured(1000), measured(10))
     assert vars(found) == pytest.approx(vars(COSTS))
+
+
+@pytest.mark.parametrize("kind", ["ray", "ten_symbols"])
+def test_the_pages_tables_are_what_the_measurements_give(kind: str) -> None:
+    root = Path(__file__).resolve().parents[1]
+    large, small = (json.loads((root / "tests" / "bench" / "measured" / f"{kind}_{size}.json").read_bytes()) for size in ("large", "small"))
+    table = "\n".join(lines(costs_of(large, small), 1e9, 1.25e8))
+    assert table in (root / "docs" / "clusters.md").read_text(encoding="utf-8")

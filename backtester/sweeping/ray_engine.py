@@ -95,7 +95,7 @@ def _cluster(address: str | None, cores: int | None) -> Iterator[Any]:
     if ours:
         own: dict[str, Any] = {} if address else {"num_cpus": cores, "include_dashboard": False}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)
         except (ConnectionError, RuntimeError, ValueError) as error:
             what = "no cluster answers" if address else "Ray cannot be started"
             raise ResourceError(

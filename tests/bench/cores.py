@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 CORES = (2, 16, 64, 256, 1000)
-TRIALS = (10_000, 100_000, 1_000_000)
+TRIALS = (10_000, 1_000_000)
 
 
 @dataclass(frozen=True)

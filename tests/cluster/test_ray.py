@@ -103,3 +103,12 @@ def test_an_error_of_the_data_ends_the_sweep_as_it_would_here(cluster: Any, simu
             run_sweep(defined(simulated, 4), tmp_path / "out", engine=Ray(cluster.address))
     finally:
         day.write_bytes(content)
+
+
+def test_a_search_that_learns_asks_for_the_same_trials_on_a_cluster(cluster: Any, simulated: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed: make cluster")
+    learning = {"search": "tpe", "trials": 9, "seed": 5, "generation": 4, "objective": "total_return"}
+    sweep = sweep_of(config(simulated, MARKET), changes=learning | {"parameters": {FAST: "int:2:15", SLOW: "20:60:5"}})
+    there = run_sweep(sweep, tmp_path / "there", engine=Ray(cluster.address))
+    assert there.trials.height == 9
+    assert same(there, run_sweep(sweep, tmp_path / "here"))
