@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from backtester.auditing.listening import Sketch, listened, spoken, stretches
-from backtester.config import Config
+from backtester.auditing.listening import listened, setup_of, spoken, stretches
+from backtester.config import Config, of_document
 from backtester.errors import StrategyError
+from backtester.proving.seeing import seen_of
+from backtester.signalling import calls
 from backtester.signals.audit import Track
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from backtester.auditing.another import serve; serve()"
@@ -60,32 +62,24 @@ class Another:
 
 def serve() -> None:
     """Answer the question on stdin; what a strategy prints goes to stderr."""
-    from backtester.config import of_document
-
     answers, sys.stdout = sys.stdout, sys.stderr
     asked = json.load(sys.stdin)
     config = of_document(asked["config"], Path(asked["root"]))
-    answer = heard(config) if asked["session"] is None else tracks_of(config, asked["session"])
+    answer: Any = heard(config) if asked["session"] is None else tracks_of(config, asked["session"])
     json.dump(answer, answers)
     answers.flush()
 
 
-def heard(config: Config) -> dict[str, Any]:
+def heard(config: Config) -> dict[str, list[str]]:
     """Digests of every session of every subject."""
-    made, sketch = _setup(config), Sketch()
-    from backtester.signalling import calls
-
+    made = setup_of(config)
     with calls(made) as call:
-        sketch = listened(made, call)
-    return sketch.digests
+        return listened(made, call).digests
 
 
 def tracks_of(config: Config, session: int) -> dict[str, Any]:
     """The tracks of one session of the run as plain values, the run listened to up to it."""
-    from backtester.proving.seeing import seen_of
-    from backtester.signalling import calls
-
-    made = _setup(config)
+    made = setup_of(config)
     with calls(made) as call:
         for stretch, prepared in stretches(made):
             seen = seen_of(made, prepared, stretch.at, call, range(len(made.traders)))
@@ -105,9 +99,3 @@ def _plain(track: Track) -> dict[str, Any]:
     named = {name: getattr(track, name).tolist() for name in ("symbol", "slot", "part")}
     columns = {name: ["object" if values.dtype == object else values.dtype.str, values.tolist()] for name, values in track.columns.items()}
     return {**named, "parts": list(track.parts), "columns": columns}
-
-
-def _setup(config: Config) -> Any:
-    from backtester.auditing.audit import setup_of
-
-    return setup_of(config)

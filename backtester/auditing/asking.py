@@ -24,7 +24,6 @@ from backtester.signals.calling import Call
 
 MOST_SYMBOLS = 20
 MOST_SHUFFLED = 12
-DEEPER = (2, 4)
 
 
 @dataclass(frozen=True)

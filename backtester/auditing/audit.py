@@ -20,26 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtester.auditing.another import Another, track_from, tracks_of
-from backtester.auditing.asking import DEEPER, Asker, deepened
+from backtester.auditing.asking import Asker, deepened
 from backtester.auditing.comparing import Place, ever
 from backtester.auditing.cuts import Cutter
-from backtester.auditing.listening import Sketch, digest, listened, spoken, stretches
+from backtester.auditing.listening import DEEPER, Sketch, digest, listened, setup_of, spoken, stretches
 from backtester.auditing.places import places_of
 from backtester.auditing.verdict import Book, First, Verdict
 from backtester.config import Config
 from backtester.market.grid import clock_of
 from backtester.pipeline import Progress
-from backtester.planning import Setup, check_memory, expected_memory, no_bars, setup
+from backtester.planning import Setup, check_memory, expected_memory, no_bars
 from backtester.proving.seeing import Seen, seen_of, strategy_named
 from backtester.signalling import calls
 from backtester.signals.audit import differences
 
 CUTS, CHANGES, SEED = 64, 200, 1
-
-
-def setup_of(config: Config) -> Setup:
-    """The run as an audit looks at it: with history enough for the deepest look. Raises what `planning.setup` raises."""
-    return setup(config, deeper=(1, *DEEPER))
 
 
 def audit(
@@ -99,7 +94,7 @@ def _as_before(book: Book, seen: Seen, sketch: Sketch, at: int) -> None:
     """What is said now is what the first pass heard."""
     for session, label in enumerate(seen.prepared.sessions.label):
         for subject, track in spoken(seen, session).items():
-            heard = sketch.digests[subject]
+            heard = sketch.digests.get(subject, [])
             same = at + session < len(heard) and digest(track) == heard[at + session]
             book.add("asked twice", subject, 0 if same else 1, None if same else _of_session(str(label)))
 

@@ -11,18 +11,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backtester.columns import Ints
+from backtester.config import Config
 from backtester.intervals import Interval
 from backtester.market import load
 from backtester.market.prepare import Past, Prepared, prepare
 from backtester.outcome.digests import array_digest
 from backtester.pipeline import reader
-from backtester.planning import Setup
+from backtester.planning import Setup, setup
 from backtester.proving.cutting import Stretch
 from backtester.proving.seeing import Seen, seen_of
 from backtester.signals.audit import Track, changes
 from backtester.signals.calling import Call
 
 EVER = np.iinfo(np.int64).max
+DEEPER = (2, 4)
+"""How many times the history that is declared an audit looks at too."""
 
 
 @dataclass
@@ -34,6 +37,11 @@ class Sketch:
     digests: dict[str, list[str]] = field(default_factory=dict)
     changes: dict[int, Ints] = field(default_factory=dict)
     bars: int = 0
+
+
+def setup_of(config: Config) -> Setup:
+    """The run as an audit looks at it: with history enough for the deepest look. Raises what `planning.setup` raises."""
+    return setup(config, deeper=(1, *DEEPER))
 
 
 def stretches(made: Setup) -> Iterator[tuple[Stretch, Prepared]]:
