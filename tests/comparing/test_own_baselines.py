@@ -16,6 +16,7 @@ NEEDED = {
 
 
 def test_every_config_has_a_baseline_and_every_baseline_a_config(project: Path) -> None:
+    """D-04, D-12."""
     folder = project / "tests" / "baselines"
     found = {one.name: one for one in find(folder)}
     configs = [*(folder / "configs").glob("*.json"), *(project / "configs").glob("*.json")]

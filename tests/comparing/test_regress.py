@@ -294,6 +294,7 @@ def test_a_baseline_that_cannot_be_run_ends_with_the_code_of_its_error(config: P
 
 @pytest.mark.slow
 def test_variants_leave_results_as_they_are_and_kept_runs_can_be_compared(config: Path, tmp_path: Path) -> None:
+    """R18, I-15, I-16, I-18."""
     accepted(config, tmp_path / "b")
     words = ("--threads", "1,2", "--prefetch", "1,7", "--hash-seeds", "0,random", "--zones", "UTC,Asia/Tokyo")
     told = bt("regress", tmp_path / "b", *words, "--keep", tmp_path / "kept")
