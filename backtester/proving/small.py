@@ -24,7 +24,7 @@ from backtester.proving.cutting import Stretch, known_on, prefix
 from backtester.proving.seeing import Seen, look, strategy_named
 from backtester.signalling import Stopped, events_of
 from backtester.signals.audit import Track, differences
-from backtester.signals.calling import Call
+from backtester.signals.calling import Call, EndedError
 from backtester.signals.strategy import ACTIONS
 from backtester.trading.execution import Events
 
@@ -124,23 +124,25 @@ class SmallAudit:
         seen, _ = look(made, stretch, call, places)
         usual, names = _tracks(made, seen, places), [self._made.symbols[at] for at in self._symbols.tolist()]
         found: dict[tuple[str, str], Finding] = {}
-        ever = np.full(len(made.symbols), np.iinfo(np.int64).max)
         run = {strategy_named(made, place): _of_strategy(self._heard, place, made) for place in places}
-        self._compare(found, ALONE, run, usual, ever, seen)
-        cuts = 0
-        known = replace(made, needs=known_on(made.needs, stretch.sessions.label[0]))
+        self._compare(found, ALONE, _answered(run, seen), usual, np.full(len(made.symbols), np.iinfo(np.int64).max), seen)
+        cuts, known = 0, replace(made, needs=known_on(made.needs, stretch.sessions.label[0]))
         for count, slots in self._slots(made, seen, usual):
             cut, _ = look(known, prefix(stretch, slots, known.needs), call, places)
-            lowest = np.full(len(slots), slots[self._symbols].min())
-            mixed = {strategy_named(made, place) for place in places if _compares(made, place)}
-            tracks = _tracks(made, cut, places)
-            self._compare(found, CUT, {name: track for name, track in usual.items() if name not in mixed}, tracks, slots, seen)
-            self._compare(found, CUT, {name: usual[name] for name in mixed}, tracks, lowest, seen)
+            self._compare_cut(found, usual, cut, slots, seen)
             cuts += count
         small = Small(cuts, str(self._session), names, sorted(usual), list(found.values()))
         for sentence in small.warnings:
             LOG.warning(sentence)
         return small
+
+    def _compare_cut(self, found: dict[tuple[str, str], Finding], usual: dict[str, Track], cut: Seen, slots: Ints, seen: Seen) -> None:
+        """Enter what differs up to each symbol's slot, or of a strategy that compares symbols up to the first of them."""
+        lowest = np.full(len(slots), slots[self._symbols].min())
+        mixed = {strategy_named(cut.setup, place) for place in cut.said if _compares(cut.setup, place)}
+        tracks = _tracks(cut.setup, cut, cut.said)
+        for subject, track in _answered(usual, cut).items():
+            self._compare(found, CUT, {subject: track}, tracks, lowest if subject in mixed else slots, seen)
 
     @property
     def _why_not(self) -> str:
@@ -192,6 +194,12 @@ class SmallAudit:
 def _of_symbols(made: Setup, symbols: Ints) -> Setup:
     """The run with strategies that trade some of their symbols."""
     return replace(made, traders=tuple(replace(trader, symbols=np.intersect1d(trader.symbols, symbols)) for trader in made.traders))
+
+
+def _answered(tracks: dict[str, Track], seen: Seen) -> dict[str, Track]:
+    """The tracks without those of strategies whose process did not live, or last, long enough to answer: nothing is known of them."""
+    ended = {strategy_named(seen.setup, place) for place, said in seen.said.items() if isinstance(said.error, EndedError)}
+    return {name: track for name, track in tracks.items() if name not in ended}
 
 
 def _compares(made: Setup, place: int) -> bool:
