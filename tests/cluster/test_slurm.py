@@ -52,7 +52,7 @@ def script(place: Path, written: Path) -> str:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     changes = {
-        ". /shared/venv/bin/activate": ":", "export NUMBA_CACHE_DIR=/shared/numba": ":", "6379": port,
+        ". /shared/venv/bin/activate": ":", "NUMBA_CACHE_DIR=/shared/numba": "", "6379": port,
         "/shared/configs/sweep.json": str(written), "/shared/sweeps/first": str(place / "out"),
     }  # fmt: skip
     for old, new in changes.items():
@@ -76,7 +76,8 @@ def test_the_script_starts_two_nodes_and_sweeps_on_them(place: Path, simulated: 
     (place / "job").write_text(script(place, tmp_path / "mine.json"))
     path = os.pathsep.join([str(place / "bin"), str(Path(sys.executable).parent), "/usr/bin", "/bin"])
     nodes = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "2"}
-    env = os.environ | nodes | {"PATH": path, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(place), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    own = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(place), "RAY_TMPDIR": str(place), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    env = os.environ | nodes | own
     with (place / "said").open("wb") as said:
         done = subprocess.run(["/bin/bash", place / "job"], env=env, stdout=said, stderr=said, check=False, timeout=300)
     assert done.returncode == 0, (place / "said").read_text()[-2000:]
