@@ -150,12 +150,15 @@ class Account:
         market, carry = part.market, self.carry
         signals = inputs.signals(events, carry.width)
 
-        def attempt(tape: Tape, more: int = 1) -> tuple[Book, int]:
-            book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans), more)
-            for name in SO_FAR:
-                book.sums[name] = self._sums[name]
-            slot = compiled.kernel().entry_point(tape, book, signals, 0)
-            return attempt(tape, 4 * more) if book.account[0]["error"] == records.FULL else (book, slot)
+        def attempt(tape: Tape) -> tuple[Book, int]:  # that knew itself would keep the chunk in a circle
+            for more in inputs.FOURFOLD:
+                book = inputs.book(events, carry, self._given, len(market.ts), len(market.labels), len(tape.spans), more)
+                for name in SO_FAR:
+                    book.sums[name] = self._sums[name]
+                slot = compiled.kernel().entry_point(tape, book, signals, 0)
+                if book.account[0]["error"] != records.FULL:
+                    break
+            return book, slot
 
         book, slot, _ = settled(part.tape, attempt, reading)
         ended, sums = book.account[0], book.sums

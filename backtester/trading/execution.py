@@ -206,10 +206,13 @@ def trade(
     given, held = inputs.given(execution, risk, account, market.symbols), len(carry.decisions["ts"])
     signals = inputs.signals(events, carry.width)
 
-    def attempt(tape: Tape, more: int = 1) -> tuple[Book, int]:
-        book = inputs.book(events, carry, given, len(market.ts), len(market.labels), len(tape.spans), more)
-        slot = compiled.kernel().entry_point(tape, book, signals, held)
-        return attempt(tape, 4 * more) if book.account[0]["error"] == records.FULL else (book, slot)
+    def attempt(tape: Tape) -> tuple[Book, int]:  # that knew itself would keep the chunk in a circle
+        for more in inputs.FOURFOLD:
+            book = inputs.book(events, carry, given, len(market.ts), len(market.labels), len(tape.spans), more)
+            slot = compiled.kernel().entry_point(tape, book, signals, held)
+            if book.account[0]["error"] != records.FULL:
+                break
+        return book, slot
 
     book, slot, drilled = settled(inputs.tape(market, carry.slots), attempt, reading)
     ended = book.account[0]

@@ -43,9 +43,11 @@ GIVEN = (
 )
 CALLS = ("on_open", "on_close")
 UNREAD = ("size", "limit", "entry_stop", "entry_trail", "entry_trail_amount", "exit_fraction")
+FOURFOLD = tuple(4**step for step in range(12))
 VERDICT = {"action": "action", "reason": "reason", "approved": "approved", "order": "order_id", "flags": "flags", "quantity": "quantity"}
 """Words of the settings in the order of their codes; the market's grids; numbers that a signal may give; the part of a session that it
-may ask for; what of it a weight does not use; a verdict's fields and the columns of decisions."""
+may ask for; what of it a weight does not use; a verdict's fields and the columns of decisions; how many times the usual
+room for fills is tried."""
 
 
 def tape(market: Market, before: int) -> Tape:

@@ -12,12 +12,12 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import peers
 from tests.bench.exact import fills_in_cents
-from tests.bench.market import BT, PLACE, Market, config
+from tests.bench.market import BT, PLACE, USE_BANDED, Market, config
 from tests.bench.measure import Measured, measure, once
 from tests.bench.peers import Peer
 
@@ -26,6 +26,9 @@ HUNDRED = Market(100, "2023-01-01", "2024-12-31")
 SMALL = Market(4, "2024-01-01", "2024-04-30")
 HEAVY = ("pandas", "pandas_market_calendars", "numba", "polars", "duckdb", "pyarrow", "numpy", "pydantic", "rich")
 SLOW_SECONDS = 20.0
+AVERAGES = {"fast": "2:21:1", "slow": "22:120:2"}
+BANDED = {"rsi": "5:23:2", "band": "10:55:5", "distance": "1:3.25:0.25"}
+"""A thousand parameter sets of each of the two strategies that are swept."""
 Row = tuple[str, Measured, int | None]
 
 
@@ -105,9 +108,9 @@ def case_hundred(runs: int) -> str:
     return table("100 symbols x 252 sessions (9,774,000 bars), 1m and 5m, quality on, SMA 5/20 on 1m", rows) + f"\n{note}\n"
 
 
-def swept(path: Path, trials: int, runs: int, label: str) -> Row:
-    """Measure a sweep of the two averages, so many of its trials."""
-    ranges = [f"--param=strategies.0.params.{name}={values}" for name, values in (("fast", "2:21:1"), ("slow", "22:120:2"))]
+def swept(path: Path, trials: int, runs: int, label: str, values: Mapping[str, str] = AVERAGES) -> Row:
+    """Measure a sweep of a strategy's settings, so many of its trials."""
+    ranges = [f"--param=strategies.0.params.{name}={these}" for name, these in values.items()]
     out = PLACE / "sweeps" / path.stem
     command = [BT, "sweep", path, *ranges, "--trials", str(trials), "--objective", "total_return", "--out", out, "--force", "--quiet"]
     return label, measure(command, runs, env={"BT_DATA_HOME": str(PLACE / "home")}), None
@@ -128,11 +131,27 @@ def case_sweep(runs: int) -> str:
         swept(half, 1000, runs, "bt sweep, 1,000 trials, 125 sessions"),
         peer(peers.VECTORBT_SWEEP, TEN.export("2024"), 1, "1000"),
     ]
+    banded = config("sweep_banded", TEN, first=TEN.first, last=TEN.last, symbols=10, streams=["1m"], strategy=USE_BANDED)
+    third = [swept(banded, 1000, 1, "bt sweep", BANDED)]
     return (
         table("1 symbol x 252 sessions x 1,000 trials (97,740,000 bar-trials), SMA fast 2:21:1, slow 22:120:2", first)
         + "\n"
         + table("10 symbols x 252 sessions x 1,000 trials (977,400,000 bar-trials), the same", second)
+        + "\n"
+        + table("10 symbols x 252 sessions x 1,000 trials, RSI, bands and a stop some ATR away", third)
     )
+
+
+def case_sweep_small(runs: int) -> str:
+    """The same for a few sessions, symbols and parameter sets: whether all of it works, and what a start costs."""
+    path = config("sweep_small", SMALL, first=SMALL.first, last=SMALL.last, symbols=4, streams=["1m"])
+    banded = config("sweep_small_banded", SMALL, first=SMALL.first, last=SMALL.last, symbols=4, streams=["1m"], strategy=USE_BANDED)
+    rows = [
+        swept(path, 50, runs, "bt sweep"),
+        peer(peers.VECTORBT_SWEEP, SMALL.export("2024"), runs, "50"),
+        swept(banded, 50, runs, "bt sweep, RSI, bands and a stop", BANDED),
+    ]
+    return table("4 symbols x 83 sessions x 50 trials (6,474,000 bar-trials), SMA fast 2, slow 22:120:2", rows)
 
 
 def case_short(_: int) -> str:
@@ -203,6 +222,7 @@ CASES: dict[str, Callable[[int], str]] = {
     "ten": case_ten,
     "hundred": case_hundred,
     "sweep": case_sweep,
+    "sweep_small": case_sweep_small,
 }
 
 

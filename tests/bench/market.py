@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".bench"
 BT = Path(sys.executable).parent / "bt"
 SEED = 20240102
+CROSS = {"use": "sma_crossover", "params": {"interval": "1m", "fast": 5, "slow": 20}}
+USE_BANDED = {"use": f"{Path(__file__).resolve().parent / 'banded.py'}:Banded"}
+"""The strategies of the bench, as a config names them."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,11 @@ class Market:
         return folder
 
 
-def config(name: str, market: Market, *, first: str, last: str, symbols: int, streams: list[str], prefetch_days: int | None = None) -> Path:
-    """Write the config of an SMA 5/20 crossover on 1m bars, 100 shares a trade, without costs or limits, and give its path.
+def config(
+    name: str, market: Market, *, first: str, last: str, symbols: int, streams: list[str], prefetch_days: int | None = None,
+    strategy: Mapping[str, object] = CROSS,
+) -> Path:  # fmt: skip
+    """Write the config of a strategy (an SMA 5/20 crossover) on 1m bars, 100 shares a trade, without costs or limits, and give its path.
 
     prefetch_days None: as many sessions at once as `bt` chooses itself.
     """
@@ -72,7 +79,7 @@ def config(name: str, market: Market, *, first: str, last: str, symbols: int, st
         "mode": "backtest",
         "backtest_config": {"start_date": first, "end_date": last} | ({"prefetch_days": prefetch_days} if prefetch_days else {}),
         "session_data_config": {"lake": str(market.make()), "symbols": market.names[:symbols], "streams": streams},
-        "strategies": [{"name": "cross", "use": "sma_crossover", "symbols": "all", "params": {"interval": "1m", "fast": 5, "slow": 20}}],
+        "strategies": [{"name": "swept", "symbols": "all", **strategy}],
         "account": {"cash": 100_000_000},
         "execution": {"fill": "next_open", "sizing": {"type": "shares", "value": 100}, "commission": {"preset": "zero"}},
     }
