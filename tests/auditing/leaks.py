@@ -101,6 +101,18 @@ class WholeDayQuality(Strategy):
         return Signals(enter_long=(last[:, None] > 99.0) & (bars.slot % 50 == 20))
 
 
+class ClockAhead(Strategy):
+    """Ranks symbols by the bar after."""
+
+    layout = "clock"
+    interval: str = "5m"
+
+    def signals(self, bars: Bars) -> Signals:
+        change = np.nan_to_num(before(bars.close, -1) / bars.close - 1.0)
+        best = change == change.max(axis=1, keepdims=True)
+        return Signals(target=np.where(best & (change > 0), 0.3, np.nan))
+
+
 class Rare(Strategy):
     """Looks ahead on one bar in 2,000; else one sound signal a day."""
 

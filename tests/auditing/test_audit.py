@@ -89,6 +89,11 @@ def test_a_leak_on_one_bar_in_2000_is_found_by_cuts_at_changes_and_missed_by_ran
     assert first.usual == "enter_long"
 
 
+def test_a_leak_in_the_clock_layout_is_found_and_nothing_else_is_said_of_it(simulated: Path) -> None:
+    found = audited(simulated, {"strategies": strategies("ClockAhead")}, cuts=4, changes=8)
+    assert leaking(found, "ClockAhead") == {"prefix cut", "future missing", "future noise", "future mirrored"}
+
+
 @pytest.fixture(scope="module")
 def impure(simulated: Path) -> Verdict:
     """Strategies that hang on chance, on the process, on calls before, on their neighbours; and one that writes."""

@@ -41,6 +41,13 @@ def test_a_strategy_that_looks_ahead_often_is_warned_of(leaking: bt.Run, name: s
     assert any(line.startswith(f"audit: strategy {name.lower()} says something else when later bars are taken away") for line in warnings)
 
 
+def test_a_strategy_that_compares_symbols_and_looks_ahead_is_warned_of(simulated: Path, tmp_path: Path) -> None:
+    audit = audit_of(run(simulated, tmp_path / "run", {"strategies": strategies("ClockAhead")}))
+    assert (audit["cuts"], audit["symbols"]) == (8, ["AAA", "BBB", "CCC"])
+    assert [(finding["subject"], finding["check"]) for finding in audit["findings"]] == [("strategy clockahead", "prefix cut")]
+    assert audit["findings"][0]["usual"].startswith("target")
+
+
 def test_a_warned_run_is_published_and_ends_with_0(leaking: bt.Run) -> None:
     assert leaking.manifest["identity"]["status"] == 0
     assert leaking.table("decisions").height > 0
