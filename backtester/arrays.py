@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Buffer = bytes | mmap
 _DATA = pa.field("data", pa.large_binary(), nullable=False)
 _KEY = b"arrays"
 _KINDS = frozenset("biufM")
@@ -45,8 +43,8 @@ def read(path: Path) -> dict[str, Array]:
         return _arrays(source)
 
 
-def of_bytes(content: Buffer) -> dict[str, Array]:
-    """The arrays of a file that is in memory, or mapped there, without a copy; ValueError where it is none of ours or cut short."""
+def of_bytes(content: bytes) -> dict[str, Array]:
+    """The arrays of a file that is in memory, read-only and without a copy; ValueError where it is none of ours or cut short."""
     return _arrays(pa.BufferReader(pa.py_buffer(content)))
 
 

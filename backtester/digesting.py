@@ -10,7 +10,6 @@ stands in, its digests are the same.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -21,6 +20,7 @@ import polars as pl
 from backtester import schema
 from backtester.columns import OHLCV, Floats
 from backtester.market import tapes
+from backtester.market.grid import digest
 from backtester.market.prepare import Prepared
 from backtester.outcome.digests import array_digest
 from backtester.planning import Setup
@@ -57,18 +57,14 @@ def digest_rows(prepared: Prepared, stages: Mapping[str, Sequence[str]], events:
 
 
 def _grid_digests(prepared: Prepared) -> list[str]:
-    """One digest a session over the base bars on their slots, symbols in order; NaN where a bar is missing; over mean prices
-    too, where fills are at them.
+    """One digest a session over the base bars on their slots; over mean prices too, where fills are at them. A cache knows those that
+    it has hashed.
     """
     grid = prepared.grid
     columns = [getattr(grid, name) for name in OHLCV] + ([] if grid.vwap is None else [grid.vwap])
-    digests = []
-    for low, high in pairwise(grid.clock.offset.tolist()):
-        hasher = hashlib.sha256(f"{len(grid.symbols)} {high - low}".encode())
-        for values in columns:
-            hasher.update(np.ascontiguousarray(values[:, low:high]).data)
-        digests.append(hasher.hexdigest())
-    return digests
+    known = grid.digests or (None,) * len(prepared.sessions)
+    spans = zip(known, pairwise(grid.clock.offset.tolist()), strict=True)
+    return [found or digest(columns, low, high) for found, (low, high) in spans]
 
 
 def _quality_digests(prepared: Prepared, derived: Sequence[str]) -> list[str]:

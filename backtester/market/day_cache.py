@@ -40,7 +40,7 @@ _CODE = ("grid.py", "load.py", "shelves.py", "slotting.py", "day_cache.py", "../
 @dataclass(frozen=True)
 class Day:
     """One session of some symbols (sorted) on its slots: columns of shape (symbols, slots), NaN where there is no bar; rows that do not
-    count by symbol, ts and kind, in the order of time.
+    count by symbol, ts and kind, in the order of time. digest: grid.digest of the columns; "" where nobody has worked it out.
     """
 
     symbols: tuple[str, ...]
@@ -48,17 +48,25 @@ class Day:
     symbol: Ints
     ts: Ints
     kind: NDArray[np.int8]
+    digest: str = ""
 
     @classmethod
     def of_arrays(cls, held: dict[str, Array]) -> Day:
         """The session in a file of the cache."""
         symbols = tuple(json.loads(held["symbols"].tobytes()))
-        return cls(symbols, {name: held[name] for name in OHLCV}, held["stray_symbol"], held["stray_ts"], held["stray_kind"])
+        strays = held["stray_symbol"], held["stray_ts"], held["stray_kind"]
+        return cls(symbols, {name: held[name] for name in OHLCV}, *strays, held["digest"].tobytes().decode())
 
     def arrays(self) -> dict[str, Array]:
         """The session for a file of the cache."""
-        words = np.frombuffer(json.dumps(self.symbols).encode(), np.uint8)
-        return {"symbols": words, **self.columns, "stray_symbol": self.symbol, "stray_ts": self.ts, "stray_kind": self.kind}
+        words, digest = (np.frombuffer(text.encode(), np.uint8) for text in (json.dumps(self.symbols), self.digest))
+        strays: dict[str, Array] = {"stray_symbol": self.symbol, "stray_ts": self.ts, "stray_kind": self.kind}
+        return {"symbols": words, "digest": digest, **self.columns, **strays}
+
+    def hashed(self) -> Day:
+        """The session with its digest."""
+        columns = [self.columns[name] for name in OHLCV]
+        return replace(self, digest=grid.digest(columns, 0, columns[0].shape[1]))
 
     def of(self, symbols: Sequence[str]) -> Day:
         """The session of some of its symbols, sorted."""
@@ -113,8 +121,9 @@ class DayCache:
                 at = list(places)
                 for place, day in zip(at, self._read(missing, sessions[at[0] : at[-1] + 1]), strict=True):
                     before = days[place]
-                    days[place] = day if before is None else before.with_more(day)
-                    self.files.keep(keys[place], self.reader.interval, str(labels[place]), days[place].arrays())  # type: ignore[union-attr]
+                    whole = (day if before is None else before.with_more(day)).hashed()
+                    self.files.keep(keys[place], self.reader.interval, str(labels[place]), whole.arrays())
+                    days[place] = whole
         made = _together(days, sessions, self.reader)
         empty = load.unread(self.reader, sessions)
         return replace(empty, files=files, seconds=time.perf_counter() - started), made
@@ -182,9 +191,12 @@ def _together(days: Sequence[Day | None], sessions: Sessions, reader: Reader) ->
         if day is not None and len(day.symbol):
             own = day.of(symbols)
             strays.append(Strays(own.symbol, np.full(len(own.symbol), at), own.ts, own.kind))
+    digests = tuple(None if day is None or day.symbols != symbols else day.digest for day in days)
     present: Bools = ~np.isnan(columns["close"])
     count = np.add.reduceat(present, offset[:-1], axis=1, dtype=np.int32).T if len(days) else np.zeros((0, len(symbols)), np.int32)
-    return Grid(clock=clock, symbols=symbols, present=present, count=np.ascontiguousarray(count), strays=_strays(strays), **columns)
+    return Grid(
+        clock=clock, symbols=symbols, present=present, count=np.ascontiguousarray(count), strays=_strays(strays), digests=digests, **columns
+    )
 
 
 def _strays(parts: Sequence[Strays]) -> Strays:

@@ -12,6 +12,7 @@ A grid has one line a symbol and all slots of the chunk's sessions side by side:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,7 +64,8 @@ COUNTS = -1
 class Grid:
     """Bars on slots: columns of shape (symbols, slots), NaN where there is none; present tells which are there.
 
-    vwap: mean prices, where they were read and the lake has any.
+    vwap: mean prices, where they were read and the lake has any. digests: those of `digest` for each session where somebody knows them
+    already, else None; none at all where nobody does.
     """
 
     clock: Clock
@@ -77,6 +79,7 @@ class Grid:
     count: NDArray[np.int32]
     strays: Strays
     vwap: Floats | None = None
+    digests: tuple[str | None, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -87,6 +90,14 @@ class Grid:
     def rows(self) -> int:
         """Stored rows: those that count and those that do not."""
         return int(self.count.sum()) + len(self.strays.ts)
+
+
+def digest(columns: Sequence[Floats], first: int, stop: int) -> str:
+    """SHA-256 over the slots `first` to `stop` (not included) of some columns of a grid, symbols in order; NaN where a bar is missing."""
+    hasher = hashlib.sha256(f"{len(columns[0])} {stop - first}".encode())
+    for values in columns:
+        hasher.update(np.ascontiguousarray(values[:, first:stop]).data)
+    return hasher.hexdigest()
 
 
 def clock_of(sessions: Sessions, interval: str) -> Clock:
@@ -116,7 +127,7 @@ def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     if VWAP in chunk.table.column_names:
         stored[VWAP] = chunk.column(VWAP)
     columns = {name: scatter(values, position, kept, *present.shape) for name, values in stored.items()}
-    return Grid(clock=clock, symbols=chunk.symbols, present=present, count=count, strays=strays, **columns)
+    return Grid(clock=clock, symbols=chunk.symbols, present=present, count=count, strays=strays, digests=(), **columns)
 
 
 def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
