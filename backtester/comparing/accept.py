@@ -15,7 +15,7 @@ from typing import Any
 
 from backtester import pipeline
 from backtester.atomic import commit, write_error
-from backtester.comparing.baseline import CHANGES, Baseline, read, relative
+from backtester.comparing.baseline import CHANGES, NO_CACHE, Baseline, read, relative
 from backtester.comparing.contents import contents_of
 from backtester.config import load
 from backtester.errors import DifferenceError, StrategyError, UsageError
@@ -66,7 +66,7 @@ def accept(
 
 def _accepted(path: Path, into: Path, accepted: Mapping[str, str], lake: Path | None, data_changed: bool) -> Accepted:
     """One config run and held against its baseline, where there is one."""
-    config = load(path, (), lake)
+    config = load(path, (NO_CACHE,), lake)
     place = into / f"{path.stem}.json"
     old = read(place) if place.exists() else None
     with tempfile.TemporaryDirectory(prefix="bt-accept-") as folder:

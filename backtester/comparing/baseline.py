@@ -23,6 +23,8 @@ from backtester.outcome.compare_causes import flat
 from backtester.outcome.compare_record import FORM
 
 CHANGES = "RESULTS-CHANGES.md"
+NO_CACHE = "resources.cache=false"
+"""Baselines see the program's own work, never what a cache has kept of another's."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Baseline:
     def load(self, *changes: str) -> Config:
         """The config to run, with `PATH=VALUE` changes; errors as of `config.load`."""
         folder = self.path.parent
-        return load(folder / self.config, changes, None if self.lake is None else folder / self.lake)
+        return load(folder / self.config, (NO_CACHE, *changes), None if self.lake is None else folder / self.lake)
 
     def idle(self, now: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """Keys of the config that cannot be why a result differs; `now` is the config as it is resolved today.

@@ -114,6 +114,15 @@ def test_a_key_that_the_program_did_not_know_then_counts_where_the_config_sets_i
     assert "config" in only(tmp_path / "b").facts["differ"]
 
 
+def test_no_cache_stands_between_a_baseline_and_the_program(config: Path, tmp_path: Path) -> None:
+    put(config, {"resources": {"cache": True}})
+    accepted(config, tmp_path / "b")
+    [one] = find(tmp_path / "b")
+    assert checked(one.path, {"changes": [], "tolerances": [], "keep": str(tmp_path / "kept")})["state"] == "same"
+    assert load(tmp_path / "kept" / "cross").config["resources"]["cache"] is False
+    assert one.record["made_of"]["config"]["resolved"]["resources"]["cache"] is False
+
+
 def test_the_record_holds_what_the_run_holds(config: Path, plain: Path, tmp_path: Path) -> None:
     accepted(config, tmp_path / "b")
     record, of = json.loads((tmp_path / "b" / "cross.json").read_text()), load(plain)
