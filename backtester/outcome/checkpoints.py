@@ -30,6 +30,7 @@ from backtester.arrays import Array
 from backtester.atomic import commit, fail_point, remove_leftovers, sync_folder, write_error
 from backtester.errors import BacktesterError, OutputError
 from backtester.outcome.digests import plain
+from backtester.outcome.writer import no_room
 
 FOLDER, PLAN, CHECKPOINT, PIECES = "resume", "plan.json", "checkpoint.json", "pieces.arrows"
 VERSION = 1
@@ -83,7 +84,7 @@ class Checkpoints:
         if not (self.path / PLAN).exists():
             _write_json(self.path / PLAN, plan)
         place = self.path / f"state-{self._made}.arrow"
-        commit(place, lambda path: arrays.write(path, state))
+        commit(place, lambda path: _write_state(path, state, place))
         kept = {"file": place.name, "sha256": _sha256(place)}
         whole = {"version": VERSION, "facts": facts, "state": kept, "pieces": [asdict(piece) for piece in self._pieces]}
         _write_json(self.path / CHECKPOINT, whole)
@@ -141,7 +142,7 @@ class Checkpoints:
         waiting, self._waiting, self._rows = self._waiting, {}, 0
         if not waiting:
             return
-        file = self._opened()
+        file, content = self._opened(), b""
         try:
             for table, frames in waiting.items():
                 content = _stream(frames)
@@ -150,7 +151,7 @@ class Checkpoints:
                 self._pieces.append(Piece(table, sum(rows.height for rows in frames), len(content), digest))
             file.flush()
         except OSError as error:
-            raise write_error(self.path / PIECES, error) from error
+            raise no_room(self.path / PIECES, error, len(content)) from error
 
     def _opened(self) -> BinaryIO:
         """The file of pieces, made at its first use."""
@@ -199,6 +200,14 @@ def _stream(frames: Sequence[pl.DataFrame]) -> bytes:
     buffer = io.BytesIO()
     pl.concat(same).write_ipc_stream(buffer, compression="lz4")
     return buffer.getvalue()
+
+
+def _write_state(path: Path, state: Mapping[str, Array], place: Path) -> None:
+    """Write the arrays that go to `place`; ResourceError with the bytes that are free and needed where the disk is full."""
+    try:
+        arrays.write(path, state)
+    except OSError as error:
+        raise no_room(place, error, sum(values.nbytes for values in state.values())) from error
 
 
 def _sha256(path: Path) -> str:
