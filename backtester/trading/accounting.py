@@ -15,6 +15,7 @@ from backtester.columns import Floats, Ints
 from backtester.errors import InternalError
 from backtester.trading import records as r
 from backtester.trading.records import Records
+from backtester.trading.rows import split
 
 if TYPE_CHECKING:
     from backtester.trading.execution import Carry, Market
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MANY_LOTS, SLACK, TINY = 2.0**50, 1e-9, 1e-15
 """So many lots cannot be told from their neighbours any more; a quantity off a whole number of lots by less than SLACK of a lot and TINY of
 what it is the sum of is off by a rounding."""
+
+
+FEW = 2**16
+"""Numbers up to which sorting is a matter of two bytes."""
 
 
 class _Held(NamedTuple):
@@ -44,19 +49,18 @@ def check_chunk(market: Market, before: Carry, after: Carry, fills: Records, mom
         raise _broken("a fee below zero", int(fills["fee"].min()), 0)
     lasts = np.append(market.session[1:] != market.session[:-1], True)
     ends = before.slots + np.flatnonzero(lasts)
-    pairs, quantities = _positions(before, fills, ends, lots)
+    of = split(fills, "pair slot side quantity value fee")
+    pairs, quantities = _positions(before, of["pair"], of["slot"], of["side"] * of["quantity"], ends, lots)
     _equal("positions do", quantities[:, -1], (after.pairs["quantity"] * after.pairs["direction"])[pairs])
     held = _held(market, before, pairs, quantities, ends)
     payers, begins, charges = _charges(market, before, held, ends, borrow_bps)
-    slots = np.concatenate((begins, fills["slot"]))
-    moves = np.concatenate((-charges, -fills["side"] * fills["value"] - fills["fee"]))
-    order = np.argsort(slots, kind="stable")
-    moved = np.cumsum(np.concatenate(([before.cash], moves[order])))
-    _equal("cash does", moments["cash"], moved[np.searchsorted(slots[order], moments["slot"], side="right")])
-    _equal("cash at the end does", np.array([after.cash]), moved[-1:])
+    paid = -of["side"] * of["value"] - of["fee"]
+    again = before.cash + _until(of["slot"], paid, moments["slot"]) - _until(begins, charges, moments["slot"])
+    _equal("cash does", moments["cash"], again)
+    _equal("cash at the end does", np.array([after.cash]), np.array([before.cash + int(paid.sum()) - int(charges.sum())]))
     if after.purses:
         purses = np.array(before.purses, np.int64)
-        np.add.at(purses, np.concatenate((payers, fills["pair"])) // before.width, moves)
+        np.add.at(purses, np.concatenate((payers, of["pair"])) // before.width, np.concatenate((-charges, paid)))
         _equal("purses do", np.array(after.purses), purses)
     rows = np.searchsorted(moments["slot"], ends, side="right")
     for name, first, signs in (("marks", before.marks, held.direction), ("gross", _gross(before), np.ones_like(held.direction))):
@@ -80,18 +84,33 @@ def _gross(carry: Carry) -> int:
     return int(carry.pairs["mark"][carry.pairs["quantity"] != 0.0].sum())
 
 
-def _positions(before: Carry, fills: Records, ends: Ints, lots: Floats) -> tuple[Ints, Floats]:
-    """The pairs that held or traded, and what each held (with its sign) at every slot of `ends`: (pairs,) and (pairs, ends)."""
+def _until(slot: Ints, amount: Ints, at: Ints) -> Ints:
+    """The sum of the amounts of slots up to each of the slots `at`."""
+    if (slot[1:] < slot[:-1]).any():
+        order = np.argsort(slot, kind="stable")
+        slot, amount = slot[order], amount[order]
+    sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(amount)))
+    found: Ints = sums[np.searchsorted(slot, at, side="right")]
+    return found
+
+
+def _positions(before: Carry, pair: Ints, slot: Ints, moved: Floats, ends: Ints, lots: Floats) -> tuple[Ints, Floats]:
+    """The pairs that held or traded, and what each held (with its sign) at every slot of `ends`: (pairs,) and (pairs, ends).
+
+    pair, slot, moved: whose fill, when, and how much with its sign; shape (fills,).
+    """
     start = before.pairs["quantity"] * before.pairs["direction"]
-    order = np.argsort(fills["pair"], kind="stable")
-    pair, slot, moved = fills["pair"][order], fills["slot"][order], (fills["side"] * fills["quantity"])[order]
-    pairs = np.union1d(pair, np.flatnonzero(start))
+    known = start != 0.0
+    known[pair] = True
+    pairs, place = np.flatnonzero(known), np.cumsum(known) - 1
+    order = np.argsort(pair.astype(np.uint16) if len(start) <= FEW else pair, kind="stable")
+    pair, slot, moved = pair[order], slot[order], moved[order]
     first, own, lot = np.searchsorted(pair, pairs), start[pairs], lots[pairs % len(lots)]
     if not len(moved):
         return pairs, np.repeat(own[:, None], len(ends), axis=1)
     reach = int(ends[-1]) + 1
     last = np.searchsorted(pair * reach + slot, pairs[:, None] * reach + ends, side="right")
-    found = _in_lots(moved, np.searchsorted(pairs, pair), first, own, lot)
+    found = _in_lots(moved, place[pair], first, own, lot)
     if found is None:
         found = _one_by_one(moved, np.append(first[1:], len(moved)), first, own, lot)
     return pairs, np.where(last > first[:, None], found[np.maximum(last - 1, 0)], own[:, None])

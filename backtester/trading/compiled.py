@@ -21,6 +21,7 @@ from backtester.trading.plain_kernel import plain as plain_source
 
 SOURCES = (
     "book.py",
+    "calm.py",
     "costs.py",
     "decisions.py",
     "drill.py",
@@ -32,6 +33,7 @@ SOURCES = (
     "prices.py",
     "quiet.py",
     "records.py",
+    "reference.py",
     "resting.py",
     "risk.py",
     "weights.py",

@@ -15,6 +15,7 @@ from backtester.trading.book import asked, bound, ends_session, enlist, fillable
 from backtester.trading.money import (
     ENOUGH,
     MOST_LOTS,
+    apart,
     booked,
     compiled,
     equity_of,
@@ -164,7 +165,7 @@ def sold_part(b: Book, signal: Any, pair: Any) -> float:
     return part
 
 
-@compiled
+@apart
 def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     """Step 5: the verdict on one signal that asks for an entry or an exit, and its order."""
     pair, reason, quantity, lots, flags = b.pairs[signal.pair], why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
@@ -197,7 +198,7 @@ def settle(m: Tape, b: Book, signal: Any, row: int, t: int, action: int, reason:
             fill_market(m, b, made, t, r.AT_CLOSE)
 
 
-@compiled
+@apart
 def close_late(m: Tape, b: Book, t: int) -> None:
     """Step 5, before all signals: an exit for every position that has been held for long enough."""
     rules, slot = b.rules[0], m.slots[t]

@@ -13,7 +13,7 @@ import numpy as np
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.book import leaves, new_order, refuse, resolve, total
-from backtester.trading.money import compiled
+from backtester.trading.money import apart, compiled
 from backtester.trading.prices import behind, watched
 from backtester.trading.records import Book, Tape
 
@@ -25,7 +25,7 @@ def trailed(pair: Any, price: float) -> float:
     return signed
 
 
-@compiled
+@apart
 def trail(m: Tape, b: Book, t: int) -> None:
     """Step 6: stops that follow the price come nearer, where the bar has shown a better one."""
     watch = b.rules[0].watch != 0
@@ -69,7 +69,7 @@ def guard(b: Book, row: int, kind: int, level: float, slot: Any, at: int) -> int
     return made
 
 
-@compiled
+@apart
 def protect(b: Book, row: int, slot: Any, at: int) -> None:
     """The stop and the target of a position just opened: a price wins over a fraction, the signal over the config."""
     order, rules = b.orders[row], b.rules[0]
@@ -108,7 +108,7 @@ def resize(b: Book, pair: Any) -> None:
         order.quantity = total(order.filled, left, lot)
 
 
-@compiled
+@apart
 def climb(b: Book, row: int, slot: Any, at: int) -> None:
     """A target for each rung of a position just opened."""
     pair = b.pairs[b.orders[row].pair]
@@ -131,7 +131,7 @@ def climbed(b: Book, pair: Any) -> None:
         b.account[0].guarded -= 1
 
 
-@compiled
+@apart
 def move(b: Book, row: int, slot: Any, at: int) -> None:
     """The levels that the signal of an adding entry gives itself become the position's; a trailing stop only comes nearer."""
     order = b.orders[row]
@@ -155,7 +155,7 @@ def move(b: Book, row: int, slot: Any, at: int) -> None:
         b.account[0].guarded += 1
 
 
-@compiled
+@apart
 def spend(b: Book, row: int, slot: Any) -> None:
     """A stop that has filled in part: its rest waits as an exit of all that is left, nothing else guards or closes the position."""
     account, order, pair = b.account[0], b.orders[row], b.pairs[b.orders[row].pair]

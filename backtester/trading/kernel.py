@@ -22,15 +22,17 @@ from backtester.trading.book import (
     refuse,
     waits,
 )
+from backtester.trading.calm import FEWEST, is_calm, pass_calm
 from backtester.trading.decisions import close_late, decide
 from backtester.trading.drill import drill
 from backtester.trading.guards import trail
 from backtester.trading.margin import call_margins
-from backtester.trading.money import compiled
+from backtester.trading.money import apart, compiled
 from backtester.trading.positions import charge_borrow, fill_exit, fill_market, widen
 from backtester.trading.prices import beyond, met, price_at, turned, watched
 from backtester.trading.quiet import add_up, is_quiet, mark, note, pass_by
 from backtester.trading.records import Book, Records, Tape
+from backtester.trading.reference import refer
 from backtester.trading.resting import chase, look_at_open, look_in_bar
 from backtester.trading.weights import weigh
 
@@ -49,15 +51,16 @@ def due(m: Tape, b: Book, row: int, s: int, t: int, at: int) -> bool:
     return usual
 
 
-@compiled
+@apart
 def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
     """Steps 1 and 3: market orders that are due, exits first."""
-    if b.account[0].exits > 0:
+    account = b.account[0]
+    if account.exits > account.resting_exits:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
             if pair.exit != r.NONE and fillable(m, pair.symbol, t) and due(m, b, pair.exit, pair.symbol, t, at):
                 fill_market(m, b, pair.exit, t, at)
-    if b.account[0].entries > 0:
+    if account.entries > account.resting - account.resting_exits:
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
             if pair.entry == r.NONE or waits(b, pair):
@@ -75,7 +78,7 @@ def first_hit(rules: Any, opened: float, first: float, stop: float, target: floa
     return stop_first
 
 
-@compiled
+@apart
 def look_inside(m: Tape, b: Book, t: int) -> None:
     """Step 2: stops and targets. Until now only an entry at this very open can be of this slot."""
     watch = b.rules[0].watch != 0
@@ -126,7 +129,7 @@ def look(m: Tape, b: Book, pair: Any, t: int) -> bool:
     return more
 
 
-@compiled
+@apart
 def flatten(m: Tape, b: Book, t: int) -> None:
     """Step 4: close what has its last fillable bar of the session here."""
     for i in range(b.account[0].active):
@@ -148,7 +151,7 @@ def outlives(m: Tape, b: Book, row: int, t: int) -> bool:
     return lives or (order.role == r.EXIT and (order.type == r.STOP or order.type == r.TRAILING))
 
 
-@compiled
+@apart
 def expire(m: Tape, b: Book, t: int) -> None:
     """Step 7: waiting entries expire; with day orders waiting exits too. What waits for the next open stays."""
     for i in range(b.account[0].active):
@@ -159,71 +162,81 @@ def expire(m: Tape, b: Book, t: int) -> None:
             refuse(b, pair.exit, r.EXPIRED, why.EXPIRED, m.slots[t])
 
 
+@apart
+def trade_slots(m: Tape, b: Book, signals: Records, first: int) -> int:
+    """All slots of a chunk; verdicts are written from row `first` on. The slot that stopped the run, or the number of slots."""
+    account, rules, e = b.account[0], b.rules[0], r.FIRST
+    at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
+    t = -1
+    while t + 1 < len(m.slots):
+        t += 1
+        if rules.tiered and (t == 0 or ends_session(m, t - 1)):
+            begin_month(b, m.slots[t].month)
+        if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
+            charge_borrow(m, b, t)
+        coming = signals[e].slot if e < len(signals) else len(m.slots)
+        if coming > t:
+            stop, until = min(coming, m.slots[t].stop), t
+            if is_quiet(b):
+                until = pass_by(m, b, t, stop)
+            elif stop >= t + FEWEST and is_calm(b):
+                until = pass_calm(m, b, t, stop)
+            if account.error != r.NO_ERROR:
+                return until
+            if until > t:
+                t = until - 1
+                continue
+        if account.active > 0:
+            if at == r.AT_OPEN or account.on_open > 0:
+                fill_waiting(m, b, t, r.AT_OPEN)
+            near = look_at_open(m, b, t) if account.resting > 0 else 0
+            if account.guarded > 0:
+                look_inside(m, b, t)
+            if near > 0:
+                look_in_bar(m, b, t)
+            if at == r.AT_CLOSE or account.on_close > 0:
+                fill_waiting(m, b, t, r.AT_CLOSE)
+            if rules.flat and account.positions > 0:
+                flatten(m, b, t)
+            if account.positions > 0:
+                mark(m, b, t)
+        if rules.timed and account.positions > 0:
+            close_late(m, b, t)
+        if coming == t:
+            while e < len(signals) and signals[e].slot == t:
+                if signals[e].action >= r.TO_WEIGHT:
+                    weigh(m, b, signals[e], first + e, t)
+                else:
+                    decide(m, b, signals[e], first + e, t)
+                e += 1
+            if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
+                flatten(m, b, t)
+        if account.trailing > 0:
+            trail(m, b, t)
+        if account.chasing > 0:
+            chase(m, b, t)
+        note(m, b, t, t + 1)
+        if rules.called and account.positions > 0:
+            call_margins(m, b, t)
+        if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
+            expire(m, b, t)
+        if account.gone > 0:
+            delist(b)
+        if account.error != r.NO_ERROR:
+            return t
+    if rules.sums:
+        add_up(b)
+    return len(m.slots)
+
+
 def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
     """The kernel, not yet compiled. `stamp` tells its source apart: numba's cache on disk looks at one file's time and size only,
     but a number that the function closes over is part of its key.
     """
 
     def run_slots(m: Tape, b: Book, signals: Records, first: int) -> int:
-        """All slots of a chunk; verdicts are written from row `first` on. The slot that stopped the run, or the number of slots."""
-        account, rules, e = b.account[0], b.rules[0], r.FIRST
-        account.stamp = stamp
-        at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
-        t = -1
-        while t + 1 < len(m.slots):
-            t += 1
-            if rules.tiered and (t == 0 or ends_session(m, t - 1)):
-                begin_month(b, m.slots[t].month)
-            if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
-                charge_borrow(m, b, t)
-            coming = signals[e].slot if e < len(signals) else len(m.slots)
-            if coming > t and is_quiet(b):
-                stop = min(coming, m.slots[t].stop)
-                pass_by(m, b, t, stop)
-                if account.error != r.NO_ERROR:
-                    return t
-                t = stop - 1
-                continue
-            if account.active > 0:
-                if at == r.AT_OPEN or account.on_open > 0:
-                    fill_waiting(m, b, t, r.AT_OPEN)
-                near = look_at_open(m, b, t) if account.resting > 0 else 0
-                if account.guarded > 0:
-                    look_inside(m, b, t)
-                if near > 0:
-                    look_in_bar(m, b, t)
-                if at == r.AT_CLOSE or account.on_close > 0:
-                    fill_waiting(m, b, t, r.AT_CLOSE)
-                if rules.flat and account.positions > 0:
-                    flatten(m, b, t)
-                if account.positions > 0:
-                    mark(m, b, t)
-            if rules.timed and account.positions > 0:
-                close_late(m, b, t)
-            if coming == t:
-                while e < len(signals) and signals[e].slot == t:
-                    if signals[e].action >= r.TO_WEIGHT:
-                        weigh(m, b, signals[e], first + e, t)
-                    else:
-                        decide(m, b, signals[e], first + e, t)
-                    e += 1
-                if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
-                    flatten(m, b, t)
-            if account.trailing > 0:
-                trail(m, b, t)
-            if account.chasing > 0:
-                chase(m, b, t)
-            note(m, b, t, t + 1)
-            if rules.called and account.positions > 0:
-                call_margins(m, b, t)
-            if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
-                expire(m, b, t)
-            if account.gone > 0:
-                delist(b)
-            if account.error != r.NO_ERROR:
-                return t
-        if rules.sums:
-            add_up(b)
-        return len(m.slots)
+        """`trade_slots`, with market and records by reference."""
+        b.account[0].stamp = stamp
+        return trade_slots(refer(m), refer(b), signals, first)
 
     return run_slots

@@ -23,7 +23,7 @@ from backtester.trading.records import Book
 Function = TypeVar("Function", bound=Callable[..., Any])
 _PART: Any = functools.partial(njit, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 compiled: Callable[[Function], Function] = _PART(forceinline=True)
-apart: Callable[[Function], Function] = _PART()
+apart: Callable[[Function], Function] = _PART(forceinline=False)
 """Mark a part of the kernel: merged into each place that calls it, or kept apart. Parts are compiled into the kernel, which alone
 is cached; _nrt=False: nothing is counted or allocated."""
 

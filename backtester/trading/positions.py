@@ -51,7 +51,7 @@ def widen(m: Tape, b: Book, number: int, t: int) -> None:
         pair.low, pair.high = min(pair.low, m.low[pair.symbol, t]), max(pair.high, m.high[pair.symbol, t])
 
 
-@compiled
+@apart
 def charge_borrow(m: Tape, b: Book, t: int) -> None:
     """Before a session's first slot: what the nights since the session before cost each short position."""
     account, rules = b.account[0], b.rules[0]
@@ -66,7 +66,7 @@ def charge_borrow(m: Tape, b: Book, t: int) -> None:
                 stop_run(b, r.TOO_LARGE, b.active[i])
 
 
-@compiled
+@apart
 def size_anew(b: Book, row: int, price: float) -> None:
     """The size of an entry at the price of its fill; its order, and the decision on it, are of that quantity where there is any."""
     rules, order = b.rules[0], b.orders[row]
@@ -129,7 +129,7 @@ def fill_entry(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: 
     return resize(b, pair)
 
 
-@compiled
+@apart
 def go_on(b: Book, row: int, lots: float, slot: Any) -> None:
     """What the bar's share has left of an entry works on, and adds from now on."""
     account, order = b.account[0], b.orders[row]
@@ -146,7 +146,7 @@ def go_on(b: Book, row: int, lots: float, slot: Any) -> None:
     work_on(b, row)
 
 
-@compiled
+@apart
 def hold_back(b: Book, row: int, slot: Any) -> None:
     """An order that would fill finds nothing left of the bar's share."""
     order = b.orders[row]
@@ -243,7 +243,7 @@ def fill_exit(m: Tape, b: Book, row: int, t: int, at: int, seen: float, flags: i
     return None
 
 
-@compiled
+@apart
 def doubt(m: Tape, b: Book, fill: Any, trade: Any, other: int, t: int) -> None:
     """What an ambiguous fill might have been otherwise: at which price, and the trade's profit then."""
     if other == r.NONE:

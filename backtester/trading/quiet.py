@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from backtester.trading import records as r
-from backtester.trading.book import ends_session
-from backtester.trading.money import apart, compiled
-from backtester.trading.positions import revalue, widen
+from backtester.trading.book import ends_session, stop_run
+from backtester.trading.costs import MAX_MICRO
+from backtester.trading.money import apart, compiled, purse_of, value_of
+from backtester.trading.positions import revalue
 from backtester.trading.records import Book, Tape
 
 
@@ -37,13 +38,30 @@ def bars_between(m: Tape, first: int, stop: int) -> int:
 
 @compiled
 def mark(m: Tape, b: Book, t: int) -> None:
-    """Step 6's closes: every position whose symbol has a real bar."""
-    for i in range(b.account[0].active):
-        pair = b.pairs[b.active[i]]
-        last = m.close[pair.symbol, t]
-        if pair.quantity != 0.0 and not np.isnan(last):
-            revalue(b, b.active[i], last)
-            widen(m, b, b.active[i], t)
+    """Step 6's closes: every position whose symbol has a real bar. The sums of a trial do without the prices seen."""
+    account, slot, rows, purses = b.account[0], m.slots[t].number, b.rules[0].sums == 0, len(b.purses) > 0
+    marks, gross = account.marks, account.gross
+    for i in range(account.active):
+        number = b.active[i]
+        pair = b.pairs[number]
+        s = pair.symbol
+        last = m.close[s, t]
+        if pair.quantity == 0.0 or np.isnan(last):
+            continue
+        value = value_of(last, pair.quantity)
+        change = value - pair.mark
+        pair.last, pair.mark = last, value
+        marks += pair.direction * change
+        gross += change
+        if purses:
+            purse = b.purses[purse_of(b, number)]
+            purse.marks += pair.direction * change
+            purse.gross += change
+        if gross > MAX_MICRO:
+            stop_run(b, r.TOO_LARGE, number)
+        if rows and pair.at_close != slot:
+            pair.low, pair.high = min(pair.low, m.low[s, t]), max(pair.high, m.high[s, t])
+    account.marks, account.gross = marks, gross
 
 
 @compiled
@@ -122,16 +140,19 @@ def add_trade(sums: Any, trade: Any) -> None:
     sums.income_high, sums.income_low = sums.income_high + high, sums.income_low + low
 
 
-@compiled
-def pass_by(m: Tape, b: Book, first: int, stop: int) -> None:
-    """The slots first <= t < stop of one session, in which nothing happens."""
+@apart
+def pass_by(m: Tape, b: Book, first: int, stop: int) -> int:
+    """Pass by the slots first <= t < stop of one session, in which nothing happens; `stop`, or the slot that stops the run."""
     if b.rules[0].sums:
         add_up(b)
         if b.account[0].positions > 0:
             settle(m, b, first, stop)
         note(m, b, first, stop)
-        return
+        return first if b.account[0].error != r.NO_ERROR else stop
     for t in range(first, stop):
         if b.account[0].positions > 0:
             mark(m, b, t)
         note(m, b, t, t + 1)
+        if b.account[0].error != r.NO_ERROR:
+            return t
+    return stop

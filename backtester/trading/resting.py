@@ -28,12 +28,11 @@ def none_rests(b: Book, role: int) -> bool:
 
 
 @compiled
-def looks(m: Tape, b: Book, pair: Any, role: int, t: int) -> int:
-    """The row of the pair's resting order in that role, if it may look at the bar; else NONE."""
-    row: int = pair.exit if role == r.EXIT else pair.entry
-    if row == r.NONE or not b.orders[row].rests or (role == r.ENTRY and waits(b, pair)) or not fillable(m, pair.symbol, t):
-        return r.NONE
-    return row
+def reaches(m: Tape, order: Any, s: int, t: int) -> bool:
+    """Whether the trade bar of a slot might fill or trigger an order: it reaches one of its levels."""
+    under, over = (order.limit, order.stop) if order.side == r.BUY else (order.stop, order.limit)
+    near: bool = m.low[s, t] <= under or m.high[s, t] >= over or m.open[s, t] <= under or m.open[s, t] >= over
+    return near
 
 
 @compiled
@@ -43,7 +42,7 @@ def stops(order: Any) -> bool:
     return stop
 
 
-@compiled
+@apart
 def look_at_open(m: Tape, b: Book, t: int) -> int:
     """Step 1: resting orders that the open itself fills. How many others the rest of the bar might fill."""
     near, watch = 0, b.rules[0].watch != 0
@@ -52,10 +51,12 @@ def look_at_open(m: Tape, b: Book, t: int) -> int:
             continue
         for i in range(b.account[0].active):
             pair = b.pairs[b.active[i]]
-            row = looks(m, b, pair, role, t)
-            if row == r.NONE:
+            row = pair.exit if role == r.EXIT else pair.entry
+            if row == r.NONE or not b.orders[row].rests:
                 continue
             order, s = b.orders[row], pair.symbol
+            if not (watch or reaches(m, order, s, t)) or (role == r.ENTRY and waits(b, pair)) or not fillable(m, s, t):
+                continue
             opened, high, low, close, flags = m.open[s, t], m.high[s, t], m.low[s, t], m.close[s, t], r.NO_FLAGS
             if watch and stops(order):
                 opened, high, low, close, flags = watched(m, b, s, t, order.side)
@@ -75,7 +76,7 @@ def look_at_open(m: Tape, b: Book, t: int) -> int:
     return near
 
 
-@compiled
+@apart
 def look_in_bar(m: Tape, b: Book, t: int) -> None:
     """Step 2: resting orders that the rest of the bar fills; an entry whose pair was held at the open does not look."""
     for role in (r.EXIT, r.ENTRY):
@@ -120,7 +121,7 @@ def level_in_bar(m: Tape, b: Book, row: int, t: int) -> tuple[float, int]:
     return order.stop if stop <= limit else np.nan, flags
 
 
-@compiled
+@apart
 def look_after(m: Tape, b: Book, number: int, row: int, waited: bool, seen: float, t: int) -> None:
     """The rest of the bar inside which an order has opened a position at the price seen: only its stop looks at it."""
     rules, pair = b.rules[0], b.pairs[number]

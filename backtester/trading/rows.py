@@ -44,7 +44,7 @@ class Outcome:
 
 def orders(rows: Records, width: int, which: Ints | slice = ALL) -> Columns:
     """Some orders (all of them) as they stand; `width` is the number of symbols."""
-    found = _split(rows, "id pair day ts side type quantity filled limit stop status reason seen")
+    found = split(rows, "id pair day ts side type quantity filled limit stop status reason seen")
     columns = {"order_id": found.pop("id"), "price_seen": found.pop("seen"), **_owner(found, width), **found}
     return {name: values[which] for name, values in columns.items()}
 
@@ -57,13 +57,13 @@ def resolved(rows: Records) -> Ints:
 
 def fills(rows: Records, width: int) -> Columns:
     """Executions as they came."""
-    found = _split(rows, "order pair day ts side quantity price value fee slippage type flags other other_type")
+    found = split(rows, "order pair day ts side quantity price value fee slippage type flags other other_type")
     return {"order_id": found.pop("order"), **_owner(found, width), **found}
 
 
 def ambiguity(rows: Records, width: int) -> Columns:
     """Ambiguous executions as they came, with what their trades earned and would have earned."""
-    found = _split(rows[rows["flags"] & r.AMBIGUOUS != 0], "order trade pair day ts type quantity price other_type other pnl other_pnl")
+    found = split(rows[rows["flags"] & r.AMBIGUOUS != 0], "order trade pair day ts type quantity price other_type other pnl other_pnl")
     pnl, other = found["pnl"], found.pop("other_pnl")
     bounds = {"pnl_other": other, "pnl_low": np.minimum(pnl, other), "pnl_high": np.maximum(pnl, other)}
     return {"order_id": found.pop("order"), "trade_id": found.pop("trade"), **_owner(found, width), **found, **bounds}
@@ -71,7 +71,7 @@ def ambiguity(rows: Records, width: int) -> Columns:
 
 def closed_trades(rows: Records, width: int) -> Columns:
     """Round trips as they closed."""
-    found = _split(
+    found = split(
         rows,
         "id pair order direction entry_ts entry_price exit_ts exit_price quantity pnl fees borrow income type value entry_slot exit_slot "
         "low high",
@@ -108,7 +108,7 @@ def open_trades(pairs: Records, slots: int, width: int) -> Columns:
 
 def equity(moments: Records, ts: Ints, session: NDArray[np.datetime64], peak: int) -> Columns:
     """The account slot by slot; `peak` is the highest equity before."""
-    found = _split(moments, "cash marks gross")
+    found = split(moments, "cash marks gross")
     total = found["cash"] + found["marks"]
     drawdown = 1.0 - total / np.maximum(np.maximum.accumulate(total), peak)
     money = {"cash": found["cash"], "equity": total, "gross": found["gross"], "net": found["marks"]}
@@ -123,7 +123,7 @@ def no_decisions() -> Columns:
     return whole | small | number | {"session": np.zeros(0, "datetime64[D]"), "action": np.zeros(0, np.int8)}
 
 
-def _split(rows: Records, names: str) -> Columns:
+def split(rows: Records, names: str) -> Columns:
     """Some fields as columns of their own, block by block, so that each record comes from memory once."""
     columns = {name: np.empty(len(rows), rows.dtype[name]) for name in names.split()}
     for first in range(0, len(rows), BLOCK):

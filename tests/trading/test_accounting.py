@@ -82,6 +82,6 @@ def test_the_kernel_that_runs_is_the_one_of_these_sources():
     given = inputs.given(settings, RiskSettings(), AccountSettings(cash=1.0), "AB")
     book = inputs.book(events(MARKET, []), Carry.start(1, 1, 2), given, 6, 2)
     compiled.kernel().entry_point(inputs.tape(MARKET, 0), book, inputs.signals(events(MARKET, []), 2), 0)
-    assert book.account[0]["stamp"] == compiled._stamp()
+    assert book.account[0]["stamp"] == compiled._stamp(compiled.SOURCES)
     assert book.account[0]["cash"] == 1
     assert np.array_equal(book.moments["slot"][: book.account[0]["equity"]], np.arange(6))
