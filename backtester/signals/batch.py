@@ -104,10 +104,13 @@ class Batch:
         for enter, leave in ((ENTER_LONG, EXIT_LONG), (ENTER_SHORT, EXIT_SHORT)):
             if ACTIONS[enter] not in wishes.uncut and ACTIONS[leave] not in wishes.uncut:
                 continue
-            both = [np.ascontiguousarray(wishes.uncut.get(ACTIONS[action], absent)) for action in (enter, leave)]
+            both = [_flat(wishes.uncut.get(ACTIONS[action], absent)) for action in (enter, leave)]
+            eight = [cells[: len(cells) // 8 * 8].view(np.uint64) for cells in both]
             tally = np.zeros(2 * slots * (int(self.session.max(initial=-1)) + 1), np.int32)
             hits, found = np.empty(2 * int(count.sum()), np.int64), np.zeros(1, np.int64)
-            kernel("scan").entry_point(*both, lookback, start, count, self.session, live.base_slot, slots, hits, tally, found)
+            kernel("scan").entry_point(
+                *both, *eight, width, lookback, start, count, self.session, live.base_slot, slots, hits, tally, found
+            )
             whole, real = np.empty((6, found[0]), np.int64), np.empty((2, found[0]))
             rows, columns, entries, symbol, session, base_slot = whole
             kernel("place").entry_point(
@@ -130,6 +133,12 @@ class Batch:
     def _base_slot(self, session: Ints, slot: Ints) -> Ints:
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.view.bars)])
         return self.view.last_slot[offset[self.view.first + session] + slot]
+
+
+def _flat(cells: Bools) -> Bools:
+    """All cells on end, where whole words begin."""
+    flat = np.ascontiguousarray(cells).reshape(-1)
+    return flat if flat.ctypes.data % 8 == 0 else flat.copy()
 
 
 def _given(wishes: Wishes, where: tuple[Ints, ...]) -> tuple[dict[str, Floats], list[str | None] | None, dict[str, Bools]]:

@@ -22,7 +22,7 @@ from backtester.signals.indicator_catalog import CATALOG
 Rows = tuple[str, bytes]
 """Interval and symbols (index, as bytes)."""
 Key = tuple[Any, ...]
-KEPT_BYTES = 32_000_000
+KEPT_BYTES = 20_000_000
 """So much of a chunk's shared indicators is kept; those that were asked for last."""
 NEAR = 2.0**20
 """The largest value of a column may be so many times the smallest; beyond, sums might not be exact."""
