@@ -38,6 +38,7 @@ class Shared:
     def __init__(self, longest: Mapping[Rows, int], make: Callable[[str, Ints, int], Bars]) -> None:
         self._longest, self._make = longest, make
         self._rows: dict[Rows, Bars] = {}
+        self._lacks: dict[tuple[Rows, int], Ints] = {}
         self._near: dict[tuple[Rows, str], bool] = {}
         self._kept: dict[Key, dict[str, Floats]] = {}
         self._lock = threading.Lock()
@@ -53,16 +54,24 @@ class Shared:
         spec = CATALOG[kind]
         if not spec.windowed or not all(self._is_near(rows, symbols, name) for name in spec.inputs):
             return None
-        first = spec.warmup(params)
-        longest, missing = self._longest[rows], bars.lookback - np.count_nonzero(bars.valid[:, : bars.lookback], axis=1)
-        begins = missing + first
-        unseen = np.arange(int(begins.max(initial=0))) < begins[:, None]
-        cut = {}
+        begins = self._missing(rows, bars) + spec.warmup(params)
+        unseen, late = int(begins.min(initial=bars.shape[-1])), int(begins.max(initial=0))
+        cut, offset = {}, self._longest[rows] - bars.lookback
         for name, values in self._outputs(rows, symbols, kind, params).items():
-            cut[name] = values[:, longest - bars.lookback :].copy()
-            head = cut[name][:, : unseen.shape[1]]
-            head[unseen[:, : head.shape[1]]] = np.nan
+            cut[name] = made = np.empty(bars.shape)
+            made[:, unseen:] = values[:, offset + unseen :]
+            made[:, :unseen] = np.nan
+            if late > unseen:
+                head = made[:, unseen:late]
+                head[np.arange(unseen, unseen + head.shape[1]) < begins[:, None]] = np.nan
         return cut
+
+    def _missing(self, rows: Rows, bars: Bars) -> Ints:
+        """Bars of history that each row lacks; shape (rows,)."""
+        key = rows, bars.lookback
+        if key not in self._lacks:
+            self._lacks[key] = bars.lookback - np.count_nonzero(bars.valid[:, : bars.lookback], axis=1)
+        return self._lacks[key]
 
     def _outputs(self, rows: Rows, symbols: Ints, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
         key = (rows, kind, *((name, type(value), value) for name, value in sorted(params.items())))
