@@ -166,8 +166,8 @@ def sold_part(b: Book, signal: Any, pair: Any) -> float:
 
 
 @apart
-def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
-    """Step 5: the verdict on one signal that asks for an entry or an exit, and its order."""
+def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> int:
+    """Step 5: the verdict on one signal that asks for an entry or an exit, and its order. As `settle`."""
     pair, reason, quantity, lots, flags = b.pairs[signal.pair], why.NO_POSITION, 0.0, 0.0, r.NO_FLAGS
     if signal.action == r.ENTER_LONG or signal.action == r.ENTER_SHORT:
         direction = r.LONG if signal.action == r.ENTER_LONG else r.SHORT
@@ -178,12 +178,13 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
     elif pair.quantity != 0.0 and pair.direction == (r.LONG if signal.action == r.EXIT_LONG else r.SHORT) and not bound(b, pair):
         quantity = sold_part(b, signal, pair)
         reason = why.APPROVED if quantity > 0.0 else why.BELOW_LOT
-    settle(m, b, signal, row, t, signal.action, reason, quantity, lots, flags)
+    made: int = settle(m, b, signal, row, t, signal.action, reason, quantity, lots, flags)
+    return made
 
 
 @compiled
-def settle(m: Tape, b: Book, signal: Any, row: int, t: int, action: int, reason: int, quantity: float, lots: float, flags: int) -> None:
-    """Write a verdict; make the order of an approved one, which `same_close` fills at once where it can."""
+def settle(m: Tape, b: Book, signal: Any, row: int, t: int, action: int, reason: int, quantity: float, lots: float, flags: int) -> int:
+    """Write a verdict; make the order of an approved one: its row where `same_close` fills it at once, else NONE."""
     pair, verdict = b.pairs[signal.pair], b.verdicts[row]
     direction = r.LONG if action == r.ENTER_LONG or action == r.EXIT_LONG else r.SHORT
     role = r.ENTRY if action == r.ENTER_LONG or action == r.ENTER_SHORT else r.EXIT
@@ -195,7 +196,8 @@ def settle(m: Tape, b: Book, signal: Any, row: int, t: int, action: int, reason:
         verdict.order = b.orders[made].id
         at_once = b.rules[0].fill == r.SAME_CLOSE and b.orders[made].type == r.MARKET
         if at_once and fillable(m, pair.symbol, t) and (role == r.EXIT or not waits(b, pair)):
-            fill_market(m, b, made, t, r.AT_CLOSE)
+            return made
+    return r.NONE
 
 
 @apart

@@ -162,81 +162,78 @@ def expire(m: Tape, b: Book, t: int) -> None:
             refuse(b, pair.exit, r.EXPIRED, why.EXPIRED, m.slots[t])
 
 
-@apart
-def trade_slots(m: Tape, b: Book, signals: Records, first: int) -> int:
-    """All slots of a chunk; verdicts are written from row `first` on. The slot that stopped the run, or the number of slots."""
-    account, rules, e = b.account[0], b.rules[0], r.FIRST
-    at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
-    t = -1
-    while t + 1 < len(m.slots):
-        t += 1
-        if rules.tiered and (t == 0 or ends_session(m, t - 1)):
-            begin_month(b, m.slots[t].month)
-        if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
-            charge_borrow(m, b, t)
-        coming = signals[e].slot if e < len(signals) else len(m.slots)
-        if coming > t:
-            stop, until = min(coming, m.slots[t].stop), t
-            if is_quiet(b):
-                until = pass_by(m, b, t, stop)
-            elif stop >= t + FEWEST and is_calm(b):
-                until = pass_calm(m, b, t, stop)
-            if account.error != r.NO_ERROR:
-                return until
-            if until > t:
-                t = until - 1
-                continue
-        if account.active > 0:
-            if at == r.AT_OPEN or account.on_open > 0:
-                fill_waiting(m, b, t, r.AT_OPEN)
-            near = look_at_open(m, b, t) if account.resting > 0 else 0
-            if account.guarded > 0:
-                look_inside(m, b, t)
-            if near > 0:
-                look_in_bar(m, b, t)
-            if at == r.AT_CLOSE or account.on_close > 0:
-                fill_waiting(m, b, t, r.AT_CLOSE)
-            if rules.flat and account.positions > 0:
-                flatten(m, b, t)
-            if account.positions > 0:
-                mark(m, b, t)
-        if rules.timed and account.positions > 0:
-            close_late(m, b, t)
-        if coming == t:
-            while e < len(signals) and signals[e].slot == t:
-                if signals[e].action >= r.TO_WEIGHT:
-                    weigh(m, b, signals[e], first + e, t)
-                else:
-                    decide(m, b, signals[e], first + e, t)
-                e += 1
-            if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
-                flatten(m, b, t)
-        if account.trailing > 0:
-            trail(m, b, t)
-        if account.chasing > 0:
-            chase(m, b, t)
-        note(m, b, t, t + 1)
-        if rules.called and account.positions > 0:
-            call_margins(m, b, t)
-        if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
-            expire(m, b, t)
-        if account.gone > 0:
-            delist(b)
-        if account.error != r.NO_ERROR:
-            return t
-    if rules.sums:
-        add_up(b)
-    return len(m.slots)
-
-
 def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
     """The kernel, not yet compiled. `stamp` tells its source apart: numba's cache on disk looks at one file's time and size only,
     but a number that the function closes over is part of its key.
     """
 
-    def run_slots(m: Tape, b: Book, signals: Records, first: int) -> int:
-        """`trade_slots`, with market and records by reference."""
-        b.account[0].stamp = stamp
-        return trade_slots(refer(m), refer(b), signals, first)
+    def run_slots(tape: Tape, book: Book, signals: Records, first: int) -> int:
+        """All slots of a chunk; verdicts are written from row `first` on. The slot that stopped the run, or the number of slots."""
+        m, b = refer(tape), refer(book)
+        account, rules, e = b.account[0], b.rules[0], r.FIRST
+        account.stamp = stamp
+        at = r.AT_OPEN if rules.fill == r.NEXT_OPEN else r.AT_CLOSE
+        t = -1
+        while t + 1 < len(m.slots):
+            t += 1
+            if rules.tiered and (t == 0 or ends_session(m, t - 1)):
+                begin_month(b, m.slots[t].month)
+            if account.shorts > 0 and rules.borrow_bps > 0.0 and (t == 0 or ends_session(m, t - 1)):
+                charge_borrow(m, b, t)
+            coming = signals[e].slot if e < len(signals) else len(m.slots)
+            if coming > t:
+                stop, until = min(coming, m.slots[t].stop), t
+                if is_quiet(b):
+                    until = pass_by(m, b, t, stop)
+                elif stop >= t + FEWEST and is_calm(b):
+                    until = pass_calm(m, b, t, stop)
+                if account.error != r.NO_ERROR:
+                    return until
+                if until > t:
+                    t = until - 1
+                    continue
+            if account.active > 0:
+                if at == r.AT_OPEN or account.on_open > 0:
+                    fill_waiting(m, b, t, r.AT_OPEN)
+                near = look_at_open(m, b, t) if account.resting > 0 else 0
+                if account.guarded > 0:
+                    look_inside(m, b, t)
+                if near > 0:
+                    look_in_bar(m, b, t)
+                if at == r.AT_CLOSE or account.on_close > 0:
+                    fill_waiting(m, b, t, r.AT_CLOSE)
+                if rules.flat and account.positions > 0:
+                    flatten(m, b, t)
+                if account.positions > 0:
+                    mark(m, b, t)
+            if rules.timed and account.positions > 0:
+                close_late(m, b, t)
+            if coming == t:
+                while e < len(signals) and signals[e].slot == t:
+                    if signals[e].action >= r.TO_WEIGHT:
+                        made = weigh(m, b, signals[e], first + e, t)
+                    else:
+                        made = decide(m, b, signals[e], first + e, t)
+                    if made != r.NONE:
+                        fill_market(m, b, made, t, r.AT_CLOSE)
+                    e += 1
+                if rules.flat and rules.fill == r.SAME_CLOSE and account.positions > 0:
+                    flatten(m, b, t)
+            if account.trailing > 0:
+                trail(m, b, t)
+            if account.chasing > 0:
+                chase(m, b, t)
+            note(m, b, t, t + 1)
+            if rules.called and account.positions > 0:
+                call_margins(m, b, t)
+            if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
+                expire(m, b, t)
+            if account.gone > 0:
+                delist(b)
+            if account.error != r.NO_ERROR:
+                return t
+        if rules.sums:
+            add_up(b)
+        return len(m.slots)
 
     return run_slots

@@ -20,8 +20,8 @@ from backtester.trading.risk import NO_LIMIT
 
 
 @apart
-def weigh(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
-    """One half of a weight: the verdict on it and its order, or nothing; where both halves are nothing a row says so."""
+def weigh(m: Tape, b: Book, signal: Any, row: int, t: int) -> int:
+    """One half of a weight: the verdict on it and its order, or nothing; where both halves are nothing a row says so. As `settle`."""
     action, reason, quantity, lots, flags = r.NONE, why.APPROVED, 0.0, 0.0, r.NO_FLAGS
     if signal.action == r.TO_WEIGHT:
         action, quantity = sold(b, signal)
@@ -34,8 +34,10 @@ def weigh(m: Tape, b: Book, signal: Any, row: int, t: int) -> None:
         if action == r.NONE and not other.written:
             action, reason, quantity = r.TO_WEIGHT, why.WITHIN_THRESHOLD, 0.0
     b.verdicts[row].written = 0
+    made = r.NONE
     if action != r.NONE:
-        settle(m, b, signal, row, t, action, reason, quantity, lots, flags)
+        made = settle(m, b, signal, row, t, action, reason, quantity, lots, flags)
+    return made
 
 
 @compiled
