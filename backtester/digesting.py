@@ -57,14 +57,16 @@ def digest_rows(prepared: Prepared, stages: Mapping[str, Sequence[str]], events:
 
 
 def _grid_digests(prepared: Prepared) -> list[str]:
-    """One digest a session over the base bars on their slots; over mean prices too, where fills are at them. A cache knows those that
-    it has hashed.
+    """One digest a session over the base bars on their slots; over mean prices too, where fills are at them and the session has any:
+    whether sessions beside it have some says nothing of it. A cache knows those that it has hashed.
     """
-    grid = prepared.grid
-    columns = [getattr(grid, name) for name in OHLCV] + ([] if grid.vwap is None else [grid.vwap])
-    known = grid.digests or (None,) * len(prepared.sessions)
-    spans = zip(known, pairwise(grid.clock.offset.tolist()), strict=True)
-    return [found or digest(columns, low, high) for found, (low, high) in spans]
+    grid, means = prepared.grid, prepared.grid.vwap
+    columns = [getattr(grid, name) for name in OHLCV]
+    digests = list(grid.digests or (None,) * len(prepared.sessions))
+    for session, (low, high) in enumerate(pairwise(grid.clock.offset.tolist())):
+        more = [] if means is None or np.isnan(means[:, low:high]).all() else [means]
+        digests[session] = digests[session] or digest(columns + more, low, high)
+    return [str(found) for found in digests]
 
 
 def _quality_digests(prepared: Prepared, derived: Sequence[str]) -> list[str]:

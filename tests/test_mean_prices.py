@@ -32,7 +32,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "lake"
 
 
-def fills(lake: Path, out: Path, day: str, days: int | None, **execution: object) -> list[tuple[float, str]]:
+def made(lake: Path, out: Path, day: str, days: int | None, **execution: object) -> bt.Run:
     changes = {
         "backtest_config.start_date": str(DAYS[day]),
         "backtest_config.end_date": str(DAYS["without"]),
@@ -41,7 +41,11 @@ def fills(lake: Path, out: Path, day: str, days: int | None, **execution: object
         "strategies": strategy("buy_and_hold"),
         "execution": {"flat_at_close": True, **execution},
     }
-    run = bt.run(config(lake, changes), out=out)
+    return bt.run(config(lake, changes), out=out)
+
+
+def fills(lake: Path, out: Path, day: str, days: int | None, **execution: object) -> list[tuple[float, str]]:
+    run = made(lake, out, day, days, **execution)
     return [(row["price"], row["flags"]) for row in run.table("fills").to_dicts()]
 
 
@@ -59,3 +63,16 @@ def test_a_lake_without_means_has_typical_prices(lake: Path, tmp_path: Path) -> 
 
 def test_other_fills_do_not_read_them(lake: Path, tmp_path: Path) -> None:
     assert fills(lake, tmp_path / "run", "with", None, fill="next_close") == [(103.0, "")] * 4
+
+
+def test_parts_of_any_length_give_the_same_digests_where_only_some_sessions_have_means(lake: Path, tmp_path: Path) -> None:
+    alone, together = (made(lake, tmp_path / str(days), "with", days, fill="next_vwap") for days in (1, 2))
+    assert alone.table("digests").equals(together.table("digests"))
+    assert alone.manifest["identity"]["result_key"] == together.manifest["identity"]["result_key"]
+
+
+def test_means_are_in_the_digest_of_their_bars_where_fills_are_at_them(lake: Path, tmp_path: Path) -> None:
+    runs = [made(lake, tmp_path / fill, "with", 2, fill=fill).table("digests") for fill in ("next_vwap", "next_close")]
+    with_means, without = (run.filter(pl.col("stage") == "bars")["digest"].to_list() for run in runs)
+    assert with_means[0] != without[0]
+    assert with_means[1] == without[1]
