@@ -50,11 +50,12 @@ class Stopped:
 def calls(setup: Setup, *, shared: bool = False) -> Iterator[Call]:
     """How the run calls its strategies: in this process, or each in one of its own where the config asks for it.
 
-    shared: strategies of one file share a process, as the trials of a sweep do. Not for two threads.
+    shared: strategies of one file share a process, as the trials of a sweep do. Not for two threads: each has its own, all of them made
+    before the first is used.
     """
     limits = setup.config.resources.limits
     if limits is None:
-        yield calling.call
+        yield partial(calling.call, outside=calling.Outside.now()) if shared else calling.call
         return
     from backtester.signals.apart import Apart  # most runs do without
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +84,43 @@ Call = Callable[[Caller, Given, int | None], Found]
 """Calls a strategy over all sessions that are given, or over one of them; raises StrategyError."""
 
 
-def call(caller: Caller, given: Given, only: int | None = None) -> Found:
-    """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError."""
+@dataclass(frozen=True)
+class Outside:
+    """What strategies might change of the process (STR-21): its folder (None: it is gone), time zone, locale, what happens to warnings."""
+
+    folder: str | None
+    zone: str | None
+    words: str
+    filters: list[Any]
+    shows: Callable[..., None]
+
+    @classmethod
+    def now(cls) -> Outside:
+        """As it is."""
+        zone, words = os.environ.get("TZ"), locale.setlocale(locale.LC_ALL)
+        return cls(_folder(), zone, words, list(warnings.filters), warnings.showwarning)
+
+    def put_back(self) -> None:
+        """Make the process again what it was."""
+        if self.folder is not None and _folder() != self.folder:
+            os.chdir(self.folder)
+        if os.environ.get("TZ") != self.zone:
+            os.environ.pop("TZ", None) if self.zone is None else os.environ.update(TZ=self.zone)
+            time.tzset()
+        if locale.setlocale(locale.LC_ALL) != self.words:
+            locale.setlocale(locale.LC_ALL, self.words)
+        if warnings.filters != self.filters:
+            warnings.resetwarnings()  # which also tells Python that its filters are others now
+            warnings.filters[:] = self.filters  # type: ignore[index]
+        warnings.showwarning = self.shows
+
+
+def call(caller: Caller, given: Given, only: int | None = None, outside: Outside | None = None) -> Found:
+    """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError.
+
+    outside: what the process is made again afterwards, None: what it is now. Where several threads call, it may be what another's
+    strategy has just made of it.
+    """
     strategy = caller.strategy
     assert strategy is not None
     batches = cut(caller, given, only)
@@ -94,7 +130,7 @@ def call(caller: Caller, given: Given, only: int | None = None) -> Found:
         longer = partial(_longer, caller, given, key, only, first)
         made.bars.bound(everything, caller.columns[made.bars.interval], made.bars.historical_columns, longer)
     try:
-        with _contained():
+        with _contained(outside or Outside.now()):
             asked = strategy if caller.watched is None else Watching(strategy, caller.declared.inputs, caller.watched)
             answer = asked.signals(first.bars)
         wishes = checked(answer, first.bars, caller.name, caller.leverage)
@@ -136,20 +172,13 @@ def place_of(caller: Caller, days: NDArray[np.datetime64]) -> str:
 
 
 @contextmanager
-def _contained() -> Iterator[None]:
-    """What a strategy changes of the process is put back: folder, time zone, locale, warnings, numpy's handling of errors (STR-21)."""
-    folder, zone, words = _folder(), os.environ.get("TZ"), locale.setlocale(locale.LC_ALL)
-    with np.errstate(), warnings.catch_warnings():
+def _contained(outside: Outside) -> Iterator[None]:
+    """What a strategy changes of the process is put back, and its handling of numpy's errors, which is each thread's own."""
+    with np.errstate():
         try:
             yield
         finally:
-            if folder is not None and _folder() != folder:
-                os.chdir(folder)
-            if os.environ.get("TZ") != zone:
-                os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
-                time.tzset()
-            if locale.setlocale(locale.LC_ALL) != words:
-                locale.setlocale(locale.LC_ALL, words)
+            outside.put_back()
 
 
 def _folder() -> str | None:

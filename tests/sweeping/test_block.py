@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import time
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,67 @@ def test_nothing_of_a_part_outlives_it_in_a_circle(simulated: Path) -> None:
     finally:
         gc.enable()
     assert len(bars) == 2
+
+
+RESTLESS = """
+import os
+import time
+import warnings
+from pathlib import Path
+
+from backtester import Signals, Strategy
+
+HERE = Path(__file__).parent
+
+
+def until(done):
+    end = time.monotonic() + 5.0
+    while not done() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+class Restless(Strategy):
+    which: int = 0
+
+    @property
+    def lookback(self):
+        return 1 + (self.which > 0)
+
+    def signals(self, bars):
+        mark = lambda name: HERE / f"{name} {bars.session[0, 0]}"
+        if self.which == 0:
+            os.environ["TZ"] = "Asia/Tokyo"
+            time.tzset()
+            os.chdir("/")
+            warnings.simplefilter("error")
+            mark("changed").touch()
+            until(mark("second").exists)
+        elif self.which == 1:
+            until(mark("changed").exists)
+        else:
+            mark("second").touch()
+            until(lambda: os.getcwd() != "/")
+        return Signals()
+"""
+
+
+def test_str_21_what_trials_of_two_threads_change_of_the_process_is_put_back(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that begins while another has changed the process, and ends after it, leaves nothing of that behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    before = time.timezone, list(warnings.filters)
+    (tmp_path / "restless.py").write_text(RESTLESS, encoding="utf-8")
+    days = {"start_date": "2024-11-25", "end_date": "2024-11-26", "prefetch_days": 1}
+    changes = {"strategies": strategy("restless.py:Restless"), "backtest_config": days}
+    try:
+        _, block = block_of(simulated, {"strategies.0.params.which": [0, 1, 2]}, changes, threads=2)
+        assert [outcome.error for outcome in block.outcomes] == [None, None, None]
+        assert sorted(path.name.split()[0] for path in tmp_path.glob("* *")) == ["changed"] * 2 + ["second"] * 2
+        assert Path.cwd() == tmp_path
+        assert (time.timezone, list(warnings.filters)) == before
+    finally:
+        monkeypatch.undo()
+        time.tzset()
