@@ -23,7 +23,7 @@ import numpy as np
 from backtester.columns import Floats
 from backtester.errors import ConfigError
 from backtester.outcome.distribution import moment
-from backtester.outcome.ratios import MIN_SESSIONS, TINY, mean, sharpe, still
+from backtester.outcome.ratios import MIN_SESSIONS, TINY, mean, moving, sharpe
 
 NORMAL = NormalDist()
 
@@ -146,7 +146,8 @@ def effective_trials(returns: Floats) -> float | None:
     """
     if len(returns) < MIN_SESSIONS:
         return None
-    scaled = [(column - mean(column)) / _length(column - mean(column)) for column in returns.T if not still(column)]
+    apart = [column - mean(column) for column in returns[:, moving(returns)].T]
+    scaled = [column / _length(column) for column in apart]
     count = len(scaled)
     if count < 2:
         return float(count) if count else None

@@ -54,7 +54,7 @@ def sharpe(values: Floats, per_year: float) -> float | None:
     """
     if len(values) < MIN_SESSIONS:
         return None
-    centre, spread = mean(values), deviation(values)
+    centre, spread = centre_and_spread(values)
     return None if spread <= TINY * abs(centre) else centre / spread * math.sqrt(per_year)
 
 
@@ -125,13 +125,33 @@ def mean(values: Floats) -> float:
 
 def deviation(values: Floats) -> float:
     """The standard deviation with ddof 1."""
-    centre = mean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values.tolist()) / (len(values) - 1))
+    return centre_and_spread(values)[1]
+
+
+def centre_and_spread(values: Floats) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 1), both of exact sums."""
+    listed = values.tolist()
+    centre = math.fsum(listed) / len(listed)
+    return centre, math.sqrt(math.fsum([(value - centre) ** 2 for value in listed]) / (len(listed) - 1))
 
 
 def still(values: Floats) -> bool:
     """Do the values not vary, but for rounding?"""
-    return deviation(values) <= TINY * abs(mean(values))
+    centre, spread = centre_and_spread(values)
+    return spread <= TINY * abs(centre)
+
+
+def moving(columns: Floats) -> Bools:
+    """Which columns of values, shape (sessions, columns), are not still: shape (columns,).
+
+    A standard deviation is at least range / sqrt(2 (n - 1)), and a mean at most the largest size: where the first is far above what
+    rounding makes of the second, and its square no number that vanishes, no sum is needed.
+    """
+    most = 2.0 * TINY * math.sqrt(2.0 * (len(columns) - 1)) * np.abs(columns).max(axis=0)
+    found: Bools = columns.max(axis=0) - columns.min(axis=0) > np.maximum(most, 1e-150)
+    for place in np.flatnonzero(~found):
+        found[place] = not still(columns[:, place])
+    return found
 
 
 def finite(power: Callable[[], float]) -> float | None:

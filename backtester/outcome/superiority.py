@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtester.columns import Floats, Ints
+from backtester.columns import Floats
 from backtester.errors import InternalError
 from backtester.outcome.bootstrap import CELLS, Resampling
-from backtester.outcome.ratios import MIN_SESSIONS, mean, still
+from backtester.outcome.ratios import MIN_SESSIONS, mean, moving
 
 NEGLIGIBLE = 1e-18
 """Weights of autocovariances below it cannot be seen in their sum."""
@@ -54,6 +54,8 @@ def superiority(returns: Floats, benchmark: Floats | None, resampling: Resamplin
     Source: White (2000), "A Reality Check for Data Snooping", Econometrica 68(5); Hansen (2005), "A Test for Superior Predictive
     Ability", Journal of Business and Economic Statistics 23(4), sections 2.2 to 2.4.
     """
+    from backtester.outcome import drawn  # numba is heavy
+
     count = len(returns)
     if resampling.sessions != count or (benchmark is not None and len(benchmark) != count):
         raise InternalError("returns, benchmark and resampling are of different sessions", where="superiority", value=count)
@@ -63,35 +65,23 @@ def superiority(returns: Floats, benchmark: Floats | None, resampling: Resamplin
     means = np.array([mean(column) for column in above.T])
     apart = above - means
     spread = np.sqrt(_variance(apart, 1.0 / resampling.block) / count)
-    moving = np.flatnonzero([width > 0 and not still(column) for width, column in zip(spread, above.T, strict=True)])
-    if not len(moving):
+    used = np.flatnonzero((spread > 0) & moving(above))
+    if not len(used):
         return None
-    means, spread, apart = means[moving], spread[moving], np.ascontiguousarray(apart[:, moving])
+    means, spread, apart = means[used], spread[used], np.ascontiguousarray(apart[:, used])
     statistic = max(0.0, float(np.max(means / spread)))
     # what is left of each mean once it is centred: nothing (upper), that of clearly worse trials, that of all worse trials (lower)
     kept = np.stack([means * 0.0, np.where(means < -spread * math.sqrt(2.0 * math.log(math.log(count))), means, 0.0), np.minimum(means, 0)])
     reached = np.zeros(4, np.int64)
-    for rows in resampling.parts(max(1, CELLS // len(moving))):
-        drawn = _means(apart, rows)
-        reached[0] += np.count_nonzero(drawn.max(axis=1) >= means.max())
+    for rows in resampling.parts(max(1, CELLS // len(used))):
+        sampled = drawn.means(apart, rows)
+        reached[0] += np.count_nonzero(sampled.max(axis=1) >= means.max())
         for place, left in enumerate(kept, 1):
-            best = np.maximum(((drawn + left) / spread).max(axis=1), 0.0)
+            best = np.maximum(((sampled + left) / spread).max(axis=1), 0.0)
             reached[place] += np.count_nonzero(best >= statistic)
     check, upper, consistent, lower = (reached / resampling.draws).tolist()
     best = int(np.argmax(means))
-    return Superiority(int(moving[best]), float(means[best]), check, statistic, lower, consistent, upper)
-
-
-def _means(apart: Floats, rows: Ints) -> Floats:
-    """The mean of every trial, shape (sessions, trials), over the sessions of each row: shape (rows, trials)."""
-    lines, count = rows.shape
-    flat = (rows + np.arange(lines)[:, None] * count).ravel()
-    times = np.bincount(flat, minlength=lines * count).reshape(lines, count).astype(np.float64)
-    total, part = np.zeros((2, lines, apart.shape[1]))
-    for session in range(count):
-        np.multiply(times[:, session, None], apart[session], out=part)
-        total += part
-    return np.asarray(total / count, np.float64)
+    return Superiority(int(used[best]), float(means[best]), check, statistic, lower, consistent, upper)
 
 
 def _variance(apart: Floats, share: float) -> Floats:

@@ -70,18 +70,24 @@ def evidence(sweep: Sweep, trials: pl.DataFrame, equity: pl.DataFrame, best: int
 
 
 def returns_of(trials: pl.DataFrame, equity: pl.DataFrame, labels: NDArray[np.datetime64]) -> tuple[Ints, Floats]:
-    """The numbers of the trials that have just these sessions and were never broke, and their returns, shape (sessions, trials)."""
+    """The numbers of the trials that have just these sessions and were never broke, and their returns, shape (sessions, trials).
+
+    trials and equity: the tables, sorted by trial.
+    """
     cash = (trials["final_equity"] - trials["net_profit"]).round(6)
     starts = dict(zip(trials["trial"].to_list(), cash.to_list(), strict=True))
-    days = pl.Series(labels.astype("datetime64[D]")).cast(pl.Date)
+    trial, count = equity["trial"].to_numpy(), len(labels)
+    ends = np.flatnonzero(np.diff(trial, append=-1)) + 1
+    first = (ends - count)[np.diff(ends, prepend=0) == count]  # the first rows of those with so many sessions
+    rows = first[:, None] + np.arange(count)
+    same = (equity["session"].to_numpy()[rows] == labels.astype("datetime64[D]")).all(axis=1)
     columns, numbers = [], []
-    for (number,), rows in equity.partition_by("trial", as_dict=True).items():
-        if rows.height == days.len() and rows["session"].equals(days):
-            made = ratios.returns(rows["equity"].to_numpy(), starts[number])
-            if made is not None:
-                columns.append(made)
-                numbers.append(number)
-    return np.array(numbers, np.int64), np.stack(columns, axis=1) if columns else np.zeros((len(labels), 0))
+    for number, worth in zip(trial[first[same]].tolist(), equity["equity"].to_numpy()[rows[same]], strict=True):
+        made = ratios.returns(worth, starts[number])
+        if made is not None:
+            columns.append(made)
+            numbers.append(number)
+    return np.array(numbers, np.int64), np.stack(columns, axis=1) if columns else np.zeros((count, 0))
 
 
 def _returns(trials: pl.DataFrame, equity: pl.DataFrame, best: int) -> tuple[Floats | None, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from hypothesis.extra import numpy as arrays
 
 from backtester.outcome import ratios
 from tests.outcome.returns import EXACT, PER_YEAR, drawn
@@ -148,3 +149,15 @@ def test_without_a_losing_session_there_is_no_sortino_and_without_a_drawdown_no_
 def test_volatility_needs_two_sessions() -> None:
     assert ratios.volatility(np.array([0.1]), PER_YEAR) is None
     assert ratios.volatility(np.array([0.1, 0.3]), 4.0) == pytest.approx(math.sqrt(0.02) * 2, **EXACT)
+
+
+@given(
+    arrays.arrays(
+        np.float64,
+        some.tuples(some.integers(2, 30), some.integers(0, 4)),
+        elements=some.sampled_from([0.0, 0.01, -0.01, 0.01 + 1e-14, 0.01 + 2e-13, 1e-9, 1e-160, -1e-170, 3.0]),
+        fill=some.sampled_from([0.0, 0.01]),
+    )
+)
+def test_columns_that_move_are_those_that_are_not_still(columns: np.ndarray) -> None:
+    assert ratios.moving(columns).tolist() == [not ratios.still(column) for column in columns.T]

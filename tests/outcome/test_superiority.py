@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from backtester.errors import InternalError
+from backtester.outcome import drawn
 from backtester.outcome import superiority as module
 from backtester.outcome.bootstrap import Resampling
 from backtester.outcome.superiority import superiority
@@ -181,3 +182,13 @@ def test_threads_do_not_change_a_bit() -> None:
         return subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, capture_output=True, text=True).stdout
 
     assert printed("1") == printed("2")
+
+
+def test_means_of_draws_add_sessions_from_the_oldest_to_the_newest() -> None:
+    returns, resampling = trials(7, 60), Resampling(60, 3.0, 40, 5)
+    (rows,) = resampling.parts(40)
+    for row, found in zip(rows.tolist(), drawn.means(returns, rows).tolist(), strict=True):
+        total = [0.0] * 7
+        for session in range(60):
+            total = [so_far + row.count(session) * value for so_far, value in zip(total, returns[session].tolist(), strict=True)]
+        assert found == [value / 60 for value in total]
