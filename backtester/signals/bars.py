@@ -241,7 +241,7 @@ class Bars:
         """All outputs of a built-in indicator, by name."""
         key = (kind, *sorted(params.items()))
         cut = self._cut(key, kind, params)
-        made: dict[str, Floats] = self._once(key, lambda: self._run(kind, params)) if cut is None else cut
+        made: dict[str, Floats] = self._once(key, lambda: self.worked_out(kind, params)) if cut is None else cut
         return made
 
     def _cut(self, key: tuple[Any, ...], kind: str, params: Mapping[str, float]) -> dict[str, Floats] | None:
@@ -255,7 +255,8 @@ class Bars:
                 del self._cuts[next(iter(self._cuts))]
         return found
 
-    def _run(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
+    def worked_out(self, kind: str, params: Mapping[str, float]) -> dict[str, Floats]:
+        """The same, worked out anew and not kept."""
         columns = {}
         for name in indicators.CATALOG[kind].inputs:
             if name == "start":

@@ -80,7 +80,7 @@ class Shared:
             if found is not None:
                 self._kept[key] = found
                 return found
-        found = self._wide(rows, symbols).computed(kind, params)
+        found = self._wide(rows, symbols).worked_out(kind, params)  # `computed` would keep them all
         with self._lock:
             self._kept[key] = found
             while len(self._kept) > 1 and sum(values.nbytes for part in self._kept.values() for values in part.values()) > KEPT_BYTES:

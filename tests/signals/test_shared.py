@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 
-from backtester.signals import indicators
+from backtester.signals import indicators, shared
 from backtester.signals.bars import Bars
 from backtester.signals.shared import Shared
 
@@ -42,11 +45,11 @@ def test_a_shared_indicator_is_that_of_the_bars_alone(kind: str, seed: int) -> N
     for lookback in (longest, 41, 0, 7):
         for period in random.integers(1, 100, 3).tolist():
             params = {name: period if name == "period" else value for name, value in indicators.CATALOG[kind].params.items()}
-            alone, shared = rows_of(columns, lookback, longest, thin), rows_of(columns, lookback, longest, thin)
-            made.share(shared, "1m", np.frombuffer(b"x", np.int8))
-            assert shared._shared is not None
+            alone, sharing = rows_of(columns, lookback, longest, thin), rows_of(columns, lookback, longest, thin)
+            made.share(sharing, "1m", np.frombuffer(b"x", np.int8))
+            assert sharing._shared is not None
             for output, values in alone.computed(kind, params).items():
-                again = shared.indicator(f"{kind}.{output}", **params)
+                again = sharing.indicator(f"{kind}.{output}", **params)
                 assert np.array_equal(values.view(np.int64)[~np.isnan(values)], again.view(np.int64)[~np.isnan(again)])
                 assert np.array_equal(np.isnan(values), np.isnan(again))
                 assert not again.flags.writeable
@@ -63,6 +66,27 @@ def test_values_far_apart_are_not_shared() -> None:
     assert bars._shared(bars, "roc", {"period": 3}) is None
     assert bars._shared(bars, "ema", {"period": 3}) is None
     assert bars._shared(bars, "volume_sma", {"period": 3}) is not None
+
+
+def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many trials with as many averages: those that were asked for first are gone."""
+    columns, computed = market(np.random.default_rng(1), 2, 50), indicators.compute
+    alive: list[weakref.ref[Any]] = []
+
+    def noted(*words: Any) -> dict[str, np.ndarray]:
+        found = computed(*words)
+        alive.extend(weakref.ref(values if values.base is None else values.base) for values in found.values())
+        return found
+
+    monkeypatch.setattr(indicators, "compute", noted)
+    monkeypatch.setattr(shared, "KEPT_BYTES", 3 * columns["close"].nbytes)
+    made = Shared({("1m", b"x"): 20}, lambda _interval, _symbols, lookback: rows_of(columns, lookback, 20, np.full(2, 20)))
+    for period in range(2, 12):
+        bars = rows_of(columns, 5, 20, np.full(2, 20))
+        made.share(bars, "1m", np.frombuffer(b"x", np.int8))
+        bars.indicator("sma", period=period)
+    assert len(alive) == 10
+    assert sum(values() is not None for values in alive) == 3
 
 
 def test_smoothing_is_not_windowed() -> None:
