@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backtester.auditing.verdict import Row, Verdict
+from backtester.spelling import line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ def table(verdict: Verdict, only_unlike: bool) -> Table:
         if row.differences or not only_unlike:
             cells = cells_of(row)
             style = "red" if row.leaks else ("yellow" if row.differences else "")
-            made.add_row(*(Text(_plain(cell), style=style) for cell in (row.subject if row.subject != subject else "", *cells)))
+            made.add_row(*(Text(line(cell), style=style) for cell in (row.subject if row.subject != subject else "", *cells)))
             subject = row.subject
     return made
 
@@ -52,9 +53,3 @@ def sentence(verdict: Verdict) -> str:
     if not leaks:
         return f"clean: {verdict.sessions:,} sessions, {cuts}"
     return f"not clean: {len(leaks)} of {len(verdict.rows)} checks differ; {verdict.sessions:,} sessions, {cuts}"
-
-
-def _plain(text: str) -> str:
-    from backtester.outcome.show_grid import clean
-
-    return clean(text)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from backtester.cli.calendar import Day
-from backtester.cli.output import clean, print_facts, print_json, print_table
+from backtester.cli.output import print_facts, print_json, print_table
 from backtester.errors import DataError, UsageError
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.market.action_changes import ActionCounts

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backtester.cli.output import clean, print_json
+from backtester.cli.output import print_json
 from backtester.cli.process import keep_memory
 from backtester.cli.words import config_words
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.auditing.verdict import Verdict

@@ -15,8 +15,9 @@ import click
 
 from backtester.cli.actions import actions
 from backtester.cli.calendar import Day
-from backtester.cli.output import clean, print_facts, print_json, print_table
+from backtester.cli.output import print_facts, print_json, print_table
 from backtester.errors import DataError, UsageError
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.market.imports import Request

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from backtester.cli.output import clean, print_json
+from backtester.cli.output import print_json
 from backtester.errors import DifferenceError
+from backtester.spelling import clean
 
 _EXAMPLE = """\b
 Examples:

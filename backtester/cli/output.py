@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from backtester.errors import BacktesterError, InternalError, ResourceError
+from backtester.spelling import cell, clean
 
 WIDTH = 100
 """Columns of what is drawn where nobody says otherwise."""
@@ -62,15 +63,6 @@ def print_rich(shown: Any) -> None:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def clean(text: str) -> str:
-    r"""Text whose control and invisible characters are written out, line ends kept.
-
-    >>> print(clean("red \x1b[31m"))
-    red \x1b[31m
-    """
-    return "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text)
-
-
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Say what went wrong and return the exit code: SPEC's for errors foreseen, 7 where memory ran out, else 70."""
     known = _known(error)
@@ -104,16 +96,8 @@ def _is_table(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_cell, value)) or "-"
     if isinstance(value, Mapping):
         return ", ".join(f"{_cell(name)} {_cell(item)}" for name, item in value.items()) or "-"
-    return clean(str(value))
+    return cell(value)

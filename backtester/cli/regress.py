@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtester.cli.output import clean, print_json
+from backtester.cli.output import print_json
 from backtester.errors import UsageError
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.comparing.check import Verdict

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backtester.cli.output import clean, print_facts, print_json
+from backtester.cli.output import print_facts, print_json
 from backtester.cli.process import keep_memory
 from backtester.cli.words import MAX_THREADS, cache_word, config_words, limit_threads, with_resources
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.config import Config

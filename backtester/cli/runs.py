@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from backtester.cli.output import clean
 from backtester.cli.sql import print_answer, zone_of
 from backtester.errors import UsageError
+from backtester.spelling import clean
 
 
 @click.command(

@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from backtester.cli.output import clean, print_json
+from backtester.cli.output import print_json
 from backtester.cli.words import MAX_THREADS
 from backtester.errors import UsageError
+from backtester.spelling import clean
 
 if TYPE_CHECKING:
     from backtester.outcome.ask import Answer

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from backtester import spelling
 from backtester.outcome.ask import Answer
-from backtester.outcome.show_grid import clean
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -39,12 +39,13 @@ def grid_of(rows: pl.DataFrame, total: int, width: int, zone: ZoneInfo) -> Group
     from rich.text import Text
 
     columns = {name: [cell(value, zone) for value in rows[name].to_list()] for name in rows.columns}
-    shown = fitting({clean(name): [cell_len(text) for text in cells] for name, cells in columns.items()}, width)
+    heads = {name: spelling.line(name) for name in rows.columns}
+    shown = fitting({heads[name]: [cell_len(text) for text in cells] for name, cells in columns.items()}, width)
     names = rows.columns[:shown]
     made = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for name in names:
         right = rows[name].dtype.is_numeric()
-        made.add_column(Text(clean(name)), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+        made.add_column(Text(heads[name]), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=WIDEST)
     for place in range(rows.height):
         made.add_row(*(Text(columns[name][place]) for name in names))
     return Group(made, Text(remark(rows.height, total, rows.columns[shown:]), style="dim"))
@@ -72,7 +73,7 @@ def remark(shown: int, total: int, hidden: list[str]) -> str:
     '40 of 1,200 rows (--limit shows more); 2 more columns: fee, flags'
     """
     rows = f"{total:,} row{'' if total == 1 else 's'}" if shown == total else f"{shown:,} of {total:,} rows (--limit shows more)"
-    names = ", ".join(map(clean, hidden[:NAMED])) + (", ..." if len(hidden) > NAMED else "")
+    names = ", ".join(map(spelling.line, hidden[:NAMED])) + (", ..." if len(hidden) > NAMED else "")
     more = f"; {len(hidden)} more column{'' if len(hidden) == 1 else 's'}: {names}" if hidden else ""
     return rows + more
 
@@ -85,19 +86,11 @@ def cell(value: Any, zone: ZoneInfo) -> str:
     >>> cell(dt.datetime(2025, 7, 2, 13, 30, tzinfo=dt.UTC), ZoneInfo("America/New_York"))
     '2025-07-02 09:30:00-04:00'
     """
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) >= 1000 else f"{value:.6g}"
     if isinstance(value, dt.datetime):
         return (value.astimezone(zone) if value.tzinfo else value).isoformat(" ").replace("+00:00", "Z")
     if isinstance(value, (list, pl.Series)):
         return _cut(f"[{', '.join(cell(inner, zone) for inner in value[:WIDEST])}]")
-    return clean(_cut(str(value)))
+    return spelling.cell(value) if value is None or isinstance(value, (bool, int, float)) else _cut(spelling.cell(_cut(str(value))))
 
 
 def _cut(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from backtester import spelling
 from backtester.outcome.compare import STAGES, Comparison, Side, Stage
 from backtester.outcome.compare_causes import Cause
 from backtester.outcome.compare_tables import FirstRow, TableDifference
@@ -131,13 +132,11 @@ def jsonable(value: Any) -> Any:
 
 def cell(value: Any) -> str:
     """One value: a number in its shortest exact form, an instant in UTC, nothing as a dash."""
-    if value is None:
-        return "-"
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%S" if value.second else "%Y-%m-%dT%H:%M") + "Z"
     if isinstance(value, float) and value == int(value if math.isfinite(value) else 1) and abs(value) < 1e15:
         return str(int(value))
-    return str(value)
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else spelling.cell(value)
 
 
 def _identity(side: Side) -> dict[str, Any]:

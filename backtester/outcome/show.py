@@ -12,8 +12,9 @@ import polars as pl
 
 from backtester.outcome.run import Run
 from backtester.outcome.show_figures import figures, formatted, groups, ladder
-from backtester.outcome.show_grid import SHOWN, clean, grid, of, row
+from backtester.outcome.show_grid import SHOWN, grid, of, row
 from backtester.schema import STALE_CLOSE, SYNTHETIC_QUOTE
+from backtester.spelling import line
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,9 +26,9 @@ def summary(run: Run) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [Text(clean(line)) for line in head(run)]
+    parts: list[Any] = [Text(line(words)) for words in head(run)]
     warnings = [str(warning) for warning in run.manifest["execution"].get("warnings", [])]
-    parts += [Text(f"! {clean(line)}", style="yellow") for line in assumptions(run) + warnings]
+    parts += [Text(f"! {line(words)}", style="yellow") for words in assumptions(run) + warnings]
     for part in (*figures(run.metrics), *ladder(run.metrics), *groups(run.metrics), _decisions(run), _sessions(run), *_data(run)):
         parts += [Text(), part]
     return Group(*parts)

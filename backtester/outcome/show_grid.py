@@ -5,15 +5,15 @@ Place in the flow: the lowest of show.py's parts. Never lets a name steer a term
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from backtester.spelling import line
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
 SHOWN = 12
 """Rows of a long list."""
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def grid(title: str, *heads: str) -> Grid:
@@ -30,12 +30,7 @@ def row(made: Grid, *words: str) -> None:
     """Add a row of plain text: a name in brackets is a name, not markup."""
     from rich.text import Text
 
-    made.add_row(*(Text(clean(word)) for word in words))
-
-
-def clean(text: str) -> str:
-    """The text without characters that steer a terminal."""
-    return _STEERING.sub("\ufffd", text)
+    made.add_row(*(Text(line(word)) for word in words))
 
 
 def of(title: str, rows: int, which: str = "the largest") -> str:

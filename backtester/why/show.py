@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from backtester.outcome.show_grid import SHOWN, clean, grid, of, row
+from backtester import spelling
+from backtester.outcome.show_grid import SHOWN, grid, of, row
 from backtester.why.words import money, price, shares
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def shown(answer: Answer) -> Group:
     from rich.text import Text
 
     parts: list[RenderableType] = [
-        Text(f"{answer['symbol']} at {answer['local']}, {answer['at']:%Y-%m-%d %H:%M:%S} UTC  ({clean(answer['run'])})")
+        Text(f"{answer['symbol']} at {answer['local']}, {answer['at']:%Y-%m-%d %H:%M:%S} UTC  ({spelling.line(answer['run'])})")
     ]
-    parts += [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    parts += [Text(f"! {spelling.line(line)}", style="yellow") for line in answer["warnings"]]
     parts += [Text(), _bars(answer), Text(_quality(answer["quality"], answer["bar"]["interval"]))]
     if answer["indicators"]:
         parts += [Text(), _indicators(answer["indicators"])]
@@ -50,8 +51,8 @@ def shown_stretch(answer: Answer) -> Group:
         number = "" if line["order_id"] is None else f"{line['order_id']}: "
         row(made, line["clock"], line["kind"], line["strategy"], line["symbol"], f"{number}{line['words']}")
     span = f"{answer['from']:%Y-%m-%d %H:%M:%S} and {answer['to']:%Y-%m-%d %H:%M:%S} UTC"
-    head = f"{clean(answer['run'])}: {len(answer['rows']):,} things between {span}"
-    warnings = [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    head = f"{spelling.line(answer['run'])}: {len(answer['rows']):,} things between {span}"
+    warnings = [Text(f"! {spelling.line(line)}", style="yellow") for line in answer["warnings"]]
     return Group(Text(f"{head}; times of {answer['timezone']}"), *warnings, Text(), made)
 
 
@@ -60,8 +61,8 @@ def shown_reasons(answer: Answer) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(clean(answer["run"]))]
-    parts += [Text(f"! {clean(line)}", style="yellow") for line in answer["warnings"]]
+    parts: list[RenderableType] = [Text(spelling.line(answer["run"]))]
+    parts += [Text(f"! {spelling.line(line)}", style="yellow") for line in answer["warnings"]]
     if not answer["totals"]:
         return Group(*parts, Text("the run decided nothing"))
     heads = ("decisions", "refused", "priced", "pnl of refused")
@@ -78,7 +79,7 @@ def shown_reasons(answer: Answer) -> Group:
             pnl = "-" if line["pnl"] is None else money(line["pnl"])
             row(made, word, *(f"{line[count]:,}" for count in ("decisions", "refused", "priced")), pnl)
         parts += [Text(), made]
-    return Group(*parts, Text(), *(Text(clean(line)) for line in (answer["definition"], *answer["notes"])))
+    return Group(*parts, Text(), *(Text(spelling.line(line)) for line in (answer["definition"], *answer["notes"])))
 
 
 def _bars(answer: Answer) -> Grid:
@@ -95,7 +96,7 @@ def _bars(answer: Answer) -> Grid:
             row(made, ">" if line["asked"] else "", line["clock"], *(price(line[name]) for name in _OHLCV[:4]),
                 shares(line["volume"]), f"{line['quality']:.2f}")  # fmt: skip
     if bar["missing"] is not None:
-        made.caption, made.caption_justify = clean(f"missing: {bar['missing']}"), "left"
+        made.caption, made.caption_justify = spelling.line(f"missing: {bar['missing']}"), "left"
     return made
 
 
@@ -122,12 +123,12 @@ def _strategy(one: Answer) -> Iterator[RenderableType]:
     from rich.text import Text
 
     params = ", ".join(f"{name} {value}" for name, value in one["params"].items())
-    yield Text(clean(f"{one['strategy']} ({one['use'].rpartition('/')[2]}{': ' + params if params else ''})"), style="bold")
-    yield Text(clean(f"  => {one['verdict']}"), style="bold green" if any(row["approved"] for row in one["decisions"]) else "bold")
+    yield Text(spelling.line(f"{one['strategy']} ({one['use'].rpartition('/')[2]}{': ' + params if params else ''})"), style="bold")
+    yield Text(spelling.line(f"  => {one['verdict']}"), style="bold green" if any(row["approved"] for row in one["decisions"]) else "bold")
     if one["note"]:
-        yield Text(clean(f"  {one['note']}"), style="yellow")
+        yield Text(spelling.line(f"  {one['note']}"), style="yellow")
     if one["bar"]["missing"] is not None:
-        yield Text(clean(f"  no {one['bar']['interval']} bar of {one['bar']['clock']}: {one['bar']['missing']}"))
+        yield Text(spelling.line(f"  no {one['bar']['interval']} bar of {one['bar']['clock']}: {one['bar']['missing']}"))
     for seen in one["inputs"]:
         yield from _input(seen)
     yield from _came(one)
@@ -139,7 +140,7 @@ def _input(seen: Answer) -> Iterator[RenderableType]:
 
     values = {line["name"]: line for line in seen["values"]}
     prices = "  ".join(f"{name[0] if name != 'volume' else 'v'} {_number(values[name]['value'])}" for name in _OHLCV if name in values)
-    yield Text(clean(f"  saw {seen['input']} ({seen['interval']}) of {seen['clock']}{': ' if prices else ''}{prices}"))
+    yield Text(spelling.line(f"  saw {seen['input']} ({seen['interval']}) of {seen['clock']}{': ' if prices else ''}{prices}"))
     made = grid("", "    ", "the bar before", "then")
     for line in seen["values"]:
         if line["name"] not in _OHLCV:
@@ -194,4 +195,4 @@ def _trade(trade: Answer) -> str:
 
 def _number(value: Any) -> str:
     """A value as short as eight digits say it."""
-    return "-" if value is None else f"{value:,.8g}" if isinstance(value, (int, float)) else str(value)
+    return f"{value:,.8g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else spelling.cell(value)
