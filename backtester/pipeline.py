@@ -3,7 +3,8 @@
     setup         calendar, base interval, history, parts to read           planning
     read          one query a part, the next part read meanwhile            market.load
     prepare_days  slots, derived bars, quality, history: pure               market.prepare
-    trade_days    signals, decisions, fills, equity: in order               signalling, trading
+    signal        what strategies wish                                      signalling
+    trade         decisions, fills, equity: in order                        trading_days, trading
     record        digests, sessions, tables, metrics, manifest              recording, digesting, keeping, facts, outcome
     keep          now and then all that the next part needs                 checkpoint
 
@@ -25,7 +26,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from backtester import checkpoint, recording
@@ -36,7 +36,6 @@ from backtester.facts import facts
 from backtester.market import load
 from backtester.market.day_cache import DayCache
 from backtester.market.day_files import DayFiles, folder_of_user
-from backtester.market.finer import Finer
 from backtester.market.grid import Grid
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
@@ -52,16 +51,13 @@ from backtester.recording import Ready, Tally
 from backtester.signalling import Stopped, calls, signals
 from backtester.signals import calling
 from backtester.trading import ledger
-from backtester.trading.adjustments import joined, trade_through
 from backtester.trading.costs import micro
-from backtester.trading.execution import Carry, Events, Market, finish
-from backtester.trading.finer import Drilled
-from backtester.trading.ladder import Ladder
+from backtester.trading.execution import Carry, Events, finish
+from backtester.trading_days import Accounts
 
 __all__ = ["Plan", "Progress", "plan", "run"]
 
 LOG = logging.getLogger("backtester")
-Tables = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -97,15 +93,14 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class State:
-    """What passes from one part to the next in trading: the account with its positions and orders, and strategies stopped.
+class Heard:
+    """A part with what strategies said of it: its first session in the run, signals, strategies stopped by now, seconds that it took."""
 
-    drilled: the bars of the part that trading has looked into.
-    """
-
-    carry: Carry
+    ready: Ready
+    at: int
+    events: Events
     stopped: tuple[Stopped, ...]
-    drilled: tuple[Drilled, ...] = ()
+    seconds: float
 
 
 def run(
@@ -158,24 +153,6 @@ def prepare_days(made: Setup, loaded: Loaded, past: Past) -> tuple[Prepared, Pas
     return prepare(loaded.bars, loaded.quotes, loaded.daily, made.needs, past, loaded.grid)
 
 
-def trade_days(
-    made: Setup, prepared: Prepared, at: int, state: State, call: calling.Call = calling.call, finer: Finer | None = None
-) -> tuple[Tables, Events, State]:
-    """Signals, decisions, fills and equity of a part's sessions, in order; `at` is its first session in the run.
-
-    `call` is how strategies are called, `finer` finds finer bars.
-    """
-    events, stopped = signals(made, prepared, at, state.stopped, call)
-    if stopped and made.config.on_error == "fail":
-        raise stopped[0].error
-    config, actions = made.config, made.acting
-    market = market_of(made, prepared)
-    settings = config.execution, config.trading_config, config.account
-    outcomes, carry = trade_through(market, events, state.carry, *settings, actions, finer)
-    tables = joined([ledger.tables(outcome) for outcome in outcomes])
-    return tables, events, State(carry, tuple(stopped), tuple(outcome.drilled for outcome in outcomes))
-
-
 def _start(made: Setup) -> Moment:
     """The run before its first session."""
     cash, purses = made.config.account.cash, made.config.account.purses(made.names)
@@ -192,35 +169,28 @@ def _begins(made: Setup, moment: Moment) -> str:
 def _days(
     made: Setup, record: recording.Record, keeper: Keeper, moment: Moment, progress: Callable[[Progress], None] | None
 ) -> tuple[dict[str, Any], tuple[Stopped, ...], Small]:
-    """The parts after a moment in order, four at a time: one is read, one prepared, one traded, one written.
+    """The parts after a moment in order, five at a time: one is read, one prepared, one signalled, one traded, one written.
 
-    Metrics, strategies stopped, and what the small audit found.
+    Strategies are called on the thread of the caller. Metrics, strategies stopped, and what the small audit found.
     """
-    state, done, bars = State(moment.carry, moment.stopped), moment.sessions, 0
+    stopped, done, bars = moment.stopped, moment.sessions, 0
     parts = checkpoint.remaining(made.parts, done) if done else made.parts
-    ladder, finer, files = _ladder(made, moment), finer_of(made), cache_of(made)
-    small = SmallAudit(made, parts)
-    with Behind() as behind, calls(made) as call:
+    accounts, files, small = Accounts(made, moment), cache_of(made), SmallAudit(made, parts)
+    with Behind() as behind, calls(made) as call, Behind() as trading:
         for ready in load.ahead(_preparer(made, moment, small), load.ahead(reader(made, files), parts)):
             bars += ready.rows
             if not ready.part.trade:
                 record.read(ready)
                 record.tally.add_daily(ready.prepared)
                 continue
-            begun = time.perf_counter()
-            tables, events, state = trade_days(made, ready.prepared, done, state, call, finer)
-            small.hear(ready.part, events, int(ready.prepared.grid.clock.offset[1]))
-            drilled = list(state.drilled)
-            if ladder is not None:
-                drilled += ladder.add(market_of(made, ready.prepared), events, finer)
-            looked = [] if finer is None else [finer.files(bars.symbol, bars.ts) for bars in drilled]
-            write = partial(record.write, ready, tables, events, done, time.perf_counter() - begun)
-            done += len(ready.part.sessions)
-            now = Moment(done, state.carry, state.stopped, ready.past, () if ladder is None else ladder.accounts)
-            behind.do(partial(_written, record, keeper, ready, looked, write, now))
+            heard = _signalled(made, ready, done, stopped, call)
+            small.hear(ready.part, heard.events, int(ready.prepared.grid.clock.offset[1]))
+            trading.do(partial(_traded, accounts, record, keeper, heard, behind))
+            stopped, done = heard.stopped, done + len(ready.part.sessions)
             if progress is not None:
                 progress(Progress(done, len(made.sessions), bars, moment.sessions))
-        audited = small.judge(call, state.stopped)
+        audited = small.judge(call, stopped)
+        trading.wait()
         if made.config.audit.on_leak == "fail":
             audited.refuse()
         behind.wait()
@@ -229,11 +199,29 @@ def _days(
             record.tally.said += files.said
         if not record.tally.bars:
             raise no_bars(made)
-        record.last(ledger.tables(finish(state.carry)))
+        record.last(ledger.tables(finish(accounts.carry)))
         record.score.check()
         behind.do(record.folder.seal)
-        costs = {} if ladder is None else {"costs": ladder.figures()}
-        return record.score.metrics(record.benchmark.returns()) | costs, state.stopped, audited
+        return record.score.metrics(record.benchmark.returns()) | accounts.costs(), stopped, audited
+
+
+def _signalled(made: Setup, ready: Ready, at: int, stopped: tuple[Stopped, ...], call: calling.Call) -> Heard:
+    """What strategies say of a part; `at` is its first session in the run, `stopped` are those that say no more."""
+    begun = time.perf_counter()
+    events, now = signals(made, ready.prepared, at, stopped, call)
+    if now and made.config.on_error == "fail":
+        raise now[0].error
+    return Heard(ready, at, events, tuple(now), time.perf_counter() - begun)
+
+
+def _traded(accounts: Accounts, record: recording.Record, keeper: Keeper, heard: Heard, behind: Behind) -> None:
+    """One part is traded, and handed on to be written."""
+    begun, ready = time.perf_counter(), heard.ready
+    tables, looked = accounts.trade(ready.prepared, heard.events)
+    seconds = heard.seconds + time.perf_counter() - begun
+    write = partial(record.write, ready, tables, heard.events, heard.at, seconds)
+    now = Moment(heard.at + len(ready.part.sessions), accounts.carry, heard.stopped, ready.past, accounts.rungs)
+    behind.do(partial(_written, record, keeper, ready, looked, write, now))
 
 
 def _written(
@@ -243,26 +231,6 @@ def _written(
     record.read(ready, looked)
     write()
     keeper.after(now)
-
-
-def _ladder(made: Setup, moment: Moment) -> Ladder | None:
-    """The accounts of `execution.cost_ladder` as they are at a moment; None where it is empty."""
-    config = made.config
-    if not config.execution.cost_ladder:
-        return None
-    ladder = Ladder(config.execution, config.trading_config, config.account, made.acting, made.names, len(made.symbols))
-    if moment.sessions:
-        ladder.go_on_from(moment.rungs)
-    return ladder
-
-
-def finer_of(made: Setup) -> Finer | None:
-    """Finds finer bars where the config asks for them."""
-    if made.config.execution.intrabar != "drill_down":
-        return None
-    data, resources = made.config.session_data_config, made.config.resources
-    threads = resources.threads or os.cpu_count() or 1
-    return Finer(made.lake, made.needs.base, made.symbols, made.needs.calendar, data.verify, threads, resources.max_memory)
 
 
 def _preparer(made: Setup, moment: Moment, small: SmallAudit) -> Callable[[Loaded], Ready]:
@@ -325,17 +293,6 @@ def reader(made: Setup, files: DayFiles | None = None) -> Callable[[Part], Loade
         )
 
     return read
-
-
-def market_of(made: Setup, prepared: Prepared) -> Market:
-    """The grid as the kernel reads it."""
-    grid, clock, days = prepared.grid, prepared.grid.clock, prepared.sessions
-    quotes = prepared.quotes or {}
-    return Market(
-        symbols=made.symbols, strategies=made.names, ts=clock.ts, end=clock.end, session=clock.session.astype(np.int32), labels=days.label,
-        session_open=days.open, session_close=days.close,
-        open=grid.open, high=grid.high, low=grid.low, close=grid.close, volume=grid.volume, vwap=grid.vwap, **quotes,
-    )  # fmt: skip
 
 
 @contextmanager

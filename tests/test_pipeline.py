@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 
 import backtester as bt
+from backtester import trading_days
 from backtester.errors import CalendarError, ConfigError, DataError, OutputError, ResourceError, StrategyError
 from tests.configs import config, strategy
 
@@ -176,6 +178,36 @@ def test_with_on_error_fail_nothing_is_published(simulated: Path, tmp_path: Path
     with pytest.raises(StrategyError, match=r"strategy only, .*exits\.py:5.*SystemExit"):
         bt.run(config(simulated, changes), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_trading_finds_wrong_is_said_before_what_a_strategy_raises_in_a_later_part(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "late.py").write_text(
+        "import threading\n"
+        "import numpy as np\n"
+        "from backtester import Signals, Strategy\n"
+        "class Late(Strategy):\n"
+        "    def signals(self, bars):\n"
+        "        assert threading.current_thread() is threading.main_thread()\n"
+        "        if (bars.session > np.datetime64('2024-11-01')).any():\n"
+        "            raise ValueError('a later part')\n"
+        "        return Signals(enter_long=bars.slot == 3)\n"
+    )
+
+    def broken(*_: object) -> None:
+        time.sleep(0.2)  # strategies are further on by then
+        raise DataError("the first part cannot be traded")
+
+    monkeypatch.setattr(trading_days, "trade_through", broken)
+    changes = {**EVERYTHING, "strategies": strategy("late.py:Late"), "on_error": "fail", "backtest_config.prefetch_days": 1}
+    with pytest.raises(DataError, match="the first part"):
+        bt.run(config(simulated, changes), out=tmp_path / "run")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StrategyError, match="a later part"):  # and not the assertion: strategies are called on the caller's thread
+        bt.run(config(simulated, changes), out=tmp_path / "run")
 
 
 def test_no_session_between_the_dates_is_a_calendar_error(simulated: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Behind: work that follows one step behind on another thread, such as writing a part while the next is traded.
 
 Place in the flow: around the pipeline's loop. At most one piece of work waits or runs at a time, in the order given, so that
-memory stays flat and results never depend on it. Never swallows an error: it is raised at the next piece, or at the end.
+memory stays flat and results never depend on it. Never swallows an error: it is raised at the next piece, or at the end, and before
+an error of whoever gave the work, who was further on.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ class Behind:
 
     def wait(self) -> None:
         """Come back when what was given is done; raises what that raised."""
-        if self._last is not None:
-            self._last.result()
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
     def __enter__(self) -> Behind:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(wait=True)
-        if error is None and self._last is not None:
-            self._last.result()
+        if error is None or isinstance(error, Exception):  # a user who stops the run waits for no error
+            self.wait()

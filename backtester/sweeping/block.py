@@ -28,7 +28,7 @@ from backtester.errors import BacktesterError
 from backtester.market import load
 from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
-from backtester.pipeline import Loaded, cache_of, finer_of, market_of, prepare_days, reader
+from backtester.pipeline import Loaded, cache_of, prepare_days, reader
 from backtester.planning import Part, Setup, check_memory, expected_memory, setup
 from backtester.signalling import Signaller, calls
 from backtester.signals.calling import Call
@@ -36,6 +36,7 @@ from backtester.sweeping.figures import closing, figures
 from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base, Group, Trial, Variant, groups, variants
 from backtester.trading.accounts import Account, Stretch, stretches
+from backtester.trading_days import finer_of, market_of
 
 SYMBOL_SESSIONS_A_PART = 200
 """Each part is a call of every strategy and of the kernel for every trial, so long parts are fast; what trials share of one is memory."""
