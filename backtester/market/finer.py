@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,15 @@ FINER = {"1m": ("1s",), "1d": ("1s", "1m")}
 """Which intervals stand in for a base, the best first."""
 Bars = tuple[Floats, Floats, Floats, Floats]
 Key = tuple[int, int]
+"""A bar of the base: its symbol's place, its open in us UTC."""
+
+
+@dataclass
+class Looked:
+    """What a bar of the base holds, and the files that were looked into."""
+
+    bars: Bars = field(default_factory=lambda: _none())
+    paths: list[str] = field(default_factory=list)
 
 
 class Finer:
@@ -35,8 +45,7 @@ class Finer:
         self._lake, self._symbols, self._calendar, self._verify = lake, symbols, calendar, verify
         self._intervals = [name for name in FINER.get(base, ()) if len(lake.files("bars", name))]
         self._threads, self._max_memory = threads, max_memory
-        self._known: dict[Key, Bars] = {}
-        self._paths: dict[Key, list[str]] = {}
+        self._known: dict[Key, Looked] = {}
         self._reading = threading.Lock()
 
     def __call__(self, symbol: Ints, begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats, Floats]:
@@ -47,12 +56,12 @@ class Finer:
         keys = list(zip(symbol.tolist(), begin.tolist(), strict=True))
         with self._reading:
             new = np.array([place for place, key in enumerate(keys) if key not in self._known], np.int64)
-            for place in new.tolist():
-                self._known[keys[place]], self._paths[keys[place]] = _none(), []
+            looked = {keys[place]: Looked() for place in new.tolist()}
             for interval in self._intervals:
-                empty = np.array([place for place in new.tolist() if not len(self._known[keys[place]][0])], np.int64)
-                self._read(interval, [keys[place] for place in empty.tolist()], begin[empty], finish[empty])
-            found = [self._known[key] for key in keys]
+                empty = np.array([place for place in new.tolist() if not len(looked[keys[place]].bars[0])], np.int64)
+                self._read(interval, looked, [keys[place] for place in empty.tolist()], begin[empty], finish[empty])
+            self._known |= looked  # not before all was read: who asks again for what could not be read must hear of it, too
+            found = [self._known[key].bars for key in keys]
         place = np.repeat(np.arange(len(found)), [len(bars[0]) for bars in found])
         opened, high, low, close = (np.concatenate([np.zeros(0), *(bars[column] for bars in found)]) for column in range(4))
         return place, opened, high, low, close
@@ -60,27 +69,27 @@ class Finer:
     def files(self, symbol: Ints, begin: Ints) -> pl.DataFrame:
         """The catalog's rows of the files in which the finer bars of some bars were looked for."""
         keys = zip(symbol.tolist(), begin.tolist(), strict=True)
-        paths = sorted({path for key in keys for path in self._paths.get(key, ())})
+        paths = sorted({path for key in keys if key in self._known for path in self._known[key].paths})
         rows = [self._lake.files("bars", interval) for interval in self._intervals] or [self._lake.files("bars", "1s")]
         return pl.concat(rows).filter(pl.col("path").is_in(paths))
 
-    def _read(self, interval: str, keys: Sequence[Key], begin: Ints, finish: Ints) -> None:
-        """Read the bars of one interval inside some bars of the base."""
+    def _read(self, interval: str, looked: dict[Key, Looked], keys: Sequence[Key], begin: Ints, finish: Ints) -> None:
+        """Read the bars of one interval inside some bars of the base, `keys`, into `looked`."""
         if not keys:
             return
         session = np.searchsorted(self._calendar.open, begin, side="right") - 1
         shelves = Shelves(self._lake, "bars", interval, self._calendar)
         paths = {number: shelves.files(self._calendar[number : number + 1])["path"].to_list() for number in np.unique(session).tolist()}
         for key, number in zip(keys, session.tolist(), strict=True):
-            self._paths[key] += paths[number]
+            looked[key].paths += paths[number]
         files = sorted({path for some in paths.values() for path in some})
         for path in files:
             self._lake.check(path, self._verify)
         if not files:
             return
         rows = self._rows(files, keys, begin, finish)
-        for column, (first, last) in zip(keys, _bounds(rows[0], len(keys)), strict=True):
-            self._known[column] = (rows[1][first:last], rows[2][first:last], rows[3][first:last], rows[4][first:last])
+        for key, (first, last) in zip(keys, _bounds(rows[0], len(keys)), strict=True):
+            looked[key].bars = (rows[1][first:last], rows[2][first:last], rows[3][first:last], rows[4][first:last])
 
     def _rows(self, files: Sequence[str], keys: Sequence[Key], begin: Ints, finish: Ints) -> tuple[Ints, Floats, Floats, Floats, Floats]:
         import duckdb

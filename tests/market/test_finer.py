@@ -84,3 +84,13 @@ def test_a_file_that_is_not_what_the_catalog_says_is_an_error(lake: Path) -> Non
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(DataError, match="fingerprint"):
         asked(finer(lake, "1m"), [(0, 0, 60)])
+
+
+def test_a_damaged_file_stops_everyone_who_looks_into_it(lake: Path) -> None:
+    """Also the second of two trials that ask for the same bars."""
+    found = finer(lake, "1m")
+    path = lake / "bars/1s/2024-12-02.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    for _ in range(2):
+        with pytest.raises(DataError, match="fingerprint differs"):
+            asked(found, [(0, 0, 60)])
