@@ -19,12 +19,13 @@ def growth(returns: Floats | None, total: float, equity: Floats, start: float, p
     count = len(equity)
     depth, length = ratios.drawdown(equity, start)
     annual = ratios.annual_return(total, count, per_year)
+    known = ratios.centre_and_spread(returns) if returns is not None and count > 1 else None
     return {
         "total_return": total if count else None,
         "annual_return": annual,
-        "volatility": None if returns is None else ratios.volatility(returns, per_year),
-        "sharpe": None if returns is None else ratios.sharpe(returns, per_year),
-        "sortino": None if returns is None else ratios.sortino(returns, per_year),
+        "volatility": None if returns is None else ratios.volatility(returns, per_year, known),
+        "sharpe": None if returns is None else ratios.sharpe(returns, per_year, known),
+        "sortino": None if returns is None else ratios.sortino(returns, per_year, known),
         "omega": None if returns is None else ratios.omega(returns),
         "calmar": ratios.calmar(annual, depth),
         "max_drawdown": depth if count else None,

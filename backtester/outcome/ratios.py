@@ -20,6 +20,9 @@ MIN_SESSIONS = 20
 TINY = 1e-12
 """What counts as rounding: a deviation, or a sum of losses, of at most this share of what it is compared with."""
 
+Known = tuple[float, float]
+"""Mean and standard deviation of returns, as `centre_and_spread` gives them; figures work them out where nobody knows them."""
+
 
 def returns(equity: Floats, start: float) -> Floats | None:
     """Return of each session, equity / equity before - 1, the first against the start's cash; None where equity was not above 0."""
@@ -39,14 +42,14 @@ def annual_return(total: float, sessions: int, per_year: float) -> float | None:
     return finite(lambda: (1.0 + total) ** (per_year / sessions) - 1.0)
 
 
-def volatility(values: Floats, per_year: float) -> float | None:
+def volatility(values: Floats, per_year: float, known: Known | None = None) -> float | None:
     """Standard deviation (ddof 1) of returns x sqrt(per_year); None below 2. Source: empyrical `annual_volatility`."""
     if len(values) < 2:
         return None
-    return deviation(values) * math.sqrt(per_year)
+    return (known or centre_and_spread(values))[1] * math.sqrt(per_year)
 
 
-def sharpe(values: Floats, per_year: float) -> float | None:
+def sharpe(values: Floats, per_year: float, known: Known | None = None) -> float | None:
     """Mean / standard deviation (ddof 1) x sqrt(per_year); None below MIN_SESSIONS or where returns do not vary.
 
     "Do not vary" is a deviation of at most 1e-12 of the mean: constant returns have rounding noise, not risk.
@@ -54,19 +57,19 @@ def sharpe(values: Floats, per_year: float) -> float | None:
     """
     if len(values) < MIN_SESSIONS:
         return None
-    centre, spread = centre_and_spread(values)
+    centre, spread = known or centre_and_spread(values)
     return None if spread <= TINY * abs(centre) else centre / spread * math.sqrt(per_year)
 
 
-def sortino(values: Floats, per_year: float) -> float | None:
+def sortino(values: Floats, per_year: float, known: Known | None = None) -> float | None:
     """Mean x sqrt(per_year) / downside deviation sqrt(mean(min(r, 0)**2)), over all sessions; None as in `sharpe`.
 
     Source: Sortino and Price (1994), with a required return of 0; empyrical `sortino_ratio` and `downside_risk`.
     """
     if len(values) < MIN_SESSIONS:
         return None
-    centre = mean(values)
-    downside = math.sqrt(math.fsum(min(value, 0.0) ** 2 for value in values.tolist()) / len(values))
+    centre = mean(values) if known is None else known[0]
+    downside = math.sqrt(math.fsum([value**2 for value in values[values < 0].tolist()]) / len(values))
     return None if downside <= TINY * abs(centre) else centre / downside * math.sqrt(per_year)
 
 
@@ -115,7 +118,7 @@ def ulcer_index(equity: Floats, start: float) -> float | None:
     """
     if not len(equity):
         return None
-    return math.sqrt(math.fsum(depth**2 for depth in _depths(equity, start).tolist()) / len(equity))
+    return math.sqrt(math.fsum([depth**2 for depth in _depths(equity, start).tolist()]) / len(equity))
 
 
 def mean(values: Floats) -> float:
@@ -128,7 +131,7 @@ def deviation(values: Floats) -> float:
     return centre_and_spread(values)[1]
 
 
-def centre_and_spread(values: Floats) -> tuple[float, float]:
+def centre_and_spread(values: Floats) -> Known:
     """Mean and standard deviation (ddof 1), both of exact sums."""
     listed = values.tolist()
     centre = math.fsum(listed) / len(listed)
