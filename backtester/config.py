@@ -35,7 +35,7 @@ from backtester.trading.execution import AccountSettings, ExecutionSettings
 from backtester.trading.risk import RiskSettings
 
 if TYPE_CHECKING:
-    from backtester.signals.loading import Described
+    from backtester.signals.loading import Described, Sources
     from backtester.signals.process import Limits
     from backtester.signals.strategy import Strategy
 
@@ -250,10 +250,10 @@ def load(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), 
 def of_document(document: Document, root: Path, stem: str = "run", lake: Path | None = None) -> Config:
     """The config of a document as `config_document.read` gives it, which is completed in place; errors as of `load`."""
     _check_version(document)
-    document = _with_cash(document)
+    document = with_cash(document)
     config, known = _checked(document, root)
     config._root, config._stem, config._known = root, stem, known
-    return _with_lake(config, lake)
+    return with_lake(config, lake)
 
 
 def bind_strategies(config: Config) -> list[tuple[StrategySettings, Described, Strategy | None]]:
@@ -262,13 +262,15 @@ def bind_strategies(config: Config) -> list[tuple[StrategySettings, Described, S
     None in place of the object: it lives in a process of its own. Raises StrategyError, ResourceError.
     """
     bound: list[tuple[StrategySettings, Described, Strategy | None]] = []
+    sources: Sources = {}
+    limits = config.resources.limits
     for place, entry in enumerate(config.strategies):
-        known = config._known.get(key_of(entry.use, entry.params))
+        known = config._known.get(key_of(entry.use, entry.params)) if config._known else None
         if known is not None:
             bound.append((entry, known, None))
         else:
-            limits = config.resources.limits
-            bound.append((entry, *described(entry.use, entry.params, config.root, ("strategies", place), entry.name, limits)))
+            at = ("strategies", place)
+            bound.append((entry, *described(entry.use, entry.params, config.root, at, entry.name, limits, sources)))
     return bound
 
 
@@ -321,15 +323,16 @@ def _check_version(document: Document) -> None:
         raise ConfigError("the config is newer than this program", where="/config_version", value=version, action=needs)
 
 
-def _with_cash(document: Document) -> Document:
-    """Configs older than `account` name the cash as the buying power."""
+def with_cash(document: Document) -> Document:
+    """The document with an account; configs older than `account` name the cash as the buying power."""
     power = value_at(document, "trading_config", "max_buying_power")
     if "account" in document or type(power) not in (int, float) or power <= 0:
         return document
     return document | {"account": {"cash": power}}
 
 
-def _with_lake(config: Config, lake: Path | None) -> Config:
+def with_lake(config: Config, lake: Path | None) -> Config:
+    """The config with the absolute path of its lake, or of another one."""
     data = config.session_data_config
     if lake is None and data.lake is None:
         return config

@@ -270,26 +270,29 @@ def _value(text: str, path: str) -> Any:
 def _assign(document: Document, keys: list[str], value: Any) -> None:
     node: Any = document
     for place, key in enumerate(keys):
-        at = pointer(keys[: place + 1])
         last = place == len(keys) - 1
         if isinstance(node, list):
-            step: str | int = _index(node, key, at)
+            step: str | int = _index(node, key, keys[: place + 1])
         elif isinstance(node, dict):
             step = key
             node.setdefault(key, {})
         else:
             holder = f"{pointer(keys[:place])} is {shown(node)}"
-            raise ConfigError("no such place to set", where=at, value=holder, allowed="a path into an object or a list")
+            raise ConfigError(
+                "no such place to set", where=pointer(keys[: place + 1]), value=holder, allowed="a path into an object or a list"
+            )
         if last:
             node[step] = value
         node = node[step]
 
 
-def _index(items: list[Any], key: str, at: str) -> int:
+def _index(items: list[Any], key: str, at: Sequence[str]) -> int:
     if key.isascii() and key.isdigit() and int(key) < len(items):
         return int(key)
     names = [str(item["name"]) for item in items if isinstance(item, dict) and "name" in item]
     if key in names:
         return names.index(key)
     allowed = f"0 to {len(items) - 1}" if items else "the list is empty"
-    raise ConfigError("no such list item", where=at, value=key, allowed=allowed, action=did_you_mean(key, names) if names else None)
+    raise ConfigError(
+        "no such list item", where=pointer(at), value=key, allowed=allowed, action=did_you_mean(key, names) if names else None
+    )

@@ -26,7 +26,7 @@ from backtester.config_errors import Fault, placed, problems
 from backtester.errors import BacktesterError, ConfigError, ResourceError, StrategyError, did_you_mean
 
 if TYPE_CHECKING:
-    from backtester.signals.loading import Described
+    from backtester.signals.loading import Described, Sources
     from backtester.signals.process import Limits, Process
     from backtester.signals.strategy import Strategy
 
@@ -81,10 +81,12 @@ def key_of(use: str, params: Mapping[str, Any]) -> str:
     return json.dumps([use, params], sort_keys=True)
 
 
-def described(use: str, params: Document, root: Path, at: Parts, name: str, limits: Limits | None) -> tuple[Described, Strategy | None]:
+def described(
+    use: str, params: Document, root: Path, at: Parts, name: str, limits: Limits | None, sources: Sources
+) -> tuple[Described, Strategy | None]:
     """What is known of a strategy whose settings are complete, and the object; none where it is loaded in a process of its own.
 
-    Raises the errors of `bind`.
+    sources: of files that were read already, which are not read again; added to. Raises the errors of `bind`.
     """
     from backtester.signals import loading
 
@@ -95,7 +97,7 @@ def described(use: str, params: Document, root: Path, at: Parts, name: str, limi
         finally:
             process.end()
     strategy = completed(use, params, root, at)
-    return loading.described(use, strategy, name), strategy
+    return loading.described(use, strategy, name, sources), strategy
 
 
 def completed(use: str, params: Document, root: Path, at: Parts) -> Strategy:
@@ -192,7 +194,7 @@ def _describe(line: socket.socket) -> None:
     said: dict[str, Any]
     try:
         with beneath(ceiling):
-            found, _ = described(asked["use"], json.loads(asked["params"]), Path(asked["root"]), at, asked["name"], None)
+            found, _ = described(asked["use"], json.loads(asked["params"]), Path(asked["root"]), at, asked["name"], None, {})
         parts = {"params": found.params, "declared": fields_of(found.declared), "source": fields_of(found.source)}
         said = {"described": parts}
     except KeyboardInterrupt:  # raised by the file: the user's own goes to the run alone

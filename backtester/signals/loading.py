@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ class Described:
     params: Mapping[str, Any]
     declared: Declared
     source: Source
+
+
+Sources = dict[tuple[str, type[Strategy]], Source]
+"""What is known of the files of classes, by `use` and class."""
 
 
 def built_in() -> dict[str, type[Strategy]]:
@@ -95,9 +100,16 @@ def source_of(use: str, kind: type[Strategy]) -> Source:
     return Source(use, path.name, sha256(path.read_bytes()).hexdigest(), str(file))
 
 
-def described(use: str, strategy: Strategy, name: str) -> Described:
-    """What is to be known of strategy `name`. Raises StrategyError where it declares what it cannot mean."""
-    return Described(strategy.model_dump(mode="json"), declared(strategy, name), source_of(use, type(strategy)))
+def described(use: str, strategy: Strategy, name: str, sources: Sources) -> Described:
+    """What is to be known of strategy `name`; of classes in `sources` the file is not read again, others are added.
+
+    Raises StrategyError where it declares what it cannot mean.
+    """
+    kind = type(strategy)
+    declares = declared(strategy, name)
+    if (use, kind) not in sources:
+        sources[use, kind] = source_of(use, kind)
+    return Described(strategy.model_dump(mode="json"), declares, sources[use, kind])
 
 
 def path_of(use: str, root: Path) -> str:
@@ -119,18 +131,26 @@ def _from_file(place: str, root: Path) -> Any:
     name = f"backtester_user_{path.stem}_{sha256(bytes(path) + b'/' + path.read_bytes()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _Uncached(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with _loading(path.name, path):
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except StrategyError:
         del sys.modules[name]
         raise
     return module
+
+
+class _Uncached(SourceFileLoader):
+    """Compiles a file from its text: Python's own cache knows a text by length and second only, and would lie beside the user's file."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Nothing is known of the file: the answer that keeps Python from its cache."""
+        raise OSError
 
 
 def _from_package(place: str) -> Any:

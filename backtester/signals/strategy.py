@@ -14,10 +14,12 @@ back. Never trades, never keeps state between calls.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -188,10 +190,25 @@ def _check_signals(strategy: Strategy, where: str) -> None:
     allowed = "def signals(self, bars): ..."
     if type(strategy).signals is Strategy.signals:
         raise StrategyError("the strategy has no signals method", where=where, value=type(strategy).__name__, allowed=allowed)
+    if _takes_bars(type(strategy)):
+        return
     try:
         inspect.signature(strategy.signals).bind(None)
     except TypeError as error:
         raise StrategyError("signals cannot be called with bars", where=where, value=str(error), allowed=allowed) from error
+
+
+@functools.cache
+def _takes_bars(kind: type[Strategy]) -> bool:
+    """Whether `signals` is an ordinary method of the bars alone, which looking at one object of the class tells of all."""
+    method = inspect.getattr_static(kind, "signals")
+    if not isinstance(method, FunctionType):
+        return False
+    try:
+        inspect.signature(method).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

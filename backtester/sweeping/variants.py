@@ -13,6 +13,7 @@ from typing import Any
 
 from backtester.config import Config, StrategySettings, of_document, together
 from backtester.config_document import Document, with_values
+from backtester.config_varied import Varied
 from backtester.errors import BacktesterError
 from backtester.market.lake import Lake
 from backtester.outcome.digests import json_digest
@@ -33,8 +34,12 @@ class Base:
 
     def config(self, values: Mapping[str, Any]) -> Config:
         """The config with a value at each dotted path. Raises the errors of `config.load`."""
-        document = with_values({name: part for name, part in self.document.items() if name not in ("sweep", "walkforward")}, values)
-        return of_document(document, self.root, lake=self.lake)
+        return of_document(with_values(self.own, values), self.root, lake=self.lake)
+
+    @property
+    def own(self) -> Document:
+        """The document without what speaks of sweeps."""
+        return {name: part for name, part in self.document.items() if name not in ("sweep", "walkforward")}
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,10 @@ def variants(base: Base, space: Space, trials: Iterable[Trial]) -> tuple[list[Va
     made: list[Variant] = []
     refused: list[tuple[Trial, BacktesterError]] = []
     paths = [parameter.path for parameter in space.parameters]
+    varied = Varied(base.own, base.root, base.lake)
     for trial in trials:
         try:
-            made.append(Variant(trial, base.config(dict(zip(paths, trial.values, strict=True)))))
+            made.append(Variant(trial, varied.config(dict(zip(paths, trial.values, strict=True)))))
         except BacktesterError as error:
             refused.append((trial, error))
     return made, refused
@@ -94,10 +100,14 @@ def variants(base: Base, space: Space, trials: Iterable[Trial]) -> tuple[list[Va
 def groups(made: Sequence[Variant]) -> list[Group]:
     """The variants by what they read and prepare, in the order of their first trials."""
     bases: dict[tuple[str, frozenset[str]], str] = {}
+    known: dict[tuple[int, ...], str] = {}
     together: dict[tuple[str, str], list[Variant]] = {}
     for variant in made:
         config = variant.config
-        shared = _shared(config)
+        sections = tuple(id(getattr(config, name)) for name in (*_SHARED, "account", "execution"))
+        if sections not in known:  # configs share what is equal, and none of them goes away meanwhile
+            known[sections] = _shared(config)
+        shared = known[sections]
         intervals = frozenset(_intervals(config))
         if (shared, intervals) not in bases:
             bases[shared, intervals] = base_of(config, Lake.open(config.lake))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backtester.errors import StrategyError
-from backtester.signals.loading import built_in, resolve, source_of
+from backtester.signals.loading import Source, built_in, described, resolve, source_of
 from backtester.signals.strategies.sma_crossover import SmaCrossover
 from backtester.signals.strategy import Strategy, declared
 
@@ -223,3 +223,20 @@ def test_nothing_is_put_on_the_module_search_path(tmp_path: Path, monkeypatch: p
     before = list(sys.path)
     assert resolve("mine.py:Mine", tmp_path).__name__ == "Mine"
     assert sys.path == before
+
+
+def test_a_file_leaves_no_compiled_code_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own cache would take a text of the same length, written in the same second, for the one before."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    written(tmp_path, MINE)
+    resolve("mine.py:Mine", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_the_file_of_many_strategies_of_a_class_is_read_once(tmp_path: Path) -> None:
+    written(tmp_path, MINE)
+    kind, sources = resolve("mine.py:Mine", tmp_path), {}
+    first = described("mine.py:Mine", kind(), "one", sources)
+    (tmp_path / "mine.py").unlink()
+    assert described("mine.py:Mine", kind(), "other", sources).source == first.source != Source("mine.py:Mine", "", "")

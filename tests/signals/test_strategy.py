@@ -380,3 +380,19 @@ def test_weights_side_by_side_add_up_to_no_more_than_the_leverage() -> None:
     with pytest.raises(StrategyError, match="add up to more than the account carries") as caught:
         checked(Signals(target=[[[NAN, 0.5, 0.5], [NAN, -0.5, -0.75]]]), bars, "mine")
     assert "bar 1): got 1.25; allowed: at most 1, by account.leverage" in str(caught.value)
+
+
+def test_signals_without_self_take_bars_alone() -> None:
+    class Bare(Strategy):
+        @staticmethod
+        def signals(bars: Any) -> Signals:
+            return Signals()
+
+    class Wanting(Strategy):
+        @staticmethod
+        def signals(bars: Any, more: Any) -> Signals:
+            return Signals()
+
+    assert declared(Bare(), "bare").inputs == {"bars": "1m"}
+    with pytest.raises(StrategyError, match="signals cannot be called with bars"):
+        declared(Wanting(), "wanting")
