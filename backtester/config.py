@@ -69,7 +69,7 @@ class BacktestSettings(Settings):
 
     start_date: Day = Field(description="first day, YYYY-MM-DD")
     end_date: Day = Field(description="last day, YYYY-MM-DD")
-    speed_multiplier: float = Field(0.0, ge=0.0, description="speed of `bt replay`; without meaning elsewhere")
+    speed_multiplier: float = Field(0.0, ge=0.0, description="of older configs; without meaning for a backtest")
     prefetch_days: int | None = Field(None, ge=1, le=100_000, description="sessions read by one query; chosen by itself where absent")
 
     @model_validator(mode="after")

@@ -120,6 +120,34 @@ def test_a_command_of_the_page_about_sql_answers(line: str, workspace: Path, mon
     assert len(done.stdout.splitlines()) > 1 or "rows in" in done.stdout
 
 
+def examples(command: click.Command = main) -> Iterator[str]:
+    """Every command line of the helps that begins with `bt `."""
+    yield from re.findall(r"^ +(bt .*)$", command.epilog or "", re.MULTILINE)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from examples(found)
+
+
+@pytest.mark.slow
+def test_every_example_of_a_help_works(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, in a folder with the configs and the lake of `make demo`; but for those that name files of one's own, and
+    `bt regress check`, which starts many processes and has tests of its own.
+    """
+    own = ("bt regress check ", "bt data import ", "bt data actions add actions.csv", "bt data actions import-lean ")
+    lines = [line for line in dict.fromkeys(examples()) if not line.startswith(own)]
+    assert len(lines) > 30
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copytree(workspace / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for line in lines:
+        done = CliRunner().invoke(main, shlex.split(line.removesuffix(" > config.schema.json"))[1:])
+        assert done.exit_code == (9 if line.startswith("bt diff") else 0), f"{line}\n{done.output}"
+
+
 STRATEGIES = [block for block in blocks("python") if re.search(r"^    def signals\(", block.values[0], re.MULTILINE)]
 
 

@@ -30,7 +30,7 @@ RECONCILED = 0.01
 
 
 class GapFillerSettings(Settings):
-    """Switch of session quality, and how often `bt data fill` asks a second source again."""
+    """Switch of session quality; the other two are of older configs and without meaning for a backtest."""
 
     enable_session_quality: bool = True
     max_retries: int = Field(5, ge=0)
