@@ -51,11 +51,9 @@ def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
     try:
         from numba.core.compiler_lock import global_compiler_lock
         from numba.core.registry import cpu_target
-        from numba.core.runtime.nrt import rtsys
 
         look, context = dispatcher._cache._load_overload, cpu_target.target_context
     except (ImportError, AttributeError):
         return None
     with global_compiler_lock:
-        rtsys.initialize(context)
         return look(signature, context)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,3 +52,18 @@ def test_another_error_of_the_compiler_is_not_hidden(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(machine_code.numba, "njit", broken)
     with pytest.raises(RuntimeError, match="something else"):
         machine_code.machine_code(add, SIGNATURE)
+
+
+def test_code_from_disk_needs_nothing_of_the_compiler_which_still_works_after_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, numba, numpy as np\n"
+        "from numba.core.runtime.nrt import rtsys\n"
+        "from backtester.outcome import drawn\n"
+        "print(drawn.means(np.array([[1.0], [4.0]]), np.array([[0, 1], [1, 1]])).tolist(), rtsys._init)\n"
+        "print(numba.njit(lambda number: number + 1)(2), rtsys._init)\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    words = [sys.executable, "-c", program]
+    first, second = (subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == "[[2.5], [4.0]] True\n3 True\n"
+    assert second == "[[2.5], [4.0]] False\n3 True\n"
