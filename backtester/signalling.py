@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -27,9 +27,9 @@ from backtester.signals.batch import Batch, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
 from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
-from backtester.signals.strategy import BOOLEANS
-from backtester.trading import records
+from backtester.signals.strategy import BOOLEANS, Wishes
 from backtester.trading.accounts import Asked
+from backtester.trading.alone import Rows, Wish, wish_of
 from backtester.trading.execution import Events
 from backtester.trading.inputs import GIVEN
 from backtester.trading.plain import Wanted
@@ -55,7 +55,7 @@ def calls(setup: Setup, *, shared: bool = False) -> Iterator[Call]:
     """
     limits = setup.config.resources.limits
     if limits is None:
-        yield partial(calling.call, outside=calling.Outside.now()) if shared else calling.call
+        yield calling.call
         return
     from backtester.signals.apart import Apart  # most runs do without
 
@@ -87,46 +87,107 @@ def signals(
     return events_of(setup, prepared, found), list(out.values())
 
 
-class Signaller:
-    """Signals of some of the strategies over one chunk, asked for again and again; what calls share is kept; not for two threads."""
+@dataclass(frozen=True)
+class Common:
+    """What is the same in all chunks: the strategies as they are called, by place, filled as they are needed; what the process is made again
+    after each call.
+    """
 
-    def __init__(self, setup: Setup, prepared: Prepared, at: int, shared: Shared | None = None) -> None:
-        self._setup, self._prepared, self._at = setup, prepared, at
+    callers: dict[int, Caller] = field(default_factory=dict)
+    outside: calling.Outside = field(default_factory=calling.Outside.now)
+
+
+class Signaller:
+    """Signals of some of the strategies over one chunk, asked for again and again; what calls share is kept; not for two threads.
+
+    common: what all chunks share.
+    """
+
+    def __init__(self, setup: Setup, prepared: Prepared, at: int, common: Common, shared: Shared | None = None) -> None:
+        self._setup, self._prepared, self._at, self._common = setup, prepared, at, common
         given = given_of(setup, prepared, at)
         self._shared = shared or Shared(_longest(setup), partial(_rows, given))
         self._given = replace(given, cuts={}, shared=self._shared)
         self._last: tuple[tuple[int, ...], Asked] | None = None
-        self._callers: dict[int, Caller] = {}
+        self._rows: dict[tuple[int, int], tuple[Batch, Rows]] = {}
 
     def fork(self) -> Signaller:
         """The same for another thread."""
-        return Signaller(self._setup, self._prepared, self._at, self._shared)
+        return Signaller(self._setup, self._prepared, self._at, self._common, self._shared)
 
-    def asked(self, places: tuple[int, ...], call: Call = calling.call) -> Asked:
-        """Signals of the strategies at these places, in the order of decision; `call` is how they are called. Raises StrategyError."""
+    def asked(self, places: tuple[int, ...], call: Call | None) -> Asked:
+        """Signals of the strategies at these places; call: how they are called where that is not in this process. Raises StrategyError."""
         if self._last is None or self._last[0] != places:
-            found = [(own, call(self._caller(place), self._given, None)) for own, place in enumerate(places)]
-            self._last = places, Asked(self._plain(places, found), partial(events_of, self._setup, self._prepared, found))
+            callers = [self._caller(place) for place in places]
+            outside = self._common.outside
+            answers = [calling.answer(caller, self._given, None, outside) for caller in callers] if call is None else None
+            found = cache(partial(_found, callers, answers, self._given, call))
+            if answers is None:
+                found()  # what it raises is raised here, and not where it is traded
+            wishes = partial(_wishes, self._prepared, self._rows, answers)
+            plain, events = partial(_plain, self._prepared, found), partial(_events, self._setup, self._prepared, found)
+            # Nothing of it knows the signaller: a circle would keep a whole chunk.
+            self._last = places, Asked(wishes, plain, events)
         return self._last[1]
 
-    def _plain(self, places: tuple[int, ...], found: Sequence[tuple[int, Found]]) -> Wanted | None:
-        """All signals as plain ones, in the order of decision; None where one of them gives more than its direction."""
-        for _, part in found:
-            if part.numbers or part.calls or part.action.max(initial=0) >= len(BOOLEANS) or np.isnan(part.quality).any():
-                return None
-        symbols, offset = len(self._prepared.grid.symbols), self._prepared.grid.clock.offset
-        columns = [(offset[part.session] + part.base_slot, own * symbols + part.symbol, part.action, part.price, part.quality)
-                   for own, part in found]  # fmt: skip
-        if len(columns) > 1:
-            return Wanted(*(np.concatenate(parts) for parts in zip(*columns, strict=True))).sorted()
-        in_bars, action = self._setup.traders[places[0]].described.declared.layout == "bars", found[0][1].action
-        in_order = in_bars and (action.max(initial=0) <= records.EXIT_LONG or action.min(initial=len(BOOLEANS)) > records.EXIT_LONG)
-        return Wanted(*columns[0]) if in_order else Wanted(*columns[0]).sorted()
-
     def _caller(self, place: int) -> Caller:
-        if place not in self._callers:
-            self._callers[place] = caller_of(self._setup, self._setup.traders[place])
-        return self._callers[place]
+        callers = self._common.callers
+        if place not in callers:
+            callers[place] = caller_of(self._setup, self._setup.traders[place])
+        return callers[place]
+
+
+def _found(
+    callers: Sequence[Caller], answers: Sequence[tuple[Batch, Wishes]] | None, given: Given, call: Call | None
+) -> list[tuple[int, Found]]:
+    """What each of the strategies signals, by their order."""
+    if answers is not None:
+        return [(own, made.found(wishes)) for own, (made, wishes) in enumerate(answers)]
+    assert call is not None
+    return [(own, call(caller, given, None)) for own, caller in enumerate(callers)]
+
+
+def _wishes(
+    prepared: Prepared, known: dict[tuple[int, int], tuple[Batch, Rows]], answers: Sequence[tuple[Batch, Wishes]] | None
+) -> list[tuple[Wish, Rows]] | None:
+    """The wishes in their columns; None where one of them gives more than its direction, or does not stand on bars."""
+    if answers is None or not all(made.start is not None and wishes.are_plain for made, wishes in answers):
+        return None
+    found = []
+    for own, (made, wishes) in enumerate(answers):
+        key = own, id(made)
+        if key not in known:
+            known[key] = made, _rows_of(prepared, made)
+        found.append((wish_of(made.bars.shape, *(wishes.uncut.get(name) for name in BOOLEANS)), known[key][1]))
+    return found
+
+
+def _plain(prepared: Prepared, found: Callable[[], Sequence[tuple[int, Found]]]) -> Wanted | None:
+    """All signals as plain ones, in the order of decision; None where one of them gives more than its direction."""
+    for _, part in found():
+        if part.numbers or part.calls or part.action.max(initial=0) >= len(BOOLEANS) or np.isnan(part.quality).any():
+            return None
+    symbols, offset = len(prepared.grid.symbols), prepared.grid.clock.offset
+    columns = [(offset[part.session] + part.base_slot, own * symbols + part.symbol, part.action, part.price, part.quality)
+               for own, part in found()]  # fmt: skip
+    return Wanted(*(np.concatenate(parts) for parts in zip(*columns, strict=True))).sorted()
+
+
+def _events(setup: Setup, prepared: Prepared, found: Callable[[], Sequence[tuple[int, Found]]]) -> Events:
+    return events_of(setup, prepared, found())
+
+
+def _rows_of(prepared: Prepared, made: Batch) -> Rows:
+    """Where the cells of a batch's rows stand, for trading."""
+    live, symbols, width = made.view.live, len(prepared.grid.symbols), made.bars.shape[-1]
+    assert made.start is not None
+    first = np.arange(len(made.start)) * width + made.bars.lookback
+    count = live.count[made.session + made.view.first, made.symbol].astype(np.int64)
+    begin = prepared.grid.clock.offset[made.session].astype(np.int64)
+    own, place, many = np.unique(made.symbol, return_index=True, return_counts=True)
+    low, high = np.zeros((2, symbols), np.int64)
+    low[own], high[own] = place, place + many
+    return Rows(first, count, made.start.astype(np.int64), begin, low, high, live.base_slot, live.close, live.quality)
 
 
 def _longest(setup: Setup) -> dict[tuple[str, bytes], int]:

@@ -28,7 +28,7 @@ from backtester.signals.bars import Bars
 from backtester.signals.batch import Batch, Found, View
 from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
-from backtester.signals.strategy import Declared, Strategy, checked
+from backtester.signals.strategy import Declared, Strategy, Wishes, checked
 from backtester.signals.watching import Watched, Watching
 
 Columns = Mapping[str, tuple[str, Mapping[str, float | int], str]]
@@ -116,7 +116,14 @@ class Outside:
 
 
 def call(caller: Caller, given: Given, only: int | None = None, outside: Outside | None = None) -> Found:
-    """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError.
+    """One call of a strategy's `signals` over all sessions, or over one of them. Raises StrategyError; outside: as for `answer`."""
+    made, wishes = answer(caller, given, only, outside)
+    found = made.found(wishes)
+    return replace(found, session=found.session + only) if only else found
+
+
+def answer(caller: Caller, given: Given, only: int | None = None, outside: Outside | None = None) -> tuple[Batch, Wishes]:
+    """What a strategy was shown, and what it wishes there, not yet put in order. Raises StrategyError.
 
     outside: what the process is made again afterwards, None: what it is now. Where several threads call, it may be what another's
     strategy has just made of it.
@@ -145,7 +152,7 @@ def call(caller: Caller, given: Given, only: int | None = None, outside: Outside
     finally:
         for made in batches.values():  # inputs know each other: a circle that would keep a whole chunk in memory for a while
             made.bars.bound({}, {}, {} if given.cuts is None else made.bars.historical_columns)
-    return replace(shifted := first.found(wishes), session=shifted.session + (only or 0))
+    return first, wishes
 
 
 def cut(caller: Caller, given: Given, only: int | None = None) -> dict[str, Batch]:

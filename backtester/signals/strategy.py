@@ -224,6 +224,11 @@ class Wishes:
     calls: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     uncut: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether they say no more than a direction; tags do not count."""
+        return not self.numbers and not self.calls and TARGET not in self.booleans
+
 
 def checked(signals: Any, bars: Bars, name: str, leverage: float = 1.0) -> Wishes:
     """The signals of strategy `name`, checked against its bars and cut to the session's columns. leverage: the account's.

@@ -30,7 +30,7 @@ from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
 from backtester.pipeline import Loaded, cache_of, prepare_days, reader
 from backtester.planning import Part, Setup, check_memory, expected_memory, setup
-from backtester.signalling import Signaller, calls
+from backtester.signalling import Common, Signaller, calls
 from backtester.signals.calling import Call
 from backtester.sweeping.figures import closing, figures
 from backtester.sweeping.space import Space
@@ -96,15 +96,16 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
     finer = finer_of(made)
     desks = [_Desk(variant, own, made.symbols) for variant, own in zip(group.variants, group.entries, strict=True)]
     chains = list(_chains(desks, made))
+    common = Common()
     done = 0
     with ExitStack() as stack:
-        ways: SimpleQueue[Call] = SimpleQueue()
+        ways: SimpleQueue[Call | None] = SimpleQueue()
         for _ in range(threads):
-            ways.put(stack.enter_context(calls(made, shared=True)))
+            ways.put(stack.enter_context(calls(made, shared=True)) if group.config.resources.limits is not None else None)
         pool = stack.enter_context(ThreadPoolExecutor(threads, "trials"))
         for prepared, sessions in _prepared(made):
             parts = stretches(market_of(made, prepared), desks[0].account.carry, made.acting)
-            signaller = Signaller(made, prepared, done)
+            signaller = Signaller(made, prepared, done, common)
             for finished in pool.map(lambda chain: _work(chain, signaller.fork(), parts, ways, finer), chains):  # noqa: B023 - used at once
                 if progress is not None:
                     progress(finished * prepared.grid.close.size)
@@ -148,8 +149,10 @@ def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:
         yield chain
 
 
-def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch], ways: SimpleQueue[Call], finer: Finer | None) -> int:
-    """Signals and fills of some trials over one part; `ways` are the ways to call strategies, one for each thread."""
+def _work(
+    chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch], ways: SimpleQueue[Call | None], finer: Finer | None
+) -> int:
+    """Signals and fills of some trials over one part; `ways` are the ways to call strategies, one a thread; None: in this process."""
     call = ways.get()
     try:
         for desk in chain:
@@ -160,7 +163,7 @@ def _work(chain: Sequence[_Desk], signaller: Signaller, parts: Sequence[Stretch]
     return len(chain)
 
 
-def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call, finer: Finer | None) -> None:
+def _trade(desk: _Desk, signaller: Signaller, parts: Sequence[Stretch], call: Call | None, finer: Finer | None) -> None:
     begun = time.perf_counter()
     try:
         desk.account.trade(parts, signaller.asked(desk.entries, call), finer)

@@ -14,12 +14,13 @@ import numpy as np
 import polars as pl
 
 from backtester.columns import Ints
-from backtester.trading import accounting, inputs, plain, records, rows
+from backtester.trading import accounting, alone, inputs, plain, records, rows
 from backtester.trading.adjustments import Act, acts_of, adjusted, piece_of
+from backtester.trading.alone import Rows, Wish
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
 from backtester.trading.finer import Reading, settled
-from backtester.trading.plain import Course, Wanted
+from backtester.trading.plain import Course, Held, Since, Wanted
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings
 
@@ -46,9 +47,12 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Asked:
-    """The signals of a chunk, in the order of decision: as plain ones, None where they are not, and as what they always can be."""
+    """The signals of a chunk: as wishes in columns, strategy by strategy, and as plain ones in the order of decision, both None where they
+    are not; and as what they always can be, in the order of decision.
+    """
 
-    plain: Wanted | None
+    wishes: Callable[[], Sequence[tuple[Wish, Rows]] | None]
+    plain: Callable[[], Wanted | None]
     events: Callable[[], Events]
 
 
@@ -99,7 +103,7 @@ class Sums:
 class Account:
     """One trial's account, from its start to its end; money in 1e-6 currency.
 
-    plain: its settings are; general: chunks that the kernel of a run has traded.
+    plain: its settings are; ordered and general: chunks that the plain kernel in the order of decision, and that of a run have traded.
     """
 
     def __init__(
@@ -108,46 +112,69 @@ class Account:
         self._execution = execution
         self._given = inputs.given(execution, risk, account, symbols)
         self._given.rules["sums"] = True
-        self.carry = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
-        self.plain, self.general = plain.allows(self._given, self.carry), 0
-        self.start = self.carry.cash
+        self._carry = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
+        self._held: Held | None = None
+        self._since = Since()
+        self.plain, self.ordered, self.general = plain.allows(self._given, self._carry), 0, 0
+        self._alone = alone.suits(self._given)
+        self.start = self._carry.cash
         self._ends: list[Ints] = []
         self._sums = np.zeros(1, records.SUMS)
         for name, value in (("row_worth", self.start), ("best", -(2**63)), ("worst", 2**63 - 1)):
             self._sums[name] = value
-        self._fits = False
+        self._realized = 0
+
+    @property
+    def carry(self) -> Carry:
+        """What passes to the next chunk."""
+        if self._held is not None and self._since.slots:
+            realized = whole(self._sums, "total")
+            self._carry = plain.carry_of(self._held, self._carry, self._since, realized - self._realized)
+            self._since, self._realized = Since(), realized
+        return self._carry
 
     def trade(self, parts: Sequence[Stretch], asked: Asked, reading: Reading | None = None) -> None:
         """One chunk: its stretches in order, and its signals; `reading` finds finer bars.
 
         Raises the errors of `execution.trade`.
         """
-        if self.plain and asked.plain is not None and len(parts) == 1 and not parts[0].acts and self._traded(parts[0], asked.plain):
+        if self.plain and len(parts) == 1 and not parts[0].acts and self._traded(parts[0], asked):
             return
-        self.general, self._fits = self.general + 1, False
-        events = asked.events()
+        carry, self.general = self.carry, self.general + 1
+        self._held, events = None, asked.events()
         for part in parts:
             for act in part.acts:
-                self.carry = adjusted(self.carry, act, self._execution)
+                carry = adjusted(carry, act, self._execution)
             own = events if len(parts) == 1 else events.between(part.first, part.last)
-            self._trade(part, own.halved(), reading)
+            carry = self._trade(part, carry, own.halved(), reading)
+        self._carry, self._realized = carry, whole(self._sums, "total")
 
-    def _traded(self, part: Stretch, wanted: Wanted) -> bool:
+    def _traded(self, part: Stretch, asked: Asked) -> bool:
         """Trade a plain chunk; whether it was one."""
-        if not (plain.suits(part.course, self._given) and (self._fits or plain.fits(self.carry, self._given))):
+        if not plain.suits(part.course, self._given):
             return False
-        sums = self._sums.copy()
-        found = plain.trade(part.market, part.course, wanted, self.carry, self._given, sums)
+        if self._held is None:
+            if not plain.fits(self._carry, self._given):
+                return False
+            self._held = plain.held_of(self._carry)
+        found, sums = None, self._sums.copy()
+        if self._alone and (wishes := asked.wishes()) is not None:
+            found = alone.trade(part.course, wishes, self._held, self._given, sums)
+        if found is None and (wanted := asked.plain()) is not None:
+            sums, self.ordered = self._sums.copy(), self.ordered + 1
+            found = plain.trade(part.course, wanted, self._held, self._given, sums)
         if found is None:
             return False
-        (self.carry, equity), self._sums, self._fits = found, sums, True
+        (self._held, equity), self._sums = found, sums
+        self._since = self._since.then(part.market)
         self._ends.append(equity)
         return True
 
-    def _trade(self, part: Stretch, events: Events, reading: Reading | None) -> None:
+    def _trade(self, part: Stretch, carry: Carry, events: Events, reading: Reading | None) -> Carry:
+        """Trade a stretch with the kernel of a run: what passes to the next one."""
         from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
-        market, carry = part.market, self.carry
+        market = part.market
         signals = inputs.signals(events, carry.width)
 
         def attempt(tape: Tape) -> tuple[Book, int]:  # that knew itself would keep the chunk in a circle
@@ -165,16 +192,18 @@ class Account:
         if ended["error"] != records.NO_ERROR:
             raise stopped(market, int(ended["error"]), int(ended["pair"]), slot)
         book.orders["decision"][: ended["orders"]] = records.NONE
-        self.carry, _ = after_chunk(market, carry, book, rows.no_decisions(), (), whole(sums, "total"))
-        accounting.check_profit(self.carry)
+        after, _ = after_chunk(market, carry, book, rows.no_decisions(), (), whole(sums, "total"))
+        accounting.check_profit(after)
         self._ends.append(book.moments["cash"][: ended["equity"]].copy())
         for name in records.SUMS.names or ():
             self._sums[name] = sums[name] if name in SO_FAR else self._sums[name] + sums[name]
+        return after
 
     def finish(self) -> Sums:
         """The end of the run: what it comes to. Positions still held count as trades marked at the last close."""
-        accounting.check_profit(self.carry)
-        still = rows.open_trades(self.carry.pairs, self.carry.slots, self.carry.width)
+        carry = self.carry
+        accounting.check_profit(carry)
+        still = rows.open_trades(carry.pairs, carry.slots, carry.width)
         one = {name: int(self._sums[name][0]) for name in COUNTS}
         two = {name: whole(self._sums, name) for name in AMOUNTS}
         two["borrow"] += sum(still["borrow"].tolist())

@@ -15,6 +15,9 @@ from numba import from_dtype, types
 
 from backtester.machine_code import machine_code
 from backtester.trading import records as r
+from backtester.trading.alone import TALLY, Ledger, Rows, Wish
+from backtester.trading.alone import WHOLE as ALL_PAIRS
+from backtester.trading.alone_kernel import alone as alone_source
 from backtester.trading.kernel import kernel as source
 from backtester.trading.plain import WHOLE, Bounds, Road, Sheet, Wanted
 from backtester.trading.plain_kernel import plain as plain_source
@@ -39,8 +42,9 @@ SOURCES = (
     "weights.py",
 )
 """The files that the machine code is made from; a change in any of them makes it anew."""
-PLAIN_SOURCES = (*SOURCES, "plain_kernel.py")
-"""Those of the plain kernel."""
+PLAIN_SOURCES = (*SOURCES, "plain_kernel.py", "plain_steps.py")
+ALONE_SOURCES = (*SOURCES, "alone_kernel.py", "plain_steps.py")
+"""Those of the two kernels of plain trading."""
 
 
 @functools.cache
@@ -54,13 +58,23 @@ def plain() -> Any:
     """The compiled plain kernel; call its `entry_point(road, sheet, signal, wanted, bounds)`."""
     whole, real = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
     named: Any = types.NamedTuple
-    road = named([_prices()] * 3 + [types.Array(types.int64, 2, "C"), _array(r.SLOT, True)], Road)
-    written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.MOMENT, r.SUMS)]
-    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER)]
-    sheet = named([*given, _array(r.ACCOUNT), _array(r.PURSE), whole, *written], Sheet)
     wanted = named([whole, whole, whole, real, real], Wanted)
     bounds = named([real, whole, _array(WHOLE), whole], Bounds)
-    return machine_code(plain_source(_stamp(PLAIN_SOURCES)), (road, sheet, _array(r.SIGNAL), wanted, bounds))
+    return machine_code(plain_source(_stamp(PLAIN_SOURCES)), (_road(), _sheet(), _array(r.SIGNAL), wanted, bounds))
+
+
+@functools.cache
+def alone() -> Any:
+    """The compiled kernel of pairs that are alone; call its `entry_point(road, sheet, signal, wish, rows, ledger, first, cash)`."""
+    whole, small = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
+    flags, words, given = (types.Array(kind, 1, "C", readonly=True) for kind in (types.boolean, types.uint64, types.int64))
+    slots, prices = (types.Array(kind, 1, "C", readonly=True) for kind in (types.int32, types.float64))
+    named: Any = types.NamedTuple
+    wish = named([flags] * 4 + [words] * 4, Wish)
+    rows = named([given] * 6 + [slots, prices, prices], Rows)
+    ledger = named([given, whole, whole, small, small, whole, _array(TALLY), _array(ALL_PAIRS)], Ledger)
+    given_to = (_road(), _sheet(), _array(r.SIGNAL), wish, rows, ledger, types.int64, types.int64)
+    return machine_code(alone_source(_stamp(ALONE_SOURCES)), given_to)
 
 
 def _stamp(sources: Sequence[str]) -> int:
@@ -73,6 +87,22 @@ def _stamp(sources: Sequence[str]) -> int:
 
 def _prices() -> Any:
     return types.Array(types.float64, 2, "C", readonly=True)
+
+
+def _road() -> Any:
+    """The type of the market of plain trading."""
+    named: Any = types.NamedTuple
+    real = types.Array(types.float64, 1, "C")
+    return named([_prices()] * 3 + [types.Array(types.int64, 2, "C"), real, real, _array(r.SLOT, True)], Road)
+
+
+def _sheet() -> Any:
+    """The type of the records of plain trading."""
+    named: Any = types.NamedTuple
+    whole = types.Array(types.int64, 1, "C")
+    written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.MOMENT, r.SUMS)]
+    given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER)]
+    return named([*given, _array(r.ACCOUNT), _array(r.PURSE), whole, *written], Sheet)
 
 
 def _tape() -> Any:

@@ -56,13 +56,15 @@ class Wanted(NamedTuple):
 class Road(NamedTuple):
     """The market of a chunk as plain trading reads it; few arrays, for the kernel hands them on by value. Of each slot, shape (symbols,
     slots): open and close; last: the last real close until its end (NaN: none in the chunk); fillable: the first fillable slot from it on,
-    with one column more: as many as there are slots where there is none.
+    with one column more: as many as there are slots where there is none. Of each symbol: top, the highest close; bottom, the lowest price.
     """
 
     open: Floats
     close: Floats
     last: Floats
     fillable: Ints
+    top: Floats
+    bottom: Floats
     slots: Records
 
 
@@ -112,7 +114,12 @@ class Course:
         fills = np.full((len(close), len(slots) + 1), len(slots))
         fills[:, :-1] = np.where(real & (self.tape.volume > 0.0), slots, len(slots))
         fillable = np.ascontiguousarray(np.minimum.accumulate(fills[:, ::-1], axis=1)[:, ::-1])
-        return Road(self.tape.open, close, last, fillable, self.tape.slots)
+        return Road(self.tape.open, close, last, fillable, self.highest, self.lowest, self.tape.slots)
+
+    @cached_property
+    def ends(self) -> Ints:
+        """The slot after the last one of each session; shape (sessions,)."""
+        return np.unique(self.tape.slots["stop"])
 
     @cached_property
     def lowest(self) -> Floats:
@@ -145,7 +152,7 @@ def _blank(pairs: int) -> Records:
 
 
 @cache
-def _nothing() -> Records:
+def nothing() -> Records:
     """Room for one signal, with what plain ones do not give; to be copied."""
     signal = np.zeros(1, records.SIGNAL)
     for name in GIVEN:
@@ -186,13 +193,33 @@ def fits(carry: Carry, given: Given) -> bool:
     )
 
 
-def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: Given, sums: Records) -> tuple[Carry, Ints] | None:
-    """Trade a chunk: what the next one begins with, and equity at the ends of sessions (1e-6 currency); sums are added to.
-
-    None where it asks for more than plain trading does: then sums may hold anything.
+class Held(NamedTuple):
+    """An account between two chunks: its pairs; its waiting orders, the entry's and the exit's of each pair in the rows 2 * pair and
+    2 * pair + 1; its figures, one row; the pairs that hold or wait.
     """
-    from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
+    pairs: Records
+    orders: Records
+    account: Records
+    active: Ints
+
+
+class Since(NamedTuple):
+    """The chunks that an account has been through: how many slots, the label of the last session (days since 1970), whose they were."""
+
+    slots: int = 0
+    day: int = records.NONE
+    symbols: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+
+    def then(self, market: Market) -> Since:
+        """One chunk more."""
+        day = int(market.labels.astype("datetime64[D]").astype(np.int64)[-1]) if len(market.labels) else self.day
+        return Since(self.slots + len(market.ts), day, market.symbols, market.strategies)
+
+
+def held_of(carry: Carry) -> Held:
+    """The account as carried."""
     pairs, waits = carry.pairs.copy(), carry.orders
     orders, account, active = _blank(len(pairs)).copy(), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
     rows = 2 * waits["pair"] + (waits["role"] == records.EXIT)
@@ -201,18 +228,55 @@ def trade(market: Market, course: Course, wanted: Wanted, carry: Carry, given: G
         own = pairs[name] != records.NONE
         pairs[name][own] = rows[pairs[name][own]]
     _open(account, pairs, active, carry)
-    sheet = Sheet(
-        given.rules, given.instruments, given.tiers, account, np.zeros(0, records.PURSE), active, pairs, orders,
-        np.zeros(1, records.FILL), np.zeros(1, records.TRADE), np.empty(len(market.labels), records.MOMENT), sums,
+    return Held(pairs, orders, account, active)
+
+
+def carry_of(held: Held, carry: Carry, since: Since, realized: int) -> Carry:
+    """What passes to the next chunk; `carry` is what passed to the first of those since then, realized what was earned in them. Orders and
+    open trades are numbered in the order of decision and of fills.
+    """
+    account, pairs = held.account[0], held.pairs.copy()
+    waiting = np.concatenate([pairs[name][pairs[name] != records.NONE] for name in LINKS])
+    found = held.orders[waiting]
+    order = np.lexsort((found["pair"], -found["leaves"], found["ts"]))
+    orders, place = found[order], np.full(len(held.orders) + 1, records.NONE)
+    orders["id"] = np.sort(orders["id"])
+    place[waiting[order]] = np.arange(len(order))
+    for name in LINKS:
+        pairs[name] = place[pairs[name]]
+    kept = np.flatnonzero(pairs["quantity"] != 0.0)
+    pairs["trade"][kept[np.lexsort((kept, pairs["slot"][kept]))]] = np.sort(pairs["trade"][kept])
+    for made in (pairs, orders):
+        made.setflags(write=False)
+    return replace(
+        carry, cash=int(account["cash"]), marks=int(account["marks"]), slots=carry.slots + since.slots, day=since.day,
+        next_order=int(account["next_order"]), next_trade=int(account["next_trade"]), realized=carry.realized + realized,
+        pairs=pairs, orders=orders, symbols=since.symbols, strategies=since.strategies,
     )  # fmt: skip
-    top = np.where(pairs["quantity"] != 0.0, np.fmax(course.highest[pairs["symbol"]], pairs["last"]), course.highest[pairs["symbol"]])
+
+
+def sheet_of(given: Given, held: Held, sums: Records, sessions: int) -> tuple[Sheet, Held]:
+    """Records to trade a chunk of so many sessions with, and the account as it will be afterwards; sums are added to."""
+    after = Held(*(kept.copy() for kept in held))
+    room = np.zeros(0, records.PURSE), after.active, after.pairs, after.orders, np.zeros(1, records.FILL), np.zeros(1, records.TRADE)
+    return Sheet(given.rules, given.instruments, given.tiers, after.account, *room, np.empty(sessions, records.MOMENT), sums), after
+
+
+def trade(course: Course, wanted: Wanted, held: Held, given: Given, sums: Records) -> tuple[Held, Ints] | None:
+    """Trade a chunk: the account after it, and equity at the ends of sessions (1e-6 currency); sums are added to.
+
+    None where it asks for more than plain trading does: then sums may hold anything.
+    """
+    from backtester.trading import compiled  # numba is heavy: not before the first chunk
+
+    sheet, after = sheet_of(given, held, sums, len(course.ends))
+    pairs, account = sheet.pairs, after.account[0]
+    account["equity"], account["wanted"] = 0, 0
+    highest = course.highest[pairs["symbol"]]
+    top = np.where(pairs["quantity"] != 0.0, np.fmax(highest, pairs["last"]), highest)
     bounds = Bounds(top, np.empty(len(pairs), np.int64), np.zeros(1, WHOLE), np.empty(len(pairs), np.int64))
-    before = _total(sums)
-    compiled.plain().entry_point(course.road, sheet, _nothing().copy(), wanted, bounds)
-    ended = account[0]
-    if ended["error"] != records.NO_ERROR:
-        return None
-    return _after(market, carry, sheet, _total(sums) - before), sheet.moments["cash"].copy()
+    compiled.plain().entry_point(course.road, sheet, nothing().copy(), wanted, bounds)
+    return None if account["error"] != records.NO_ERROR else (after, sheet.moments["cash"].copy())
 
 
 def _open(account: Records, pairs: Records, active: Ints, carry: Carry) -> None:
@@ -237,27 +301,3 @@ def _open(account: Records, pairs: Records, active: Ints, carry: Carry) -> None:
         ("active", len(found)),
     ):
         account[name] = value
-
-
-def _after(market: Market, carry: Carry, sheet: Sheet, profit: int) -> Carry:
-    """What passes to the next chunk."""
-    account, pairs = sheet.account[0], sheet.pairs
-    waiting = np.concatenate([pairs[name][pairs[name] != records.NONE] for name in LINKS])
-    rows = waiting[np.argsort(sheet.orders["id"][waiting])]
-    orders, place = sheet.orders[rows], np.full(len(sheet.orders) + 1, records.NONE)
-    place[rows] = np.arange(len(rows))
-    for name in LINKS:
-        pairs[name] = place[pairs[name]]
-    for kept in (pairs, orders):
-        kept.setflags(write=False)
-    return replace(
-        carry, cash=int(account["cash"]), marks=int(account["marks"]), slots=carry.slots + len(market.ts),
-        day=int(market.labels.astype("datetime64[D]").astype(np.int64)[-1]) if len(market.labels) else carry.day,
-        next_order=int(account["next_order"]), next_trade=int(account["next_trade"]), realized=carry.realized + profit,
-        pairs=pairs, orders=orders, symbols=market.symbols, strategies=market.strategies,
-    )  # fmt: skip
-
-
-def _total(sums: Records) -> int:
-    """The profit of closed trades so far."""
-    return (int(sums[0]["total_high"]) << records.LIMB) + int(sums[0]["total_low"])

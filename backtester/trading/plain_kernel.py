@@ -15,17 +15,15 @@ import numpy as np
 from backtester.columns import Ints
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import delist, enlist, pay, remark, stop_run
+from backtester.trading.book import delist, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.decisions import entry_reason, size_entry, wanted_lots
-from backtester.trading.money import booked, compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
+from backtester.trading.money import compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
 from backtester.trading.plain import Bounds, Wanted
-from backtester.trading.positions import opened, revalue
-from backtester.trading.quiet import add_trade, bars_between, parts
+from backtester.trading.plain_steps import Own, enter, leave, no_entry, order_entry, order_exit, slipped
+from backtester.trading.positions import revalue
+from backtester.trading.quiet import bars_between
 from backtester.trading.records import Records
-
-Own = Any
-"""A `plain.Sheet`: functions that are written for a `Book` ask it for no more than it has."""
 
 
 @compiled
@@ -119,29 +117,13 @@ def wait(b: Own, waiting: Ints, number: int) -> None:
 
 
 @compiled
-def new(m: Any, b: Own, wanted: Wanted, e: int, row: int, quantity: float, direction: int) -> Any:
-    """A waiting order in its row: two of each pair, the entry's and the exit's. What never differs stands there already."""
-    account, order, slot = b.account[0], b.orders[row], m.slots[wanted.slot[e]]
-    order.id, order.side = account.next_order, direction
-    order.ts, order.day, order.quantity, order.seen = slot.end, slot.day, quantity, wanted.price[e]
-    account.next_order += 1
-    return order
-
-
-@compiled
 def decide_exit(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int) -> bool:
     """The verdict on an exit; whether there is an order."""
-    account, number = b.account[0], wanted.pair[e]
-    pair = b.pairs[number]
-    direction = r.LONG if wanted.action[e] == r.EXIT_LONG else r.SHORT
-    if pair.quantity == 0.0 or pair.direction != direction or pair.exit != r.NONE:
-        return False
-    pair.exit = 2 * number + 1
-    new(m, b, wanted, e, pair.exit, pair.quantity, -direction)
-    bounds.whole[0].fees += exit_fee(b, bounds, number)
-    account.exits += 1
-    account.leaving += 1
-    return True
+    number, direction = wanted.pair[e], r.LONG if wanted.action[e] == r.EXIT_LONG else r.SHORT
+    made = order_exit(m, b, number, direction, wanted.slot[e], wanted.price[e])
+    if made:
+        bounds.whole[0].fees += exit_fee(b, bounds, number)
+    return made
 
 
 @compiled
@@ -163,7 +145,7 @@ def sized(m: Any, b: Own, bounds: Bounds, signal: Any, direction: int, t: int) -
 @compiled
 def decide_entry(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int, signal: Any) -> bool:
     """The verdict on an entry; whether there is an order."""
-    account, number, t = b.account[0], wanted.pair[e], wanted.slot[e]
+    number, t = wanted.pair[e], wanted.slot[e]
     direction = r.LONG if wanted.action[e] == r.ENTER_LONG else r.SHORT
     signal.pair, signal.price, signal.quality = number, wanted.price[e], wanted.quality[e]
     if entry_reason(m, b, signal, direction, 1, t) != why.APPROVED:
@@ -171,80 +153,31 @@ def decide_entry(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int, signal:
     lots = sized(m, b, bounds, signal, direction, t)
     if not lots >= 1.0:
         return False
-    pair, quantity, whole = b.pairs[number], lots * lot_of(b, number), bounds.whole[0]
-    pair.entry = 2 * number
-    order = new(m, b, wanted, e, pair.entry, quantity, direction)
-    order.lots = lots
-    order.value, order.fee = value_of(signal.price, quantity), fee_of(b, signal.price, quantity)
-    account.entries += 1
+    order, whole = order_entry(m, b, number, direction, t, signal.price, lots), bounds.whole[0]
     whole.entries += order.value
     whole.fees += order.fee
     if whole.entries > MAX_MICRO or whole.fees > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, number)
-    enlist(b, number)
     return True
 
 
 @compiled
-def slipped(b: Own, number: int, side: int, seen: float) -> float:
-    """The price of a fill: slippage is against the trader."""
-    price: float = seen * (1.0 + side * (b.rules[0].slippage_bps / 10000.0)) + side * b.instruments[b.pairs[number].symbol].ticks
-    return price
-
-
-@compiled
-def fill(m: Any, b: Own, row: int, t: int, at: int, quantity: float, price: float, seen: float) -> Any:
-    """One execution, its cash and its part of the sums."""
-    order, sums, done = b.orders[row], b.sums[0], b.fills[0]
-    done.quantity, done.price = quantity, price
-    done.value, done.fee = value_of(price, quantity), fee_of(b, price, quantity)
-    pay(b, order.pair, -(order.side * done.value + done.fee))
-    if done.value > MAX_MICRO or done.fee > MAX_MICRO:
-        stop_run(b, r.TOO_LARGE, order.pair)
-    high, low = parts(done.value)
-    sums.value_high, sums.value_low = sums.value_high + high, sums.value_low + low
-    high, low = parts(done.fee)
-    sums.fees_high, sums.fees_low = sums.fees_high + high, sums.fees_low + low
-    high, low = parts(booked(abs(price - seen) * quantity * 1e6))
-    sums.slippage_high, sums.slippage_low = sums.slippage_high + high, sums.slippage_low + low
-    return done
-
-
-@compiled
-def fill_exit(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
+def fill_exit(m: Any, b: Own, bounds: Bounds, number: int, t: int, seen: float) -> None:
     """Close a position."""
-    account, pair, slot, trade = b.account[0], b.pairs[number], m.slots[t], b.trades[0]
-    row, quantity = pair.exit, pair.quantity
-    price = slipped(b, number, b.orders[row].side, seen)
-    if not price > 0.0:
-        return stop_run(b, r.BAD_PRICE, number)
-    done = fill(m, b, row, t, at, quantity, price, seen)
-    trade.pnl = pair.direction * (done.value - pair.value) - (pair.fee + done.fee + pair.borrow) + pair.income
-    trade.entry_ts, trade.exit_ts, trade.borrow, trade.income = pair.ts, slot.ts, pair.borrow, pair.income
-    add_trade(b.sums[0], trade)
-    remark(b, number, pair.direction, -pair.mark)
     bounds.whole[0].fees -= exit_fee(b, bounds, number)
     free(b, bounds, number)
-    pair.quantity, pair.freed, pair.exit = 0.0, slot.end, r.NONE
-    account.positions -= 1
-    account.shorts -= pair.direction == r.SHORT
-    account.exits -= 1
-    account.leaving -= 1
-    account.gone += 1
-    return None
+    leave(m, b, number, t, seen)
 
 
 @compiled
 def fill_entry(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, seen: float) -> None:
     """Open a position, cut to what the account can carry, or none."""
-    account, pair, lot, row, whole = b.account[0], b.pairs[number], lot_of(b, number), b.pairs[number].entry, bounds.whole[0]
+    lot, row, whole = lot_of(b, number), b.pairs[number].entry, bounds.whole[0]
     lots = b.orders[row].lots
-    pair.entry = r.NONE
-    account.entries -= 1
-    account.gone += 1
+    no_entry(b, number)
     whole.entries -= b.orders[row].value
     whole.fees -= b.orders[row].fee
-    if account.positions >= b.rules[0].max_open_positions:
+    if b.account[0].positions >= b.rules[0].max_open_positions:
         return None
     price = slipped(b, number, b.orders[row].side, seen)
     if not price > 0.0:
@@ -256,11 +189,8 @@ def fill_entry(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, see
             lots = most_lots(b, number, price, room(b, number), r.ACCOUNT_POWER, lots)
             if lots < 1.0:
                 return None
-    opened(b, row, m.slots[t], at, fill(m, b, row, t, at, lots * lot, price, seen))
-    revalue(b, number, m.close[pair.symbol, t] if at == r.AT_CLOSE else price)
+    enter(m, b, row, t, at, lots, price, seen)
     hold(b, bounds, number, price)
-    pair.stop, pair.target, pair.rungs = r.NONE, r.NONE, 0
-    pair.stop_level, pair.target_level, pair.trailing_stop, pair.trailing_amount = np.nan, np.nan, np.nan, np.nan
     return None
 
 
@@ -271,7 +201,7 @@ def fill_due(m: Any, b: Own, bounds: Bounds, t: int, at: int) -> int:
     for i in range(account.wanted):
         pair = b.pairs[waiting[i]]
         if pair.exit != r.NONE and m.fillable[pair.symbol, t] == t:
-            fill_exit(m, b, bounds, waiting[i], t, at, m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t])
+            fill_exit(m, b, bounds, waiting[i], t, m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t])
     for i in range(account.wanted):
         pair = b.pairs[waiting[i]]
         if pair.entry != r.NONE and pair.quantity == 0.0 and m.fillable[pair.symbol, t] == t:

@@ -20,7 +20,7 @@ from backtester.market import load
 from backtester.market.prepare import Past
 from backtester.pipeline import prepare_days, reader
 from backtester.planning import setup
-from backtester.signalling import Signaller
+from backtester.signalling import Common, Signaller
 from backtester.sweeping.block import Block, run_block
 from backtester.sweeping.figures import FIGURES
 from backtester.sweeping.space import Space, space_of
@@ -176,10 +176,10 @@ def test_nothing_of_a_part_outlives_it_in_a_circle(simulated: Path) -> None:
     group = groups(made)[0]
     opened = setup(group.config)
     chunk = next(load.ahead(reader(opened), opened.parts))
-    signaller = Signaller(opened, prepare_days(opened, chunk, Past())[0], 0)
+    signaller = Signaller(opened, prepare_days(opened, chunk, Past())[0], 0, Common())
     forked = signaller.fork()
     for entries in group.entries:
-        forked.asked(entries)
+        forked.asked(entries, None)
     bars = [weakref.ref(cut.bars) for cut in forked._given.cuts.values()]  # type: ignore[union-attr]
     gc.disable()
     try:

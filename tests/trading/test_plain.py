@@ -1,4 +1,4 @@
-"""Trials traded from event to event come to the same as trials traded by the kernel of a run, to the last digit."""
+"""Trials traded from event to event, or pair by pair, come to the same as trials traded by the kernel of a run, to the last digit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from backtester.schema import CORPORATE_ACTIONS, empty
 from backtester.trading import plain
 from backtester.trading.accounts import Account, Asked, Sums, stretches
+from backtester.trading.alone import Rows, Wish, wish_of
 from backtester.trading.execution import AccountSettings, Events, ExecutionSettings, Market
 from backtester.trading.plain import Wanted
 from backtester.trading.risk import RiskSettings
@@ -67,6 +68,11 @@ def settings_of(random: np.random.Generator) -> tuple[ExecutionSettings, RiskSet
     return execution, risk, AccountSettings(cash=cash, allow_short=short, leverage=leverage)
 
 
+def quality_of(symbol: Any, t: Any) -> Any:
+    """Of a bar, whoever asks and in whatever chunk."""
+    return np.where((symbol * 7 + t * 13) % 3 == 0, 90.0, 100.0)
+
+
 def signals_of(random: np.random.Generator, market: Market) -> Events:
     """Wishes on real bars, in the order of decision."""
     shape, none = (len(market.strategies), *market.close.shape), Events.none()
@@ -79,7 +85,7 @@ def signals_of(random: np.random.Generator, market: Market) -> Events:
     count = len(made["t"])
     empty_numbers = {name: np.full(count, np.nan) for name in plain.GIVEN}
     return Events(
-        **made, **empty_numbers, price=market.close[made["symbol"], made["t"]], quality=random.choice([90.0, 100.0], count),
+        **made, **empty_numbers, price=market.close[made["symbol"], made["t"]], quality=quality_of(made["symbol"], made["t"]),
         confidence=np.ones(count), on_open=np.zeros(count, np.bool_), on_close=np.zeros(count, np.bool_), tag=np.full(count, -1, np.int32),
     ).sorted()  # fmt: skip
 
@@ -103,15 +109,52 @@ def wanted_of(events: Events, symbols: int) -> Wanted:
     return Wanted(events.t, pair, events.action.astype(np.int64), events.price, events.quality).sorted()
 
 
-def traded(chunks: list[tuple[Market, Events]], settings: Any, plainly: list[bool]) -> tuple[Sums, Account, int]:
-    """What an account comes to, and how many chunks went from event to event."""
-    first = chunks[0][0]
-    account, took = Account(*settings, first.strategies, first.symbols), 0
-    for (market, events), by_event in zip(chunks, plainly, strict=True):
-        parts, before = stretches(market, account.carry, empty(CORPORATE_ACTIONS)), account.general
-        account.trade(parts, Asked(wanted_of(events, len(market.symbols)) if by_event else None, lambda events=events: events))
-        took += account.general == before
-    return account.finish(), account, took
+def wishes_of(market: Market, events: Events, lookback: int, before: int) -> list[tuple[Wish, Rows]]:
+    """The same wishes in columns, thin rows of the bars that there are after some history, which nobody looks at; one item a strategy.
+
+    before: slots before the chunk.
+    """
+    real, (symbols, slots) = ~np.isnan(market.close), market.close.shape
+    begins = np.searchsorted(market.session, np.arange(len(market.labels)))
+    where = [(s, d) for s in range(symbols) for d in range(len(market.labels)) if real[s, market.session == d].any()]
+    bars = [np.flatnonzero(real[s] & (market.session == d)) for s, d in where]
+    starts = np.concatenate([[0], np.cumsum([len(own) for own in bars])])[:-1].astype(np.int64)
+    symbol, t = np.nonzero(real)
+    width = lookback + max((len(own) for own in bars), default=0)
+    own = np.array([s for s, _ in where], np.int64)
+    rows = Rows(
+        first=np.arange(len(where)) * width + lookback, size=np.array([len(own) for own in bars], np.int64), bar=starts,
+        begin=begins[[d for _, d in where]].astype(np.int64), low=np.searchsorted(own, np.arange(symbols)).astype(np.int64),
+        high=np.searchsorted(own, np.arange(symbols), side="right").astype(np.int64),
+        base_slot=(t - begins[market.session[t]]).astype(np.int32), price=market.close[symbol, t], quality=quality_of(symbol, t + before),
+    )  # fmt: skip
+    found = []
+    for strategy in range(len(market.strategies)):
+        columns: list[Any] = []
+        for action in range(4):
+            asked = np.zeros((symbols, slots), np.bool_)
+            mine = (events.strategy == strategy) & (events.action == action)
+            asked[events.symbol[mine], events.t[mine]] = True
+            column = np.ones((len(where), width), np.bool_)  # what stands outside of a session says nothing
+            for row, ((s, _), at) in enumerate(zip(where, bars, strict=True)):
+                column[row, lookback : lookback + len(at)] = asked[s, at]
+            columns.append(column if mine.any() else None)
+        found.append((wish_of((len(where), width), *columns), rows))
+    return found
+
+
+def traded(chunks: list[tuple[Market, Events]], settings: Any, ways: list[str], lookback: int = 0) -> tuple[Sums, Account, int, int]:
+    """What an account comes to, and how many chunks went pair by pair, and from event to event."""
+    first, before = chunks[0][0], 0
+    account = Account(*settings, first.strategies, first.symbols)
+    for (market, events), way in zip(chunks, ways, strict=True):
+        parts = stretches(market, account.carry, empty(CORPORATE_ACTIONS))
+        wishes = wishes_of(market, events, lookback, before) if way == "pairs" else None
+        plainly = wanted_of(events, len(market.symbols)) if way != "slots" else None
+        account.trade(parts, Asked(lambda found=wishes: found, lambda found=plainly: found, lambda found=events: found))
+        before += len(market.ts)
+    alone = len(chunks) - account.ordered - account.general if "pairs" in ways else 0
+    return account.finish(), account, alone, account.ordered
 
 
 def same(one: Sums, other: Sums) -> None:
@@ -119,22 +162,47 @@ def same(one: Sums, other: Sums) -> None:
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
-@pytest.mark.parametrize("seed", range(120))
-def test_from_event_to_event_is_slot_by_slot(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(160))
+def test_from_event_to_event_and_pair_by_pair_are_slot_by_slot(seed: int) -> None:
     random = np.random.default_rng(seed)
     market, settings = market_of(random), settings_of(random)
     chunks = chunks_of(market, signals_of(random, market), int(random.integers(1, 4)))
-    usual, by_slots, none = traded(chunks, settings, [False] * len(chunks))
-    quick, by_events, all_of_them = traded(chunks, settings, [True] * len(chunks))
-    mixed, _, _ = traded(chunks, settings, (random.random(len(chunks)) < 0.5).tolist())
-    assert none == 0
-    assert all_of_them == len(chunks) or usual.equity.max() > 1e15  # what could grow beyond all bounds is given up
-    same(usual, quick)
-    same(usual, mixed)
-    held, again = by_slots.carry, by_events.carry
-    assert (held.cash, held.marks, held.realized, held.next_order, held.next_trade) == (
-        again.cash, again.marks, again.realized, again.next_order, again.next_trade,
-    )  # fmt: skip
+    back = int(random.integers(0, 9))
+    usual, by_slots, *none = traded(chunks, settings, ["slots"] * len(chunks))
+    quick, by_events, _, in_order = traded(chunks, settings, ["events"] * len(chunks))
+    by_pairs, pair_by_pair, _, _ = traded(chunks, settings, ["pairs"] * len(chunks), back)
+    mixed, mixture, _, _ = traded(chunks, settings, random.choice(["slots", "events", "pairs"], len(chunks)).tolist(), back)
+    assert none == [0, 0]
+    assert in_order == len(chunks) or usual.equity.max() > 1e15  # what could grow beyond all bounds is given up
+    for found, account in ((quick, by_events), (by_pairs, pair_by_pair), (mixed, mixture)):
+        same(usual, found)
+        held, again = by_slots.carry, account.carry
+        assert (held.cash, held.marks, held.realized, held.next_order, held.next_trade, held.slots, held.day) == (
+            again.cash, again.marks, again.realized, again.next_order, again.next_trade, again.slots, again.day,
+        )  # fmt: skip
+        for name in ("quantity", "mark", "value", "fee", "ts", "slot", "price", "last"):
+            owned = held.pairs["quantity"] != 0.0
+            assert np.array_equal(held.pairs[name][owned], again.pairs[name][owned]), name
+        for name in ("pair", "role", "side", "ts", "quantity", "seen", "lots", "value", "fee"):
+            entries = held.orders["role"] == 0
+            rows = slice(None) if name not in ("lots", "value", "fee") else entries
+            assert np.array_equal(held.orders[name][rows], again.orders[name][rows]), name
+
+
+def test_an_ample_account_is_traded_pair_by_pair_and_a_tight_one_is_not() -> None:
+    ways: dict[float, list[int]] = {}
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        market = market_of(random)
+        chunks = chunks_of(market, signals_of(random, market), 2)
+        for cash in (1e8, 1e3):
+            execution = ExecutionSettings.model_validate({"sizing": {"type": "notional", "value": 900.0}})
+            settings = execution, RiskSettings(), AccountSettings(cash=cash)
+            *_, alone, ordered = traded(chunks, settings, ["pairs"] * len(chunks))
+            ways[cash] = [a + b for a, b in zip(ways.get(cash, [0, 0]), (alone, ordered), strict=True)]
+    assert ways[1e8][1] == 0
+    assert ways[1e8][0] > 50
+    assert ways[1e3][1] > 20
 
 
 def test_the_cases_trade_and_are_refused() -> None:
@@ -143,7 +211,7 @@ def test_the_cases_trade_and_are_refused() -> None:
     for seed in range(40):
         random = np.random.default_rng(seed)
         market, settings = market_of(random), settings_of(random)
-        found, _, _ = traded(chunks_of(market, signals_of(random, market), 99), settings, [True])
+        found, *_ = traded(chunks_of(market, signals_of(random, market), 99), settings, ["events"])
         trades, shorts = trades + found.trades, shorts + (found.short > 0)
     assert trades > 500
     assert shorts > 5
@@ -181,6 +249,7 @@ def test_a_price_below_zero_is_left_to_the_kernel_of_a_run() -> None:
     market.open[:], market.close[0, 0] = -1.0, -1.0
     chunks = chunks_of(market, signals_of(random, market), 99)
     account = Account(ExecutionSettings(), RiskSettings(min_quality=0.0), AccountSettings(cash=1e8), market.strategies, market.symbols)
-    asked = Asked(wanted_of(chunks[0][1], len(market.symbols)), lambda: chunks[0][1])
+    wishes, wanted = wishes_of(*chunks[0], 0, 0), wanted_of(chunks[0][1], len(market.symbols))
+    asked = Asked(lambda: wishes, lambda: wanted, lambda: chunks[0][1])
     with pytest.raises(Exception, match="a price to trade at is not above zero"):
         account.trade(stretches(market, account.carry, pl.DataFrame()), asked)

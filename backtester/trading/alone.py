@@ -1,0 +1,121 @@
+"""Pairs that are alone: plain trading where the account is so ample that no pair can stand in another's way.
+
+Place in the flow: accounts.py asks here before plain.py, with the columns of wishes themselves, for then nothing need be put in the order
+of decision. The kernel finds out afterwards whether the account was ample; where it was not, nothing of it counts and the chunk is traded
+in order. The money is the same to the last digit. Never keeps a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtester.columns import Bools, Floats, Ints
+from backtester.trading import records
+from backtester.trading.inputs import Given
+from backtester.trading.plain import Course, Held, nothing, sheet_of
+from backtester.trading.records import Records
+
+Words = NDArray[np.uint64]
+
+TALLY = np.dtype([(name, np.int64) for name in ("due", "day", "since", "flow", "swing", "most", "least", "cost", "fee", "wait")])
+"""One pair under way. due: the slot at which something fills; day: the session; since: the slot from which it holds; flow: cash so far, and
+swing the most of it either way; most: what it was worth at most; least: what it added to the equity at least; cost and fee: the most that
+an exit, an entry may cost; wait: the most that an entry was expected to cost."""
+WHOLE = np.dtype([(name, np.int64) for name in ("most", "least", "cost", "swing")])
+"""Sums of these over all pairs."""
+
+
+class Wish(NamedTuple):
+    """The wishes of one strategy, all cells of its rows on end, and the same eight cells at a time as far as there are eight; those of
+    shorts are empty where there are none.
+    """
+
+    enter_long: Bools
+    exit_long: Bools
+    enter_short: Bools
+    exit_short: Bools
+    enters: Words
+    exits: Words
+    enters_short: Words
+    exits_short: Words
+
+
+class Rows(NamedTuple):
+    """Where the cells of a strategy's rows stand. Of each row, shape (rows,): first: its session's first cell; size: cells of it that hold
+    a bar; bar: the bar of its first cell; begin: its session's first slot. Of each symbol: its rows, low <= row < high, by session. Of
+    each bar: the base slot in its session, the price seen, as-of quality.
+    """
+
+    first: Ints
+    size: Ints
+    bar: Ints
+    begin: Ints
+    low: Ints
+    high: Ints
+    base_slot: NDArray[np.int32]
+    price: Floats
+    quality: Floats
+
+
+class Ledger(NamedTuple):
+    """Working space of a chunk. ends: the slot after each session; flow and marks: cash that moved in each session, marks at its end; longs
+    and shorts: changes of the number of positions at each slot; bound: what may be held of each symbol at most; tally: one row of TALLY;
+    whole: one of WHOLE.
+    """
+
+    ends: Ints
+    flow: Ints
+    marks: Ints
+    longs: NDArray[np.int32]
+    shorts: NDArray[np.int32]
+    bound: Ints
+    tally: Records
+    whole: Records
+
+
+NO_FLAGS = np.zeros(0, np.bool_)
+
+
+def wish_of(
+    shape: tuple[int, ...], enter_long: Bools | None, exit_long: Bools | None, enter_short: Bools | None, exit_short: Bools | None
+) -> Wish:
+    """Wishes from columns of shape (rows, width); None: no such wish."""
+    columns: list[Bools] = []
+    for enter, leave in ((enter_long, exit_long), (enter_short, exit_short)):
+        none = NO_FLAGS if columns and enter is None and leave is None else np.zeros(shape, np.bool_)
+        columns += [none if enter is None else enter, none if leave is None else leave]
+    flags = [flat(column) for column in columns]
+    words = [column[: len(column) // 8 * 8].view(np.uint64) for column in flags]
+    return Wish(flags[0], flags[1], flags[2], flags[3], words[0], words[1], words[2], words[3])
+
+
+def flat(cells: Bools) -> Bools:
+    """All cells on end, where whole words begin."""
+    found = np.ascontiguousarray(cells).reshape(-1)
+    return found if found.ctypes.data % 8 == 0 else found.copy()
+
+
+def suits(given: Given) -> bool:
+    """Whether sizes hang on nothing but the pair's own price."""
+    return bool(given.rules[0]["sizing"] in (records.SHARES, records.NOTIONAL))
+
+
+def trade(course: Course, wishes: Sequence[tuple[Wish, Rows]], held: Held, given: Given, sums: Records) -> tuple[Held, Ints] | None:
+    """Trade a chunk, as `plain.trade` does; wishes: each strategy's. None where the account is not ample: then sums may hold anything."""
+    from backtester.trading import compiled  # numba is heavy: not before the first chunk
+
+    sessions, pairs, width = len(course.ends), len(held.pairs), len(given.instruments)
+    sheet, after = sheet_of(given, held, sums, sessions)
+    steps = np.zeros((2, len(course.tape.slots) + 1 if pairs > 1 else 0), np.int32)
+    amounts = np.zeros((2, sessions), np.int64)
+    bound, tally, whole = np.zeros(width, np.int64), np.zeros(1, TALLY), np.zeros(1, WHOLE)
+    ledger = Ledger(course.ends, amounts[0], amounts[1], steps[0], steps[1], bound, tally, whole)
+    run, cash, signal = compiled.alone().entry_point, int(held.account[0]["cash"]), nothing().copy()
+    for place, (wish, rows) in enumerate(wishes):
+        if not run(course.road, sheet, signal, wish, rows, ledger, place * width, cash):
+            return None
+    return after, sheet.moments["cash"].copy()
