@@ -89,8 +89,8 @@ def signals(
 
 @dataclass(frozen=True)
 class Common:
-    """What is the same in all chunks: the strategies as they are called, by place, filled as they are needed; what the process is made again
-    after each call.
+    """What is the same in all chunks: the strategies as they are called, by place, filled as they are needed; what the process is made
+    again after each call.
     """
 
     callers: dict[int, Caller] = field(default_factory=dict)
