@@ -153,7 +153,8 @@ class _Crew:
             with process:
                 for verdict in _answers(process, _task(rest, self._tolerances, self._keep), job.variant):
                     verdicts.append(self._tell(verdict))
-            self._running.discard(process)
+            with self._lock:
+                self._running.discard(process)
             if len(verdicts) < len(job.baselines) and not self._stopped:
                 verdicts.append(self._tell(_lost(job.baselines[len(verdicts)], job.variant, process.returncode)))
         return verdicts

@@ -52,7 +52,7 @@ class FirstRow:
 class TableDifference:
     """How two tables differ; `largest` holds of each column that differs within its tolerance how far it does at most.
 
-    foreign_a, foreign_b: columns that only this side has.
+    foreign_a, foreign_b: columns that only this side has, or that hold another kind of value on the other.
     """
 
     table: str
@@ -74,8 +74,11 @@ class TableDifference:
 
 def compare_tables(table: Table, a: pl.DataFrame, b: pl.DataFrame, given: Given, *, count_ids: bool = True) -> TableDifference:
     """Both sides' rows paired and compared, in the order of the tables. Timings are left out, and ids where they do not count."""
-    foreign = tuple(tuple(name for name in one.columns if name not in other.columns) for one, other in ((a, b), (b, a)))
-    names = [name for name in table.digested if name in a.columns and name in b.columns and a[name].dtype == b[name].dtype]
+    foreign = tuple(
+        tuple(name for name, dtype in one.items() if other.get(name) != dtype)
+        for one, other in ((a.schema, b.schema), (b.schema, a.schema))
+    )
+    names = [name for name in table.digested if name in a.columns and name not in foreign[0]]
     keys = [name for name in KEYS.get(table.name, table.key) if name in names]
     values = [name for name in names if name not in keys]
     joined = _paired(a.select(names), b.select(names), keys)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backtester.cli import main
+from backtester.comparing import check as check_module
 from backtester.comparing.accept import accept, changed_data
 from backtester.comparing.baseline import find, read
 from backtester.comparing.check import Verdict, check, exit_code
@@ -389,3 +394,41 @@ def test_ctrl_c_ends_every_process(config: Path, tmp_path: Path) -> None:
     assert (process.returncode, out, err) == (130, "", "stopped\n")
     assert len(started) == len(list(tmp_path.glob("pid*"))) == 1
     assert not Path(f"/proc/{started[0].name.removeprefix('pid')}").exists()
+
+
+class Dying:
+    """Stands in for a process that ends when any of its kind is killed; while it is killed, the others are seen to end."""
+
+    returncode = -9
+    killed = threading.Event()
+
+    def __init__(self) -> None:
+        self.stdin, self.stdout = io.BytesIO(), self
+
+    def __enter__(self) -> Dying:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert self.killed.wait(5.0)
+        return iter(())
+
+    def kill(self) -> None:
+        self.killed.set()
+        time.sleep(0.1)
+
+
+def test_processes_that_end_while_all_are_stopped_keep_none_alive(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted(config, tmp_path / "baselines")
+    [baseline] = find(tmp_path / "baselines")
+    Dying.killed.clear()
+    monkeypatch.setattr(check_module, "_started", lambda _variant: Dying())
+    crew = check_module._Crew([], None, lambda _verdict: None)
+    with ThreadPoolExecutor(3) as pool:
+        work = [pool.submit(crew.run, check_module._Job(Variant(), (baseline,))) for _ in range(3)]
+        while len(crew._running) < 3:
+            time.sleep(0.01)
+        crew.stop()
+        assert [future.result() for future in work] == [[], [], []]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backtester.outcome.compare_cells import EXACT, RATIO, Tolerance, equal, exact_part, of_figure
 from backtester.outcome.compare_tables import compare_tables
+from backtester.outcome.compare_text import difference
 from backtester.schema import EQUITY, FILLS, ORDERS, TRADES, frame
 
 OPEN = dt.datetime(2025, 7, 2, 13, 30, tzinfo=dt.UTC)
@@ -162,3 +163,12 @@ def test_any_two_tables_are_paired_as_one_would_by_hand(a: list[tuple[int, str, 
     if found.first is None:
         assert [row[:3] for row in a] == [row[:3] for row in b]
     assert compare_tables(FILLS, fills(*a), fills(*a), {}).same
+
+
+def test_a_column_of_another_kind_is_a_difference() -> None:
+    a, b = fills((0, "A", 1.0)), fills((0, "A", 1.0)).with_columns(pl.col("fee").cast(pl.Int64))
+    found = compare_tables(FILLS, a, b, {})
+    assert not found.same
+    assert (found.foreign_a, found.foreign_b) == (("fee",), ("fee",))
+    assert "columns of another kind: fee" in difference(found)
+    assert "only in" not in difference(found)
