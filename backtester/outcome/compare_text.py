@@ -180,9 +180,9 @@ def difference(table: TableDifference) -> str:
     """How a table differs, in counts."""
     kinds = (table.changed, "changed"), (table.only_a, "only in a"), (table.only_b, "only in b")
     counts = [f"{number:,} {word}" for number, word in kinds if number]
-    kinds = [name for name in table.foreign_a if name in table.foreign_b]
-    only = [[name for name in names if name not in kinds] for names in (table.foreign_a, table.foreign_b)]
-    parts = (("columns of another kind", kinds), ("columns only in a", only[0]), ("columns only in b", only[1]))
+    others = [name for name in table.foreign_a if name in table.foreign_b]
+    only = [[name for name in names if name not in others] for names in (table.foreign_a, table.foreign_b)]
+    parts = (("columns of another kind", others), ("columns only in a", only[0]), ("columns only in b", only[1]))
     columns = [f"{words}: {', '.join(names)}" for words, names in parts if names]
     rows = f"{table.rows_a:,} rows" if table.rows_a == table.rows_b else f"{table.rows_a:,} and {table.rows_b:,} rows"
     return f"{table.table}: {', '.join([rows, *counts, *columns])}" + ("" if counts or columns else ", in another order")
