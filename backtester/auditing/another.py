@@ -1,15 +1,18 @@
 """Another: the whole run listened to once more in a process of its own, whose strings hash differently.
 
 Place in the flow: beside the passes of an audit. Its input is the config as JSON on stdin, its output digests, or the tracks of one
-session, as JSON on stdout. Never judges.
+session, as JSON on stdout. It ends with the process that asked it, even where that one is killed. Never judges.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +27,8 @@ from backtester.signalling import calls
 from backtester.signals.audit import Track
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from backtester.auditing.another import serve; serve()"
+_ENDS_WITH_ITS_PARENT = 1
+"""PR_SET_PDEATHSIG of <sys/prctl.h>."""
 ENDED = "the audit's other process ended before it answered"
 
 
@@ -35,13 +40,13 @@ class Another:
 
     def __init__(self, config: Config, session: int | None = None) -> None:
         seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-        asked = {"config": config.resolved(), "root": str(config.root), "session": session}
+        asked = json.dumps({"config": config.resolved(), "root": str(config.root), "session": session, "parent": os.getpid()})
         words = [sys.executable, "-P", "-c", START, *sys.path]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
         self._process = subprocess.Popen(words, env={**os.environ, "PYTHONHASHSEED": seed}, **pipes)  # type: ignore[call-overload] # noqa: S603
-        self._asked = json.dumps(asked)
-        self._process.stdin.write(self._asked)
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended; `answer` says so
+            self._process.stdin.write(asked)
+            self._process.stdin.close()
 
     def answer(self) -> dict[str, Any]:
         """What it heard. Raises StrategyError where it ended without a word."""
@@ -58,12 +63,18 @@ class Another:
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
+        with suppress(BrokenPipeError):  # of words that it never read
+            self._process.stdin.close()
 
 
 def serve() -> None:
     """Answer the question on stdin; what a strategy prints goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who asked decides
+    ctypes.CDLL(None).prctl(_ENDS_WITH_ITS_PARENT, signal.SIGKILL)
     answers, sys.stdout = sys.stdout, sys.stderr
     asked = json.load(sys.stdin)
+    if os.getppid() != asked["parent"]:
+        return
     config = of_document(asked["config"], Path(asked["root"]))
     answer: Any = heard(config) if asked["session"] is None else tracks_of(config, asked["session"])
     json.dump(answer, answers)
