@@ -1,4 +1,4 @@
-"""Arrays in a file: named numpy arrays as one Arrow IPC file, read back through a memory map.
+"""Arrays in a file: named numpy arrays as one Arrow IPC file, read back through a memory map, or such a file's content in memory.
 
 Place in the flow: the lowest floor; checkpoints and the cache of prepared sessions keep their columns in it. Never pickles: an array
 is its bytes, its shape and its dtype, which is made of numbers, truth values and days only.
@@ -26,10 +26,22 @@ _KINDS = frozenset("biufM")
 
 def write(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays into the file at `path`; no bytes are copied on the way. OSError as it comes, TypeError on objects and text."""
+    with pa.OSFile(str(path), "wb") as sink:
+        _put(sink, arrays)
+
+
+def as_bytes(arrays: Mapping[str, Array]) -> memoryview:
+    """The content of such a file. TypeError on objects and text."""
+    sink = pa.BufferOutputStream()
+    _put(sink, arrays)
+    return memoryview(sink.getvalue())
+
+
+def _put(sink: Any, arrays: Mapping[str, Array]) -> None:
     flat = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     listed = [[name, _spelled(name, values.dtype), values.shape] for name, values in flat.items()]
     schema = pa.schema([_DATA]).with_metadata({_KEY: json.dumps(listed).encode()})
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as file:
+    with pa.ipc.new_file(sink, schema) as file:
         for values in flat.values():
             offsets = pa.py_buffer(np.array([0, values.nbytes], np.int64))
             data = pa.py_buffer(values.reshape(-1).view(np.uint8))

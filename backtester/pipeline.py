@@ -29,6 +29,7 @@ from typing import Any, Literal
 import polars as pl
 
 from backtester import checkpoint, recording
+from backtester.behind import Behind
 from backtester.checkpoint import Keeper, Moment
 from backtester.config import Config
 from backtester.digesting import stage_digests
@@ -39,7 +40,6 @@ from backtester.market.day_files import DayFiles, folder_of_user
 from backtester.market.grid import Grid
 from backtester.market.load import Chunk, Reader
 from backtester.market.prepare import Past, Prepared, prepare
-from backtester.outcome.behind import Behind
 from backtester.outcome.manifest import build
 from backtester.outcome.metrics import Score
 from backtester.outcome.results import RunFolder
@@ -175,8 +175,8 @@ def _days(
     """
     stopped, done, bars = moment.stopped, moment.sessions, 0
     parts = checkpoint.remaining(made.parts, done) if done else made.parts
-    accounts, files, small = Accounts(made, moment), cache_of(made), SmallAudit(made, parts)
-    with Behind() as behind, calls(made) as call, Behind() as trading:
+    accounts, small = Accounts(made, moment), SmallAudit(made, parts)
+    with cache_of(made) as files, Behind() as behind, calls(made) as call, Behind() as trading:
         for ready in load.ahead(_preparer(made, moment, small), load.ahead(reader(made, files), parts)):
             bars += ready.rows
             if not ready.part.trade:
@@ -252,12 +252,15 @@ def _preparer(made: Setup, moment: Moment, small: SmallAudit) -> Callable[[Loade
     return ready
 
 
-def cache_of(made: Setup) -> DayFiles | None:
+@contextmanager
+def cache_of(made: Setup) -> Iterator[DayFiles | None]:
     """The cache of sessions, where the config asks for it and fills need no mean prices, which it does not hold."""
     resources = made.config.resources
     if not resources.cache or made.config.execution.fill == "next_vwap":
-        return None
-    return DayFiles(folder_of_user(), resources.cache_size)
+        yield None
+        return
+    with DayFiles(folder_of_user(), resources.cache_size) as files:
+        yield files
 
 
 def reader(made: Setup, files: DayFiles | None = None) -> Callable[[Part], Loaded]:

@@ -31,6 +31,14 @@ def test_every_kind_comes_back_to_the_bit(tmp_path: Path) -> None:
             assert not found[name].flags.writeable or not found[name].size
 
 
+def test_the_content_in_memory_is_that_of_the_file_and_parts_of_arrays_are_taken_in_their_order(tmp_path: Path) -> None:
+    parts = {"columns": np.arange(12.0).reshape(3, 4)[:, 1:3], "rows": np.arange(12).reshape(3, 4).T}
+    arrays.write(tmp_path / "kept.arrow", KINDS | parts)
+    content = arrays.as_bytes(KINDS | parts)
+    assert content == (tmp_path / "kept.arrow").read_bytes()
+    assert arrays.of_bytes(bytes(content))["columns"].tolist() == [[1.0, 2.0], [5.0, 6.0], [9.0, 10.0]]
+
+
 @pytest.mark.parametrize("values", [np.array(["a", None], object), np.array(["text"]), np.array([1j])])
 def test_objects_and_text_are_refused(values: np.ndarray, tmp_path: Path) -> None:
     """S-09: nothing that would have to be pickled."""

@@ -227,7 +227,7 @@ def test_without_a_place_or_on_a_full_disk_the_run_goes_on(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(day_files.arrays, "write", full)
+        patch.setattr(day_files, "_write", full)
         run = bt.run(small(simulated), out=tmp_path / "full")
     assert "No space left" in run.manifest["execution"]["warnings"][0]
     assert everything(run)["key"] == whole["key"]

@@ -16,9 +16,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,17 +116,28 @@ class DayCache:
         keys = [self._key(sha[label], sessions, at) if label in sha else "" for at, label in enumerate(labels)]
         with ThreadPoolExecutor(max(1, self.reader.threads), "cache") as pool:
             days = list(pool.map(lambda at: self._found(keys[at], path.get(labels[at])), range(len(labels))))
-        for missing, places in groupby(range(len(labels)), lambda at: self._missing(days[at]) if keys[at] else ()):
-            if missing:
-                at = list(places)
-                for place, day in zip(at, self._read(missing, sessions[at[0] : at[-1] + 1]), strict=True):
-                    before = days[place]
-                    whole = (day if before is None else before.with_more(day)).hashed()
-                    self.files.keep(keys[place], self.reader.interval, str(labels[place]), whole.arrays())
-                    days[place] = whole
-        made = _together(days, sessions, self.reader)
+        made = self._filled(days, keys, sessions) or _together(days, sessions, self.reader)
         empty = load.unread(self.reader, sessions)
         return replace(empty, files=files, seconds=time.perf_counter() - started), made
+
+    def _filled(self, days: list[Day | None], keys: Sequence[str], sessions: Sessions) -> Grid | None:
+        """Read what is missing of some sessions, enter it in `days` and let it be kept; the grid of all, where nothing was there of it."""
+        made = None
+        for missing, places in groupby(range(len(days)), lambda at: self._missing(days[at]) if keys[at] else ()):
+            if missing:
+                at, fresh = list(places), []
+                made = self._made(missing, sessions[at[0] : at[-1] + 1])
+                for place, day in zip(at, _cut(made), strict=True):
+                    before = days[place]
+                    days[place] = whole = day if before is None else before.with_more(day).hashed()
+                    fresh.append((keys[place], str(sessions.label[place]), whole))
+                self.files.later(partial(self._keep, fresh))
+        return made if made is not None and len(made.clock.sessions) == len(sessions) and made.symbols == self.reader.symbols else None
+
+    def _keep(self, fresh: Sequence[tuple[str, str, Day]]) -> None:
+        """Put sessions, with their keys and labels, into the cache."""
+        for key, label, day in fresh:
+            self.files.keep(key, self.reader.interval, label, day.arrays())
 
     def _found(self, key: str, path: str | None) -> Day | None:
         """What the cache has of a session; the lake's own file is verified as if it were read."""
@@ -144,15 +155,12 @@ class DayCache:
         self.misses += bool(missing)
         return missing
 
-    def _read(self, symbols: tuple[str, ...], sessions: Sessions) -> Iterator[Day]:
-        """Sessions of some symbols from the lake."""
+    def _made(self, symbols: tuple[str, ...], sessions: Sessions) -> Grid:
+        """Sessions of some symbols from the lake, with their digests."""
         reader = self._readers.setdefault(symbols, replace(self.reader, symbols=symbols))
         made = grid.place_on_slots(load.read(reader, sessions), reader.interval)
-        offset, strays = made.clock.offset, made.strays
-        for at in range(len(sessions)):
-            slots, own = slice(offset[at], offset[at + 1]), strays.session == at
-            columns = {name: np.ascontiguousarray(getattr(made, name)[:, slots]) for name in OHLCV}
-            yield Day(symbols, columns, strays.symbol[own], strays.ts[own], strays.kind[own])
+        columns = [getattr(made, name) for name in OHLCV]
+        return replace(made, digests=tuple(grid.digest(columns, first, stop) for first, stop in pairwise(made.clock.offset.tolist())))
 
     def _key(self, sha256: str, sessions: Sessions, at: int) -> str:
         hours = [int(getattr(sessions, name)[at]) for name in ("open", "close", "break_start", "break_end")]
@@ -170,6 +178,15 @@ class DayCache:
         for name in _CODE:
             hasher.update((here / name).read_bytes())
         return hasher.hexdigest()
+
+
+def _cut(made: Grid) -> Iterator[Day]:
+    """The sessions of a grid one by one, on its own memory."""
+    strays = made.strays
+    for at, (first, stop) in enumerate(pairwise(made.clock.offset.tolist())):
+        own = strays.session == at
+        columns = {name: getattr(made, name)[:, first:stop] for name in OHLCV}
+        yield Day(made.symbols, columns, strays.symbol[own], strays.ts[own], strays.kind[own], made.digests[at] or "")
 
 
 def _together(days: Sequence[Day | None], sessions: Sessions, reader: Reader) -> Grid:

@@ -18,13 +18,15 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from backtester import arrays
 from backtester.arrays import Array
+from backtester.behind import Behind
 from backtester.market.calendar_cache import default_folder, is_ours
 
 LOG = logging.getLogger("backtester.cache")
@@ -89,10 +91,14 @@ def clear(folder: Path | None, older_than: float = 0.0) -> tuple[int, int]:
 
 
 class DayFiles:
-    """The cache in a folder, kept below `limit` bytes; for the threads of one process. `said`: warnings, as sentences."""
+    """The cache in a folder, kept below `limit` bytes; for the threads of one process. `said`: warnings, as sentences.
+
+    Use it in a `with` block where work is done `later`: the end of the block waits for it.
+    """
 
     def __init__(self, folder: Path | None, limit: int) -> None:
         self.said: list[str] = []
+        self._behind = Behind()
         self._folder, self._limit, self._added = self._opened(folder), limit, 0
         self._known = {entry.key: entry for entry in entries(self._folder)}
 
@@ -122,19 +128,11 @@ class DayFiles:
         """Add the arrays of a session; does nothing where the place cannot be written."""
         if self._folder is None:
             return
+        content = arrays.as_bytes(found)
+        digest = hashlib.sha256(content).hexdigest()
+        path = self._folder / f"{interval}_{session}_{key}_{digest}.arrow"
         try:
-            handle, name = tempfile.mkstemp(prefix=".day.", suffix=".tmp", dir=self._folder)
-            os.close(handle)
-            temporary = Path(name)
-            try:
-                arrays.write(temporary, found)
-                with temporary.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                path = self._folder / f"{interval}_{session}_{key}_{digest}.arrow"
-                size = temporary.stat().st_size
-                temporary.replace(path)  # not synced: a torn file is found by its digest
-            finally:
-                temporary.unlink(missing_ok=True)
+            _write(path, content)
         except OSError as error:
             self._warn(f"the cache cannot be written, the run goes on without: {error.strerror or error}")
             self._folder = None
@@ -142,13 +140,27 @@ class DayFiles:
         before = self._known.get(key)
         if before is not None and before.path != path:
             self._drop(key)
-        self._known[key] = Entry(path, interval, session, key, digest, size, time.time())
-        self._added += size
+        self._known[key] = Entry(path, interval, session, key, digest, len(content), time.time())
+        self._added += len(content)
         if self._added * _SHARE > self._limit:
-            self.trim()
+            self._trim()
+
+    def later(self, work: Callable[[], object]) -> None:
+        """Do some work with the files, such as to keep some, on a thread of its own, one piece after the other."""
+        self._behind.do(work)
 
     def trim(self) -> None:
-        """Remove what was not used for the longest time until the rest is no more than the limit."""
+        """Remove what was not used for the longest time until the rest is no more than the limit; all that was given is done before."""
+        self._behind.wait()
+        self._trim()
+
+    def __enter__(self) -> DayFiles:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._behind.__exit__(kind, error, trace)
+
+    def _trim(self) -> None:
         self._added, held = 0, entries(self._folder)
         over = sum(entry.bytes for entry in held) - self._limit
         for entry in held:
@@ -185,3 +197,15 @@ class DayFiles:
         LOG.warning(sentence)
         if sentence not in self.said:
             self.said.append(sentence)
+
+
+def _write(path: Path, content: memoryview) -> None:
+    """A file that is there with all of its content, or not at all; not synced: a torn one is found by its digest."""
+    handle, name = tempfile.mkstemp(prefix=".day.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

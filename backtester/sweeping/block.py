@@ -123,9 +123,10 @@ def _prepared(made: Setup) -> Iterator[tuple[Prepared, int]]:
         found, past = prepare_days(made, loaded, past)
         return found, loaded.part
 
-    for found, part in load.ahead(prepared, load.ahead(reader(made, cache_of(made)), made.parts)):
-        if part.trade:
-            yield found, len(part.sessions)
+    with cache_of(made) as files:
+        for found, part in load.ahead(prepared, load.ahead(reader(made, files), made.parts)):
+            if part.trade:
+                yield found, len(part.sessions)
 
 
 def _chains(desks: Sequence[_Desk], made: Setup) -> Iterator[list[_Desk]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from backtester.outcome.behind import Behind
+from backtester.behind import Behind
 
 
 def _fails(words: str) -> None:

@@ -1,8 +1,8 @@
 """Behind: work that follows one step behind on another thread, such as writing a part while the next is traded.
 
-Place in the flow: around the pipeline's loop. At most one piece of work waits or runs at a time, in the order given, so that
-memory stays flat and results never depend on it. Never swallows an error: it is raised at the next piece, or at the end, and before
-an error of whoever gave the work, who was further on.
+Place in the flow: the lowest floor; around the pipeline's loop, and beside what a cache reads. At most one piece of work waits or
+runs at a time, in the order given, so that memory stays flat and results never depend on it. Never swallows an error: it is raised
+at the next piece, or at the end, and before an error of whoever gave the work, who was further on.
 """
 
 from __future__ import annotations
