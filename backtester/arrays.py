@@ -34,7 +34,7 @@ def as_bytes(arrays: Mapping[str, Array]) -> memoryview:
     """The content of such a file. TypeError on objects and text."""
     sink = pa.BufferOutputStream()
     _put(sink, arrays)
-    return memoryview(sink.getvalue())
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _put(sink: Any, arrays: Mapping[str, Array]) -> None:
