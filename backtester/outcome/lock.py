@@ -129,10 +129,14 @@ def _take_over(path: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     flocked = _flock(handle)
-    if flocked is False or not _is_same_file(handle, path) or _is_held(handle, path):
-        os.close(handle)
-        return None
-    lock = Lock(path, handle, _sign(handle))
+    try:
+        if flocked is False or not _is_same_file(handle, path) or _is_held(handle, path):
+            os.close(handle)
+            return None
+        lock = Lock(path, handle, _sign(handle))
+    except OSError:
+        os.close(handle)  # or this process itself would keep the place
+        raise
     if flocked is None:
         time.sleep(SETTLE_SECONDS)
     found = _read(path)

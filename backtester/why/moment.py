@@ -91,13 +91,11 @@ def instant(text: str, zone: ZoneInfo, where: str = "--at") -> dt.datetime:
     """A text as an instant, UTC. Raises UsageError where it is none, or where the exchange's clock shows it never, or twice."""
     try:
         found = dt.datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        ways = [found.replace(tzinfo=found.tzinfo or zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1)]
+    except (ValueError, OverflowError) as error:  # the latter: no calendar has it in UTC
         raise UsageError("this is no time", where=where, value=repr(text), allowed=FORM) from error
     if len(text.strip()) <= DAY:
         raise UsageError("this is a day, not a time", where=where, value=repr(text), allowed=FORM)
-    if found.tzinfo is not None:
-        return found.astimezone(dt.UTC)
-    ways = [found.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1)]
     if ways[0] != ways[1]:
         shown = " or ".join(f"{way:%Y-%m-%dT%H:%MZ}" for way in sorted(ways))
         never = ways[0].astimezone(zone).replace(tzinfo=None) != found

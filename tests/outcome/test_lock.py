@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from backtester.errors import OutputError
+from backtester.errors import OutputError, ResourceError
 from backtester.outcome import lock as module
 from backtester.outcome.lock import Lock, take
 
@@ -190,3 +191,18 @@ def test_of_many_that_find_a_dead_lock_one_wins(path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="could not be written"):
         take(tmp_path / "missing" / ".done.lock", tmp_path)
+
+
+@pytest.mark.parametrize("step", ["_sign", "_now_of_folder"])
+def test_a_takeover_that_fails_keeps_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """F-06: the disk is full while a dead run's lock is taken over; the same process tries again when it is not."""
+    left_by(path, pid=dead_pid())
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, full)
+        with pytest.raises(ResourceError):
+            take(path, path)
+    take(path, path).release()

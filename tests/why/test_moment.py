@@ -11,6 +11,7 @@ import backtester as bt
 from backtester.errors import BacktesterError, CalendarError, UsageError
 from backtester.market.simulate import Simulation, simulate
 from backtester.why.answer import why
+from backtester.why.stretch import stretch
 from tests.configs import config, strategy
 from tests.why.hand import DAY, run
 
@@ -110,3 +111,14 @@ def test_a_daily_run_takes_a_day_for_its_bar(tmp_path: Path) -> None:
     assert why(kept, "A", "2024-10-10")["neighbours"] == answer["neighbours"]
     with pytest.raises(CalendarError, match=r"no session of the run.*Saturday 2024-10-12"):
         why(daily, "A", "2024-10-12")
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59", "0001-01-01T00:00+14:00", "9999-12-31T23:59-01:00"])
+def test_a_time_beyond_all_calendars_is_no_time(text: str, made: bt.Run) -> None:
+    with pytest.raises(UsageError, match="no time"):
+        why(made, "A", text)
+
+
+def test_a_stretch_to_the_end_of_all_calendars_is_refused(made: bt.Run) -> None:
+    with pytest.raises(UsageError, match="no time"):
+        stretch(made, "2024-11-01", "9999-12-31")
