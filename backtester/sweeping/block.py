@@ -34,8 +34,8 @@ from backtester.signalling import Common, Signaller, calls
 from backtester.signals.calling import Call
 from backtester.sweeping.figures import closing, figures
 from backtester.sweeping.space import Space
-from backtester.sweeping.variants import Base, Group, Trial, Variant, groups, variants
-from backtester.trading.accounts import Account, Stretch, stretches
+from backtester.sweeping.variants import Base, Group, Trial, groups, variants
+from backtester.trading.accounts import Account, Stretch, Terms, stretches, terms
 from backtester.trading_days import finer_of, market_of
 
 SYMBOL_SESSIONS_A_PART = 200
@@ -66,11 +66,8 @@ class Block:
 class _Desk:
     """One trial under way: its account, and what went wrong with it."""
 
-    def __init__(self, variant: Variant, entries: tuple[int, ...], symbols: Sequence[str]) -> None:
-        config = variant.config
-        self.trial, self.entries = variant.trial, entries
-        names = [strategy.name for strategy in config.strategies]
-        self.account = Account(config.execution, config.trading_config, config.account, names, symbols)
+    def __init__(self, trial: Trial, entries: tuple[int, ...], terms: Terms) -> None:
+        self.trial, self.entries, self.account = trial, entries, Account(terms)
         self.error: str | None = None
         self.seconds = 0.0
 
@@ -94,7 +91,7 @@ def run_block(base: Base, space: Space, trials: Sequence[Trial], threads: int, p
 
 def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int], None] | None) -> Iterator[Outcome]:
     finer = finer_of(made)
-    desks = [_Desk(variant, own, made.symbols) for variant, own in zip(group.variants, group.entries, strict=True)]
+    desks = list(_desks(group, made.symbols))
     chains = list(_chains(desks, made))
     common = Common()
     done = 0
@@ -112,6 +109,18 @@ def _run_group(group: Group, made: Setup, threads: int, progress: Callable[[int]
             done += sessions
     for desk in desks:
         yield _outcome(desk, made)
+
+
+def _desks(group: Group, symbols: Sequence[str]) -> Iterator[_Desk]:
+    """A desk for each variant; those whose settings are the same objects share what is made of them."""
+    known: dict[tuple[Any, ...], Terms] = {}
+    for variant, own in zip(group.variants, group.entries, strict=True):
+        config = variant.config
+        names = tuple(strategy.name for strategy in config.strategies)
+        key = (id(config.execution), id(config.trading_config), id(config.account), names)
+        if key not in known:
+            known[key] = terms(config.execution, config.trading_config, config.account, names, symbols)
+        yield _Desk(variant.trial, own, known[key])
 
 
 def _prepared(made: Setup) -> Iterator[tuple[Prepared, int]]:

@@ -20,6 +20,7 @@ from backtester.trading.alone import Rows, Wish
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
 from backtester.trading.finer import Reading, settled
+from backtester.trading.inputs import Given
 from backtester.trading.plain import Course, Held, Since, Wanted
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings
@@ -100,23 +101,41 @@ class Sums:
     dividends: int
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What all accounts of the same settings share: the settings, as records too, and how each begins.
+
+    plain: whether they are; alone: whether pairs can be traded one by one.
+    """
+
+    execution: ExecutionSettings
+    given: Given
+    start: Carry
+    plain: bool
+    alone: bool
+
+
+def terms(
+    execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: Sequence[str], symbols: Sequence[str]
+) -> Terms:
+    """The terms of settings, for accounts of these strategies and symbols."""
+    given = inputs.given(execution, risk, account, symbols)
+    given.rules["sums"] = True
+    start = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
+    return Terms(execution, given, start, plain.allows(given, start), alone.suits(given))
+
+
 class Account:
     """One trial's account, from its start to its end; money in 1e-6 currency.
 
     plain: its settings are; ordered and general: chunks that the plain kernel in the order of decision, and that of a run have traded.
     """
 
-    def __init__(
-        self, execution: ExecutionSettings, risk: RiskSettings, account: AccountSettings, strategies: Sequence[str], symbols: Sequence[str]
-    ):
-        self._execution = execution
-        self._given = inputs.given(execution, risk, account, symbols)
-        self._given.rules["sums"] = True
-        self._carry = Carry.start(micro(account.cash), len(strategies), len(symbols), account.purses(strategies))
+    def __init__(self, terms: Terms):
+        self._execution, self._given, self._carry, self._alone = terms.execution, terms.given, terms.start, terms.alone
         self._held: Held | None = None
         self._since = Since()
-        self.plain, self.ordered, self.general = plain.allows(self._given, self._carry), 0, 0
-        self._alone = alone.suits(self._given)
+        self.plain, self.ordered, self.general = terms.plain, 0, 0
         self.start = self._carry.cash
         self._ends: list[Ints] = []
         self._sums = np.zeros(1, records.SUMS)
@@ -201,15 +220,17 @@ class Account:
 
     def finish(self) -> Sums:
         """The end of the run: what it comes to. Positions still held count as trades marked at the last close."""
-        carry = self.carry
+        carry = self._carry
+        if self._held is not None:
+            carry = plain.ended(self._held, carry, whole(self._sums, "total") - self._realized)
         accounting.check_profit(carry)
-        still = rows.open_trades(carry.pairs, carry.slots, carry.width)
+        still = carry.pairs[carry.pairs["quantity"] != 0.0]
         one = {name: int(self._sums[name][0]) for name in COUNTS}
         two = {name: whole(self._sums, name) for name in AMOUNTS}
         two["borrow"] += sum(still["borrow"].tolist())
-        dividends = whole(self._sums, "income") + sum(still["dividends"].tolist())
+        dividends = whole(self._sums, "income") + sum(still["income"].tolist())
         equity = np.concatenate([np.zeros(0, np.int64), *self._ends])
-        return Sums(start=self.start, equity=equity, open_trades=len(still["pnl"]), dividends=dividends, **one, **two)
+        return Sums(start=self.start, equity=equity, open_trades=len(still), dividends=dividends, **one, **two)
 
 
 def whole(sums: Records, name: str) -> int:

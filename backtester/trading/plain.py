@@ -255,6 +255,12 @@ def carry_of(held: Held, carry: Carry, since: Since, realized: int) -> Carry:
     )  # fmt: skip
 
 
+def ended(held: Held, carry: Carry, realized: int) -> Carry:
+    """The account after the last chunk, without what a next one would need; carry and realized as of `carry_of`."""
+    account = held.account[0]
+    return replace(carry, cash=int(account["cash"]), marks=int(account["marks"]), realized=carry.realized + realized, pairs=held.pairs)
+
+
 def sheet_of(given: Given, held: Held, sums: Records, sessions: int) -> tuple[Sheet, Held]:
     """Records to trade a chunk of so many sessions with, and the account as it will be afterwards; sums are added to."""
     after = Held(*(kept.copy() for kept in held))

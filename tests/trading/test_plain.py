@@ -11,7 +11,7 @@ import pytest
 
 from backtester.schema import CORPORATE_ACTIONS, empty
 from backtester.trading import plain
-from backtester.trading.accounts import Account, Asked, Sums, stretches
+from backtester.trading.accounts import Account, Asked, Sums, stretches, terms
 from backtester.trading.alone import Rows, Wish, wish_of
 from backtester.trading.execution import AccountSettings, Events, ExecutionSettings, Market
 from backtester.trading.plain import Wanted
@@ -146,7 +146,7 @@ def wishes_of(market: Market, events: Events, lookback: int, before: int) -> lis
 def traded(chunks: list[tuple[Market, Events]], settings: Any, ways: list[str], lookback: int = 0) -> tuple[Sums, Account, int, int]:
     """What an account comes to, and how many chunks went pair by pair, and from event to event."""
     first, before = chunks[0][0], 0
-    account = Account(*settings, first.strategies, first.symbols)
+    account = Account(terms(*settings, first.strategies, first.symbols))
     for (market, events), way in zip(chunks, ways, strict=True):
         parts = stretches(market, account.carry, empty(CORPORATE_ACTIONS))
         wishes = wishes_of(market, events, lookback, before) if way == "pairs" else None
@@ -231,16 +231,16 @@ def test_the_cases_trade_and_are_refused() -> None:
 )  # fmt: skip
 def test_what_is_not_plain_is_not_taken(change: dict[str, Any]) -> None:
     account = AccountSettings(cash=1e6, allow_short=True)
-    usual = Account(ExecutionSettings(), RiskSettings(), account, ("one",), ("A",))
-    other = Account(ExecutionSettings.model_validate(change), RiskSettings(), account, ("one",), ("A",))
+    usual = Account(terms(ExecutionSettings(), RiskSettings(), account, ("one",), ("A",)))
+    other = Account(terms(ExecutionSettings.model_validate(change), RiskSettings(), account, ("one",), ("A",)))
     assert (usual.plain, other.plain) == (True, False)
 
 
 @pytest.mark.parametrize("account", [{"margin_call": "liquidate", "leverage": 2.0}, {"capital": {"one": 1e6}}], ids=str)
 def test_accounts_that_are_not_plain_are_not_taken(account: dict[str, Any]) -> None:
     made = AccountSettings.model_validate({"cash": 1e6} | account)
-    assert not Account(ExecutionSettings(), RiskSettings(), made, ("one",), ("A",)).plain
-    assert not Account(ExecutionSettings(), RiskSettings(max_entries=2), AccountSettings(cash=1e6), ("one",), ("A",)).plain
+    assert not Account(terms(ExecutionSettings(), RiskSettings(), made, ("one",), ("A",))).plain
+    assert not Account(terms(ExecutionSettings(), RiskSettings(max_entries=2), AccountSettings(cash=1e6), ("one",), ("A",))).plain
 
 
 def test_a_price_below_zero_is_left_to_the_kernel_of_a_run() -> None:
@@ -248,7 +248,8 @@ def test_a_price_below_zero_is_left_to_the_kernel_of_a_run() -> None:
     market = market_of(random)
     market.open[:], market.close[0, 0] = -1.0, -1.0
     chunks = chunks_of(market, signals_of(random, market), 99)
-    account = Account(ExecutionSettings(), RiskSettings(min_quality=0.0), AccountSettings(cash=1e8), market.strategies, market.symbols)
+    settings = ExecutionSettings(), RiskSettings(min_quality=0.0), AccountSettings(cash=1e8)
+    account = Account(terms(*settings, market.strategies, market.symbols))
     wishes, wanted = wishes_of(*chunks[0], 0, 0), wanted_of(chunks[0][1], len(market.symbols))
     asked = Asked(lambda: wishes, lambda: wanted, lambda: chunks[0][1])
     with pytest.raises(Exception, match="a price to trade at is not above zero"):
