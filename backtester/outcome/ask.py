@@ -87,7 +87,11 @@ def sandbox(limits: Limits) -> duckdb.DuckDBPyConnection:
     """An empty DuckDB in UTC that can open no file, load no extension, see no Python variable and change no setting."""
     import duckdb
 
-    settings: dict[str, Any] = {"threads": limits.threads, "python_enable_replacements": False, "temp_directory": ""}
+    if limits.threads < 1:
+        raise UsageError("not a number of threads", value=limits.threads, allowed="1 or more")
+    if isinstance(limits.memory, int) and limits.memory < 1:  # which DuckDB would take for no limit
+        raise UsageError("not an amount of memory", value=limits.memory, allowed="bytes, 1 or more")
+    settings: dict[str, Any] = {"threads": int(limits.threads), "python_enable_replacements": False, "temp_directory": ""}
     if limits.memory is not None:
         settings["memory_limit"] = limits.memory if isinstance(limits.memory, str) else f"{limits.memory}B"
     try:

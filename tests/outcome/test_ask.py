@@ -13,7 +13,7 @@ import pytest
 
 import backtester as bt
 from backtester.errors import DataError, OutputError, ResourceError, UsageError
-from backtester.outcome.ask import Limits, ask
+from backtester.outcome.ask import Limits, ask, sandbox
 from backtester.outcome.held import gathered
 from backtester.outcome.run import Run
 
@@ -209,3 +209,12 @@ def test_a_table_with_damaged_pages_is_a_fault_of_the_data(tmp_path: Path, publi
     file.write_bytes(bytes(content))
     with pytest.raises(DataError, match="cannot be read"):
         run.sql("select sum(x) from equity")
+
+
+@pytest.mark.parametrize(("limits", "what"), [
+    (Limits(threads=0), "threads"), (Limits(threads=-1), "threads"), (Limits(memory=0), "memory"), (Limits(memory=-5), "memory"),
+    (Limits(memory="much"), "memory"),
+])  # fmt: skip
+def test_limits_that_mean_nothing_are_refused_by_their_names(limits: Limits, what: str) -> None:
+    with pytest.raises(UsageError, match=f"not .* {what}"):
+        sandbox(limits)
