@@ -114,12 +114,15 @@ def _event_digests(prepared: Prepared, events: Events) -> list[str]:
     offset = prepared.grid.clock.offset
     bounds = np.searchsorted(events.t, offset)
     tags = [*events.tags, None]
+    columns = {name: getattr(events, name) for name in EVENT_COLUMNS}
+    single = {id(values): values for values in columns.values()}  # what was not given is one array under many names
     digests = []
     for session, (low, high) in enumerate(pairwise(bounds.tolist())):
+        own = {place: values[low:high] for place, values in single.items()}
         parts: dict[str, Any] = {"slot": events.t[low:high] - offset[session]}
-        parts |= {name: getattr(events, name)[low:high] for name in EVENT_COLUMNS}
-        own = events.tag[low:high]
+        parts |= {name: own[id(values)] for name, values in columns.items()}
+        codes = events.tag[low:high]
         # A session's own tags alone say whether there are any: those of others are in the same part or not.
-        parts["tag"] = [tags[number] for number in own.tolist()] if (own >= 0).any() else []
+        parts["tag"] = [tags[number] for number in codes.tolist()] if (codes >= 0).any() else []
         digests.append(array_digest(parts))
     return digests

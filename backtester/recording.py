@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from backtester import schema
-from backtester.columns import Floats
+from backtester.columns import Floats, Ints, Sessions
 from backtester.digesting import digest_rows
 from backtester.keeping import kept
 from backtester.market.actions import splits_of
@@ -211,13 +211,8 @@ def session_rows(
 ) -> pl.DataFrame:
     """Rows of the table `sessions`; `before` is the equity at the end of the session before, seconds are the chunk's."""
     days = prepared.sessions
-    ends = dict(equity.group_by("session", maintain_order=True).agg(pl.col("equity").last()).iter_rows())
-    made = dict(fills.group_by("session", maintain_order=True).len().iter_rows())
-    labels = days.label.astype("datetime64[D]").tolist()
-    closing, last = [], before
-    for label in labels:
-        last = ends.get(label, last)
-        closing.append(last)
+    # Before its first row the account is what it was; a session without rows ends as the one before.
+    closing = np.concatenate(([before], equity["equity"].to_numpy()))[_until(days, equity)].tolist()
     opening = [before, *closing[:-1]]
     profit = [(round(end * 1e6) - round(begin * 1e6)) / 1e6 for begin, end in zip(opening, closing, strict=True)]
     bars = prepared.grid.count.sum(axis=1, dtype=np.int64)
@@ -230,13 +225,18 @@ def session_rows(
         "bars": bars,
         "expected": expected,
         "quality": prepared.percent.mean(axis=1) if (prepared.percent == 100.0).all() else 100.0 * bars / expected,
-        "fills": np.array([made.get(label, 0) for label in labels], np.int64),
+        "fills": np.diff(_until(days, fills), prepend=0),
         "pnl": np.array(profit),
         "equity": np.array(closing),
         "return": np.array([gain / begin if begin > 0 else np.nan for gain, begin in zip(profit, opening, strict=True)]),
-        **{f"seconds_{phase}": np.full(len(labels), seconds.get(phase, 0.0) / len(labels)) for phase in schema.PHASES},
+        **{f"seconds_{phase}": np.full(len(days), seconds.get(phase, 0.0) / len(days)) for phase in schema.PHASES},
     }
     return schema.frame(schema.SESSIONS, columns)
+
+
+def _until(days: Sessions, rows: pl.DataFrame) -> Ints:
+    """How many rows of a table that goes from session to session there are up to the end of each session."""
+    return np.searchsorted(rows["session"].to_numpy(), days.label.astype("datetime64[D]"), side="right").astype(np.int64)
 
 
 def log_flow(prepared: Prepared, seconds: Mapping[str, float], fills: pl.DataFrame) -> None:
@@ -244,10 +244,10 @@ def log_flow(prepared: Prepared, seconds: Mapping[str, float], fills: pl.DataFra
     if not FLOW.isEnabledFor(logging.INFO):
         return
     symbols, bars = len(prepared.grid.symbols), prepared.grid.count.sum(axis=1)
-    made = dict(fills.group_by("session", maintain_order=True).len().iter_rows())
+    made = np.diff(_until(prepared.sessions, fills), prepend=0).tolist()
     for place, label in enumerate(prepared.sessions.label.tolist()):
         for number, phase in enumerate(schema.PHASES, start=1):
-            more = f" fills={made.get(label, 0)}" if phase == "process" else ""
+            more = f" fills={made[place]}" if phase == "process" else ""
             share = seconds.get(phase, 0.0) / len(prepared.sessions)
             FLOW.info(
                 "SESSION_FLOW phase=%d.%s session=%s symbols=%d bars=%d%s seconds=%.6f",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import numpy as np
 
-from backtester.columns import Bools, Floats, Ints
+from backtester.columns import Floats, Ints
 from backtester.errors import StrategyError
 from backtester.market.history import prior_session
 from backtester.market.prepare import Prepared
@@ -23,7 +23,7 @@ from backtester.planning import Setup
 from backtester.reach import Trader, indicator_columns
 from backtester.signals import batch, calling, indicators
 from backtester.signals.bars import Bars
-from backtester.signals.batch import Batch, Found, View
+from backtester.signals.batch import Batch, Column, Found, View
 from backtester.signals.calling import Call, Caller, EndedError, Given, LimitError
 from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
@@ -31,7 +31,7 @@ from backtester.signals.strategy import BOOLEANS, Wishes
 from backtester.trading.accounts import Asked
 from backtester.trading.alone import Rows, Wish, wish_of
 from backtester.trading.execution import Events
-from backtester.trading.inputs import GIVEN
+from backtester.trading.inputs import CALLS, GIVEN
 from backtester.trading.plain import Wanted
 
 LOG = logging.getLogger("backtester.strategies")
@@ -261,17 +261,19 @@ def events_of(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found
     def whole(name: str) -> Ints:
         return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
 
-    def numbers(name: str, default: float) -> Floats:
-        return np.concatenate([np.zeros(0), *(part.numbers.get(name, np.full(len(part.symbol), default)) for part in parts)])
-
-    def called(name: str) -> Bools:
-        return np.concatenate([np.zeros(0, np.bool_), *(part.calls.get(name, np.zeros(len(part.symbol), np.bool_)) for part in parts)])
+    def given(name: str, columns: Sequence[Mapping[str, Column]], default: Column) -> Column:
+        """What the strategies have given, else the default: one array for all that nobody has given."""
+        if not any(name in own for own in columns):
+            return default
+        return np.concatenate([own.get(name, default[: len(part.symbol)]) for own, part in zip(columns, parts, strict=True)])
 
     session, slot, symbol = whole("session"), whole("base_slot"), whole("symbol")
     quality = np.concatenate([np.zeros(0), *(part.quality for part in parts)])
     blind = np.isnan(quality)
     quality[blind] = _quality_at(prepared, symbol[blind], session[blind], slot[blind])
-    confidence = numbers("confidence", 1.0)
+    numbers, calls = [part.numbers for part in parts], [part.calls for part in parts]
+    confidence = given("confidence", numbers, np.ones(len(symbol)))
+    absent, uncalled = np.full(len(symbol), np.nan), np.zeros(len(symbol), np.bool_)
     known = tuple(sorted({word for part in parts for word in part.tags or () if word is not None}))
     index: dict[str | None, int] = {word: place for place, word in enumerate(known)} | {None: -1}
     tags = [[index[word] for word in part.tags] if part.tags else np.full(len(part.symbol), -1) for part in parts]
@@ -283,9 +285,8 @@ def events_of(setup: Setup, prepared: Prepared, found: Sequence[tuple[int, Found
         price=np.concatenate([np.zeros(0), *(part.price for part in parts)]),
         quality=quality,
         confidence=np.where(np.isnan(confidence), 1.0, confidence),
-        on_open=called("on_open"),
-        on_close=called("on_close"),
-        **{name: numbers(name, np.nan) for name in GIVEN},
+        **{name: given(name, calls, uncalled) for name in CALLS},
+        **{name: given(name, numbers, absent) for name in GIVEN},
         tag=np.concatenate([np.zeros(0), *tags]).astype(np.int32),
         tags=known,
     ).sorted()

@@ -151,19 +151,15 @@ def _column(table: Table, column: Column, values: Any, rows: int) -> tuple[pl.Se
     if values is None:
         if not column.empty:
             raise InternalError("a column is missing", where=where)
-        return pl.Series(column.name, [None], dtype=column.dtype).new_from_index(0, rows), None
+        return _nulls(column, column.dtype, rows), None
     if isinstance(values, Named):
-        if column.words and not set(values.words) <= set(column.words):
-            _check_words(column, [values.words[code] for code in np.unique(values.codes).tolist() if code >= 0], where)
-        codes = pl.Series(column.name, values.codes)
-        gaps = _gaps(column, values.codes < 0, where)
-        return codes, _without(column, gaps).cast(pl.UInt32).cat.to(pl.Enum(values.words))
+        return _worded(column, values, where)
+    if isinstance(values, np.ndarray) and rows and values.dtype.kind in "fi" and (values.dtype.kind == "f" or column.empty):
+        return _numbered(column, values, where)
+    if isinstance(values, np.ndarray) and values.dtype == "datetime64[D]" and not np.isnat(values).any():
+        values = pl.Series(values.view(np.int64).astype(np.int32)).cast(pl.Date)
     series = _cast(pl.Series(column.name, values, dtype=column.dtype if len(values) == 0 else None, strict=True), column, where)
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        return series, pl.col(column.name).fill_nan(None) if _gaps(column, np.isnan(values), where) else None
-    if isinstance(values, np.ndarray) and values.dtype.kind == "i" and column.empty:
-        return series, _without(column, True) if _gaps(column, values == ABSENT, where) else None
-    if series.dtype.is_float():
+    if rows and series.dtype.is_float():
         series = series.fill_nan(None)
     if series.null_count():
         _gaps(column, series.is_null().to_numpy(), where)
@@ -172,10 +168,40 @@ def _column(table: Table, column: Column, values: Any, rows: int) -> tuple[pl.Se
     return series, None
 
 
-def _without(column: Column, gaps: bool) -> pl.Expr:
-    """The column with null for ABSENT, where there are gaps."""
+def _worded(column: Column, values: Named, where: str) -> tuple[pl.Series, pl.Expr | None]:
+    """A column of words: their codes as few bytes as there are words for, and the Enum that they become."""
+    missing, words = values.codes < 0, pl.Enum(values.words)
+    if (highest := int(values.codes.max(initial=ABSENT))) >= len(values.words):
+        raise InternalError("a code without a word", where=where, value=highest, allowed=f"below {len(values.words)}")
+    if column.words and not set(values.words) <= set(column.words):
+        occurs = np.bincount(values.codes[~missing])
+        _check_words(column, [values.words[code] for code in np.flatnonzero(occurs).tolist()], where)
+    gaps = _gaps(column, missing, where)
+    if missing.all():
+        return _nulls(column, words, len(missing)), None
+    # A null's code must be one of a word, too: so Arrow's readers want it.
+    codes = (np.where(missing, 0, values.codes) if gaps else values.codes).astype(np.min_scalar_type(len(values.words)))
     own = pl.col(column.name)
-    return pl.when(own.to_physical() != ABSENT).then(own) if gaps else own
+    kept = pl.when(pl.lit(pl.Series(~missing))).then(own) if gaps else own
+    return pl.Series(column.name, codes), kept.cat.to(words)
+
+
+def _numbered(column: Column, values: NDArray[Any], where: str) -> tuple[pl.Series, pl.Expr | None]:
+    """A column of numbers of which some may be missing: NaN among floats, ABSENT among whole numbers."""
+    missing = np.isnan(values) if values.dtype.kind == "f" else values == ABSENT
+    gaps = _gaps(column, missing, where)
+    series = _cast(pl.Series(column.name, values), column, where)
+    if not gaps:
+        return series, None
+    if missing.all():
+        return _nulls(column, series.dtype, len(missing)), None
+    own = pl.col(column.name)
+    return series, own.fill_nan(None) if values.dtype.kind == "f" else pl.when(own.to_physical() != ABSENT).then(own)
+
+
+def _nulls(column: Column, dtype: pl.DataType, rows: int) -> pl.Series:
+    """A column without a value."""
+    return pl.Series(column.name, [None], dtype=dtype).new_from_index(0, rows)
 
 
 def _gaps(column: Column, missing: NDArray[np.bool_], where: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from backtester import schema
 from backtester.errors import InternalError
 from backtester.schema import RUN_TABLES, Table, empty, frame
+from backtester.table import Named
 
 # Section 16 of the specification: table -> the columns that others rely on.
 PROMISED = {
@@ -135,3 +137,18 @@ def test_nan_and_absent_mean_no_value_where_a_column_may_be_empty() -> None:
 def test_timings_stay_out_of_digests() -> None:
     assert "seconds_load" not in schema.SESSIONS.digested
     assert schema.SESSIONS.digested[-1] == "return"
+
+
+def test_a_code_without_a_word_is_refused() -> None:
+    with pytest.raises(InternalError, match="a code without a word"):
+        frame(schema.DIGESTS, DIGEST | {"stage": Named(("bars",), np.array([1]))})
+
+
+@pytest.mark.parametrize("words", [3, 300])
+def test_words_of_which_some_are_missing_can_be_read_from_arrow(words: int) -> None:
+    tags = Named(tuple(f"w{place}" for place in range(words)), np.array([-1, words - 1, 0, -1]))
+    rows = frame(schema.FINDINGS, {
+        "symbol": ["A"] * 4, "session": np.full(4, "2025-07-02", "datetime64[D]"), "kind": ["x"] * 4, "detail": tags,
+    })  # fmt: skip
+    again = pl.read_ipc_stream(io.BytesIO(rows.write_ipc_stream(None).getvalue()))
+    assert rows["detail"].to_list() == again["detail"].to_list() == [None, f"w{words - 1}", "w0", None]

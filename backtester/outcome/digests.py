@@ -35,18 +35,23 @@ class TableDigest:
     """The digest of a table that grows; any split of its rows into pieces gives the same digest. Timings are left out."""
 
     def __init__(self, table: Table) -> None:
-        self._columns = [_ColumnDigest(name, table.dtypes[name]) for name in table.digested]
+        self._columns = {name: _ColumnDigest(name, table.dtypes[name]) for name in table.digested}
         self._rows = 0
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Append rows; the frame has the table's columns and dtypes, text may be an Enum."""
-        for column in self._columns:
-            column.add(rows.get_column(column.name))
+    def add(self, rows: pl.DataFrame) -> dict[str, pl.Series]:
+        """Append rows; the frame has the table's columns and dtypes, text may be an Enum. Gives them back by name, text as the numbers
+        (Int32) of its `words`.
+        """
         self._rows += rows.height
+        return {name: column.add(rows.get_column(name)) for name, column in self._columns.items()}
+
+    def words(self, name: str) -> list[str]:
+        """The words of a column of text so far, by number."""
+        return self._columns[name].words
 
     def hexdigest(self) -> str:
         """The digest of the rows so far, as 64 hex digits."""
-        return json_digest({"rows": self._rows, "columns": [column.form() for column in self._columns]})
+        return json_digest({"rows": self._rows, "columns": [column.form() for column in self._columns.values()]})
 
 
 def table_digest(table: Table, frames: Iterable[pl.DataFrame]) -> str:
@@ -60,12 +65,15 @@ def table_digest(table: Table, frames: Iterable[pl.DataFrame]) -> str:
 def array_digest(columns: Mapping[str, NDArray[Any] | Sequence[str]]) -> str:
     """The digest of named columns that belong together: number, boolean or datetime64 arrays of any shape, or lists of words.
 
-    The order of the names counts, and so do shapes and dtypes; byte order and memory layout do not.
+    The order of the names counts, and so do shapes and dtypes; byte order and memory layout do not. An array that stands under several
+    names is hashed once.
     """
-    forms = []
+    forms, known = [], {}
     for name, values in columns.items():
         if isinstance(values, np.ndarray):
-            forms.append([name, values.dtype.newbyteorder("<").str, list(values.shape), hashlib.sha256(_bytes(values)).hexdigest()])
+            if id(values) not in known:
+                known[id(values)] = hashlib.sha256(_bytes(values)).hexdigest()
+            forms.append([name, values.dtype.newbyteorder("<").str, list(values.shape), known[id(values)]])
         else:
             forms.append([name, "words", [len(values)], json_digest(list(values))])
     return hashlib.sha256(json.dumps(forms, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
@@ -119,32 +127,42 @@ class _ColumnDigest:
         self._rows, self._null = 0, False
         self._words: dict[str, int] = {}
 
-    def add(self, series: pl.Series) -> None:
-        if self._null or series.null_count():
-            series = self._without_nulls(series)
-        self._rows += len(series)
-        if self._dtype == pl.String:
-            self._values.update(_bytes(self._numbered(series)))
-        else:
-            self._values.update(_bytes(series.to_physical().to_numpy()))
+    @property
+    def words(self) -> list[str]:
+        return list(self._words)
+
+    def add(self, series: pl.Series) -> pl.Series:
+        whole = self._numbered(series) if self._dtype == pl.String else series
+        self._turn(whole)
+        if whole.null_count() < len(whole):
+            present = whole.drop_nulls() if whole.null_count() else whole
+            self._values.update(_bytes((present.to_physical() if present.dtype.is_temporal() else present).to_numpy()))
+        return whole
 
     def form(self) -> list[Any]:
-        words = list(self._words) if self._dtype == pl.String else None
+        words = self.words if self._dtype == pl.String else None
         return [self.name, str(self._dtype), self._values.hexdigest(), self._nulls.hexdigest(), words]
 
-    def _without_nulls(self, series: pl.Series) -> pl.Series:
-        """The rows that have a value; where the others begin and end goes into its stream."""
-        null = series.is_null().to_numpy()
-        turns = np.flatnonzero(null != np.concatenate([[self._null], null[:-1]]))
-        self._nulls.update(_bytes(turns + self._rows))
-        self._null = bool(null[-1]) if len(null) else self._null
-        self._rows += int(null.sum())
-        return series.drop_nulls()
+    def _turn(self, series: pl.Series) -> None:
+        """Where nulls begin and end goes into its stream."""
+        first, count, rows = self._rows, series.null_count(), len(series)
+        self._rows += rows
+        if count == (rows if self._null else 0):
+            return
+        if count in (0, rows):
+            turns, self._null = np.zeros(1, np.int64), count == rows
+        else:
+            null = series.is_null().to_numpy()
+            turns, self._null = np.flatnonzero(null != np.concatenate([[self._null], null[:-1]])), bool(null[-1])
+        self._nulls.update(_bytes(turns + first))
 
-    def _numbered(self, series: pl.Series) -> NDArray[np.uint32]:
+    def _numbered(self, series: pl.Series) -> pl.Series:
         """The numbers of a column's words; new words are numbered in the order in which they occur."""
+        if series.null_count() == len(series):
+            return pl.Series([None], dtype=pl.Int32).new_from_index(0, len(series))
         own = enumerated(series)
-        words, codes = categories(own), own.to_physical().to_numpy()
+        words, physical = categories(own), own.to_physical()
+        codes = (physical.drop_nulls() if own.null_count() else physical).to_numpy()
         occurs = np.bincount(codes, minlength=len(words)) > 0
         fresh = [code for code in np.flatnonzero(occurs).tolist() if words[code] not in self._words]
         if fresh:
@@ -152,19 +170,27 @@ class _ColumnDigest:
             first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several rows with one word the last assignment stays: the first row
             for code in sorted(fresh, key=first.__getitem__):
                 self._words[words[code]] = len(self._words)
-        numbers: NDArray[np.uint32] = np.array([self._words.get(word, 0) for word in words] or [0], np.uint32)[codes]
-        return numbers
+        numbers = np.array([self._words.get(word, 0) for word in words], np.int32)
+        return pl.Series(numbers).gather(physical) if own.null_count() else pl.Series(numbers.take(codes))
 
 
 def _bytes(values: NDArray[Any]) -> memoryview:
     """The canonical bytes of numbers, in C order."""
-    if values.dtype.kind == "f":
+    if values.dtype.kind == "f" and not _is_canonical(values):
         values = values + values.dtype.type(0)  # a copy in which -0.0 has become 0.0
         missing = np.isnan(values)
         if missing.any():
             values[missing] = np.nan  # one NaN, whatever its bits were
     little = values.astype(values.dtype.newbyteorder("<"), order="C", copy=False)
     return little.reshape(-1).view(np.uint8).data
+
+
+def _is_canonical(values: NDArray[np.floating[Any]]) -> bool:
+    """Whether floats are without NaN and -0.0, whose bits are those of the smallest integer: no need of a copy then."""
+    if not values.size or not values.dtype.isnative:
+        return False
+    whole = values.view(f"i{values.itemsize}")
+    return not np.isnan(values.max()) and bool(whole.min() > np.iinfo(whole.dtype).min)
 
 
 def _ten_digits(value: Any) -> Any:

@@ -108,9 +108,8 @@ class Events:
 
     def between(self, first: int, stop: int) -> Events:
         """The signals of the slots first <= t < stop, counted from the first."""
-        here = (self.t >= first) & (self.t < stop)
-        columns = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "tags"}
-        return Events(**columns | {"t": columns["t"] - first}, tags=self.tags)
+        own = self._rows((self.t >= first) & (self.t < stop))
+        return replace(own, t=own.t - first)
 
     def sorted(self) -> Events:
         """In the order of decision: by slot, exits first, by strategy, symbol, weights before long before short, then as given."""
@@ -133,9 +132,11 @@ class Events:
         action[len(self) :] = records.BY_WEIGHT
         return replace(twice, action=action).sorted()
 
-    def _rows(self, rows: Ints) -> Events:
-        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "tags"}
-        return Events(**columns, tags=self.tags)
+    def _rows(self, rows: Ints | Bools) -> Events:
+        """Some of the signals; what is one array under several names stays one."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tags"}
+        taken = {place: values[rows] for place, values in {id(values): values for values in columns.values()}.items()}
+        return Events(**{name: taken[id(values)] for name, values in columns.items()}, tags=self.tags)
 
 
 @dataclass(frozen=True)

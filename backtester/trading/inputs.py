@@ -6,15 +6,16 @@ Place in the flow: execution.py packs a chunk here before it calls the kernel. N
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtester.columns import OHLCV, Floats, Ints
 from backtester.trading import records
 from backtester.trading.costs import MAX_MICRO, micro
-from backtester.trading.records import Book, Records, Tape
+from backtester.trading.records import BLOCK, Book, Records, Tape
 from backtester.trading.risk import RiskSettings, limit_count, limit_micro
 from backtester.trading.settings import WHOLE
 
@@ -68,13 +69,10 @@ def tape(market: Market, before: int) -> Tape:
 
 def signals(events: Events, symbols: int) -> Records:
     """The signals as records; the k-th half of a weight among the exits and the k-th among the entries are halves of the same."""
-    signals = np.empty(len(events), records.SIGNAL)
-    signals["slot"], signals["action"] = events.t, events.action
-    signals["pair"] = events.strategy.astype(np.int64) * symbols + events.symbol
-    for name in ("price", "quality", *GIVEN):
-        signals[name] = getattr(events, name)
-    signals["confidence"] = confidence(events)
-    signals["on_open"], signals["on_close"] = events.on_open, events.on_close
+    pair = events.strategy.astype(np.int64) * symbols + events.symbol
+    columns = {"slot": events.t, "pair": pair, "action": events.action, "confidence": confidence(events)}
+    columns |= {name: getattr(events, name) for name in ("price", "quality", *GIVEN, *CALLS)}
+    signals = _filled(records.SIGNAL, columns)
     first, second = (np.flatnonzero(events.action == action) for action in (records.TO_WEIGHT, records.BY_WEIGHT))
     if len(first):
         signals["back"][second] = second - first
@@ -83,6 +81,30 @@ def signals(events: Events, symbols: int) -> Records:
         for name in CALLS:
             signals[name][first], signals[name][second] = 0, 0
     return signals
+
+
+def _filled(kind: np.dtype[np.void], columns: Mapping[str, NDArray[Any]]) -> Records:
+    """Records of 8-byte fields with these columns, 0 in all others, block by block, so that each record goes to memory once."""
+    alike = {id(values): bool(len(values)) and _all_none(values) for values in columns.values()}
+    rows, template = len(next(iter(columns.values()))), np.zeros(1, kind)
+    made = np.empty(rows, kind)
+    words, filled = made.view(np.int64).reshape(rows, kind.itemsize // 8), []
+    for name, values in columns.items():
+        if alike[id(values)]:
+            template[name] = values[0]
+        else:
+            filled.append((made[name], values))
+    for first in range(0, rows, BLOCK):
+        block = slice(first, first + BLOCK)
+        words[block] = template.view(np.int64)
+        for field, values in filled:
+            field[block] = values[block]
+    return made
+
+
+def _all_none(values: NDArray[Any]) -> bool:
+    """Whether a column of signals is all NaN or all False: nobody has given it."""
+    return bool(np.isnan(values).all()) if values.dtype.kind == "f" else values.dtype.kind == "b" and not values.any()
 
 
 def confidence(events: Events) -> Floats:

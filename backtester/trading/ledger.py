@@ -119,4 +119,6 @@ def _names(outcome: Outcome) -> dict[str, tuple[str, ...]]:
 def _tags(tags: Sequence[str], codes: NDArray[np.integer]) -> pl.Series:
     """Each code's tag as text, for every outcome has other tags; null below zero and where a tag is empty."""
     words = pl.Series([*(tag or None for tag in tags), None], dtype=pl.String)
+    if codes.max(initial=r.NONE) < 0:
+        return words[-1:].new_from_index(0, len(codes))
     return words[pl.Series(np.where(codes < 0, len(tags), codes))]

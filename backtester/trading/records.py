@@ -48,6 +48,8 @@ FIRST, NONE = 0, -1
 """The first row; no row, no order, no slot."""
 LONG_AGO = -(2**62)
 """An instant before all others, us UTC."""
+BLOCK = 1024
+"""Records that are filled, or read, field by field at a time: few enough to stay in the processor's cache."""
 
 
 def _record(integers: str, floats: str = "") -> np.dtype[np.void]:

@@ -18,7 +18,7 @@ from backtester.trading.finer import NOTHING, Drilled
 from backtester.trading.records import Records
 
 Columns = dict[str, NDArray[Any]]
-ALL, BLOCK = slice(None), 1024
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def no_decisions() -> Columns:
 def split(rows: Records, names: str) -> Columns:
     """Some fields as columns of their own, block by block, so that each record comes from memory once."""
     columns = {name: np.empty(len(rows), rows.dtype[name]) for name in names.split()}
-    for first in range(0, len(rows), BLOCK):
-        block = rows[first : first + BLOCK]
+    for first in range(0, len(rows), r.BLOCK):
+        block = rows[first : first + r.BLOCK]
         for name, values in columns.items():
-            values[first : first + BLOCK] = block[name]
+            values[first : first + r.BLOCK] = block[name]
     return columns
 
 
