@@ -132,7 +132,7 @@ def validate(config: Path, lake: Path | None, overrides: tuple[str, ...], as_jso
     if as_json:
         print_json(facts)
     else:
-        click.echo(f"{config}: valid, calendar {name}, digest {checked.digest[:12]}")
+        click.echo(f"{clean(str(config))}: valid, calendar {name}, digest {checked.digest[:12]}")
 
 
 @click.command(epilog="\b\nExample:\n  bt schema > config.schema.json")

@@ -89,15 +89,16 @@ def sandbox(limits: Limits) -> duckdb.DuckDBPyConnection:
 
     if limits.threads < 1:
         raise UsageError("not a number of threads", value=limits.threads, allowed="1 or more")
-    if isinstance(limits.memory, int) and limits.memory < 1:  # which DuckDB would take for no limit
-        raise UsageError("not an amount of memory", value=limits.memory, allowed="bytes, 1 or more")
+    allowed = 'bytes, or text such as "2GB", "512MB", "4GiB"'
+    if str(limits.memory).strip().startswith("-") or limits.memory == 0:  # less than nothing is no limit to DuckDB
+        raise UsageError("not an amount of memory", value=limits.memory, allowed=allowed)
     settings: dict[str, Any] = {"threads": int(limits.threads), "python_enable_replacements": False, "temp_directory": ""}
     if limits.memory is not None:
         settings["memory_limit"] = limits.memory if isinstance(limits.memory, str) else f"{limits.memory}B"
     try:
         connection = duckdb.connect(config=settings)
     except duckdb.Error as error:
-        raise UsageError("not an amount of memory", value=limits.memory, allowed='text such as "2GB", "512MB", "4GiB"') from error
+        raise UsageError("not an amount of memory", value=limits.memory, allowed=allowed) from error
     # One by one, not with `connect`: that would allow files called :memory: and .tmp/ in the folder that the program stands in.
     for setting in (
         "SET TimeZone = 'UTC'",

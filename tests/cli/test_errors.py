@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from backtester import errors
 from backtester.cli import main
+from tests import configs
 
 HEAVY = ("polars", "duckdb", "pyarrow", "pandas", "numpy", "numba", "pydantic", "rich", "pandas_market_calendars")
 
@@ -128,6 +129,13 @@ def test_cli_09_no_control_code_of_a_name_reaches_the_terminal(tmp_path: Path, m
         result = bt(*words)
         assert result.exit_code != 0
         assert not any(mark in result.output for mark in "\x1b\r\x07\u202e")
+
+
+def test_cli_09_nor_the_name_of_a_config_that_is_valid(simulated: Path, tmp_path: Path) -> None:
+    path = tmp_path / "con\x1b[31mfig.json"
+    path.write_text(json.dumps(configs.config(simulated, {"session_data_config.symbols": ["AAA"]})), encoding="utf-8")
+    result = bt("validate", str(path))
+    assert (result.exit_code, "\x1b" in result.output) == (0, False)
 
 
 def test_help_loads_no_heavy_library(project: Path) -> None:

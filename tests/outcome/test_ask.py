@@ -213,7 +213,7 @@ def test_a_table_with_damaged_pages_is_a_fault_of_the_data(tmp_path: Path, publi
 
 @pytest.mark.parametrize(("limits", "what"), [
     (Limits(threads=0), "threads"), (Limits(threads=-1), "threads"), (Limits(memory=0), "memory"), (Limits(memory=-5), "memory"),
-    (Limits(memory="much"), "memory"),
+    (Limits(memory="much"), "memory"), (Limits(memory="-5GB"), "memory"),
 ])  # fmt: skip
 def test_limits_that_mean_nothing_are_refused_by_their_names(limits: Limits, what: str) -> None:
     with pytest.raises(UsageError, match=f"not .* {what}"):
