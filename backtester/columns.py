@@ -130,7 +130,10 @@ class Tape:
 
 
 class LazyTape(Tape):
-    """A tape whose columns are made when they are first asked for: most strategies read two of ten."""
+    """A tape whose columns are made when they are first asked for: most strategies read two of ten.
+
+    part: makes the tape of some of its sessions (first, past the last) without those of the others; None: they are cut from its columns.
+    """
 
     def __init__(
         self,
@@ -139,10 +142,18 @@ class LazyTape(Tape):
         sessions: Sessions,
         count: NDArray[np.int32],
         makers: Mapping[str, Callable[[], NDArray[Any]]],
+        part: Callable[[int, int], Tape] | None = None,
     ) -> None:
         own = {"interval": interval, "symbols": symbols, "sessions": sessions, "start": place(count), "count": count, "_makers": makers}
-        for name, value in own.items():
+        for name, value in (own | {"_part": part}).items():
             object.__setattr__(self, name, value)
+
+    def between(self, first: int, stop: int) -> Tape:
+        """As of every tape."""
+        part: Callable[[int, int], Tape] | None = self.__dict__["_part"]
+        if part is None or stop <= first or (first, stop) == (0, len(self.sessions)):
+            return super().between(first, stop)
+        return part(first, stop).between(0, stop - first)
 
     def __len__(self) -> int:
         return int(self.count.sum(dtype=np.int64))

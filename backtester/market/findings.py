@@ -128,12 +128,13 @@ def _stale(tape: Tape) -> list[Row]:
     at = np.flatnonzero(same)
     if len(at) < STALE_BARS - 1:
         return []
-    same[at] = np.logical_and.reduce([column[at] == column[at - 1] for column in (tape.open, tape.high, tape.low)])
-    breaks = np.flatnonzero(~same)
-    length = np.diff(np.append(breaks, len(tape)))
+    at = at[np.logical_and.reduce([column[at] == column[at - 1] for column in (tape.open, tape.high, tape.low)])]
+    head = np.flatnonzero(np.diff(at, prepend=-2) != 1)
+    length = np.diff(np.append(head, len(at))) + 1  # with the bar that the others repeat
     rows: dict[int, Row] = {}
     long = length >= STALE_BARS
-    for begin, size, owner in zip(breaks[long].tolist(), length[long].tolist(), _line(tape, breaks[long]).tolist(), strict=True):
+    first = at[head[long]] - 1
+    for begin, size, owner in zip(first.tolist(), length[long].tolist(), _line(tape, first).tolist(), strict=True):
         if owner not in rows or rows[owner][4] < size:
             rows[owner] = _row(tape, owner, begin, "stale", float(size), "bars that repeat open, high, low and close")
     return list(rows.values())

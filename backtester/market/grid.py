@@ -121,45 +121,69 @@ def clock_of(sessions: Sessions, interval: str) -> Clock:
 
 def place_on_slots(chunk: Chunk, interval: str) -> Grid:
     """A chunk's rows on the slots of its sessions."""
+    from backtester.market import slotting  # numba is heavy: not before the first chunk
+
     clock = clock_of(chunk.sessions, interval)
-    stored = {name: chunk.column(name) for name in OHLCV}
-    position, kept, present, count, strays = _sort_out(chunk, clock, _finite(list(stored.values())))
+    stored = [chunk.column(name) for name in OHLCV]
+    places = _sort_out(chunk, clock, _finite(stored))
+    shape = places.present.shape
+    made = np.empty((len(OHLCV), places.present.size))
+    slotting.spreading().entry_point(places.position, places.why, places.present.ravel(), *stored, made)
+    columns: dict[str, Any] = {name: values.reshape(shape) for name, values in zip(OHLCV, made, strict=True)}
     if VWAP in chunk.table.column_names:
-        stored[VWAP] = chunk.column(VWAP)
-    columns = {name: scatter(values, position, kept, *present.shape) for name, values in stored.items()}
-    return Grid(clock=clock, symbols=chunk.symbols, present=present, count=count, strays=strays, digests=(), **columns)
+        columns[VWAP] = places.scatter(chunk.column(VWAP))
+    return Grid(clock=clock, symbols=chunk.symbols, present=places.present, count=places.count, strays=places.strays(chunk), **columns)
 
 
 def quotes_on_slots(chunk: Chunk, clock: Clock) -> dict[str, Floats]:
     """The columns of quote bars that were read, on the slots of `clock`: shape (symbols, slots), NaN where there is no quote."""
     names = [name for name in COLUMNS["ranges"] if name in chunk.table.column_names]
-    position, kept, present, _, _ = _sort_out(chunk, clock, np.ones(chunk.table.num_rows, np.bool_))
-    return {name: scatter(chunk.column(name), position, kept, *present.shape) for name in names}
+    places = _sort_out(chunk, clock, np.ones(chunk.table.num_rows, np.bool_))
+    return {name: places.scatter(chunk.column(name)) for name in names}
 
 
-def scatter(values: Floats, position: Ints, kept: Ints | None, lines: int, width: int) -> Floats:
-    """Values put at their positions of a (lines, width) grid of NaN."""
-    line = np.full(lines * width, np.nan)
-    line[position] = values if kept is None else values[kept]
-    return line.reshape(lines, width)
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a chunk go: position on the grid and why (index into KINDS, or COUNTS), shape (rows,); slots taken, shape
+    (symbols, slots); bars of each session and symbol. stray: how many rows do not count.
+    """
+
+    position: Ints
+    why: NDArray[np.int8]
+    present: Bools
+    count: NDArray[np.int32]
+    stray: int
+
+    def scatter(self, values: Floats) -> Floats:
+        """A value of each row put at its position of a grid of NaN."""
+        grid = np.full(self.present.size, np.nan)
+        kept = self.why == COUNTS if self.stray else slice(None)
+        grid[self.position[kept]] = values[kept]
+        return grid.reshape(self.present.shape)
+
+    def strays(self, chunk: Chunk) -> Strays:
+        """The rows of the chunk that do not count."""
+        if not self.stray:
+            return Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
+        stray = np.flatnonzero(self.why != COUNTS)
+        ts, symbol = chunk.column("ts"), chunk.column("symbol_id")
+        return Strays(symbol[stray].astype(np.int64), chunk.session_of_rows()[stray], ts[stray], self.why[stray])
 
 
 def tape_of(grid: Grid, look: bool = True) -> Tape:
     """The grid's bars side by side, with as-of quality (100 everywhere where `look` is false)."""
-    clock, lines = grid.clock, len(grid.symbols)
-    width = len(clock.ts)
-    index = None if grid.full else np.flatnonzero(grid.present)
+    clock, full, present = grid.clock, grid.full, grid.present
 
     def of_grid(name: str) -> NDArray[Any]:
-        values: NDArray[Any] = getattr(grid, name).ravel()
-        return values if index is None else values[index]
+        values: NDArray[Any] = getattr(grid, name)
+        return values.ravel() if full else values[present]
 
     def of_clock(values: NDArray[Any]) -> NDArray[Any]:
-        return np.tile(values, lines) if index is None else values[index % max(width, 1)]
+        return np.tile(values, len(present)) if full else np.broadcast_to(values, present.shape)[present]
 
     def quality() -> Floats:
-        if index is None or not look:
-            return np.full(lines * width if index is None else len(index), 100.0)
+        if full or not look:
+            return np.full(int(grid.count.sum()), 100.0)
         return as_of_quality(of_clock(clock.slot), place(grid.count), grid.count)
 
     slot = clock.slot.astype(np.int32)
@@ -167,7 +191,19 @@ def tape_of(grid: Grid, look: bool = True) -> Tape:
     for name, values in (("ts", clock.ts), ("end", clock.end), ("slot", slot), ("base_slot", slot)):
         makers[name] = partial(of_clock, values)
     makers |= {"quality": quality, "complete": lambda: np.ones(int(grid.count.sum()), np.bool_)}
-    return LazyTape(clock.interval, grid.symbols, clock.sessions, grid.count, makers)
+    return LazyTape(clock.interval, grid.symbols, clock.sessions, grid.count, makers, partial(_part_of, grid, look))
+
+
+def _part_of(grid: Grid, look: bool, first: int, stop: int) -> Tape:
+    """The tape of the grid's sessions `first` to `stop` (not included), its columns still to be made."""
+    clock = grid.clock
+    low, high = int(clock.offset[first]), int(clock.offset[stop])
+    columns = {name: getattr(grid, name)[:, low:high] for name in (*OHLCV, "present")}
+    slots = {name: getattr(clock, name)[low:high] for name in ("slot", "ts", "end")}
+    own = Clock(clock.sessions[first:stop], clock.interval, clock.offset[first : stop + 1] - low, clock.session[low:high] - first, **slots)
+    strays = Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
+    count = np.ascontiguousarray(grid.count[first:stop])
+    return tape_of(Grid(clock=own, symbols=grid.symbols, count=count, strays=strays, **columns), look)
 
 
 def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:
@@ -177,26 +213,18 @@ def as_of_quality(slot: Ints, start: Ints, count: NDArray[np.int32]) -> Floats:
     return quality
 
 
-def _sort_out(chunk: Chunk, clock: Clock, whole: Bools) -> tuple[Ints, Ints | None, Bools, NDArray[np.int32], Strays]:
-    """Positions on the grid of the rows that count, their row numbers (None: all), slots taken, how many a session, the strays.
-
-    A row counts only where it is `whole`.
-    """
+def _sort_out(chunk: Chunk, clock: Clock, whole: Bools) -> Places:
+    """Where each row goes; it counts only where it is `whole`."""
     from backtester.market import slotting  # numba is heavy: not before the first chunk
 
     days, rows, lines, width = clock.sessions, len(whole), len(chunk.symbols), len(clock.ts)
-    ts, symbol = chunk.column("ts"), chunk.column("symbol_id")
     position, why = np.empty(rows, np.int64), np.empty(rows, np.int8)
     taken, count = np.zeros(lines * width, np.bool_), np.zeros((len(days), lines), np.int32)
     step = 0 if clock.interval == "1d" else Interval(clock.interval).step_us
     spans = [np.ascontiguousarray(part) for part in (days.open, days.close, days.break_start, days.break_end, clock.offset)]
-    stray_rows = slotting.kernel().entry_point(ts, symbol, whole, chunk.first, *spans, step, width, position, why, taken, count)
-    present = taken.reshape(lines, width)
-    if not stray_rows:
-        return position, None, present, count, Strays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.int8))
-    kept, stray = np.flatnonzero(why == COUNTS), np.flatnonzero(why != COUNTS)
-    strays = Strays(symbol[stray].astype(np.int64), chunk.session_of_rows()[stray], ts[stray], why[stray])
-    return position[kept], kept, present, count, strays
+    given = chunk.column("ts"), chunk.column("symbol_id"), whole, chunk.first, *spans, step, width
+    stray = slotting.kernel().entry_point(*given, position, why, taken, count)
+    return Places(position, why, taken.reshape(lines, width), count, stray)
 
 
 def _finite(columns: Sequence[Floats]) -> Bools:

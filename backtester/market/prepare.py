@@ -122,6 +122,7 @@ def prepare(
     own = _own_days(stored, needs)
     table, gaps, found, percent = _assess(made, fresh, own, needs, past)
     activated = time.perf_counter()
+    fresh[needs.base] = grid.tape_of(made, needs.look)  # strategies look at few of the columns: those made so far need not stay
     kept = dict(fresh)
     if "1d" in fresh and own is not None:
         kept["1d"] = _preferred_tape(own, fresh["1d"], needs.base)

@@ -1,7 +1,7 @@
-"""The compiled loop beneath the grid: each stored row's place among the slots, or why it has none.
+"""The compiled loops beneath the grid: each stored row's place among the slots, or why it has none; and the rows put there.
 
-Place in the flow: `grid.py` calls `kernel()` with a chunk's rows. Importing this file imports numba, which is heavy. Never looks at
-prices.
+Place in the flow: `grid.py` calls `kernel()` and `spreading()` with a chunk's rows. Importing this file imports numba, which is heavy.
+Never looks at prices.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba.core import types
 
-from backtester.columns import NO_BREAK, Bools, Ints
+from backtester.columns import NO_BREAK, Bools, Floats, Ints
 from backtester.machine_code import machine_code
 from backtester.market.grid import COUNTS, DUPLICATE, INVALID, OFF_GRID, OUT_OF_SESSION
 
@@ -28,6 +29,21 @@ SIGNATURE = (
     types.Array(types.boolean, 1, "C"),
     types.Array(types.int32, 2, "C"),
 )
+
+
+SPREADING = (
+    _int64,
+    types.Array(types.int8, 1, "C", readonly=True),
+    types.Array(types.boolean, 1, "C", readonly=True),
+    *[types.Array(types.float64, 1, "C", readonly=True)] * 5,
+    types.Array(types.float64, 2, "C"),
+)
+
+
+@cache
+def spreading() -> Any:
+    """The machine code of `spread`, compiled or read from disk at its first use; call its `entry_point`."""
+    return machine_code(spread, SPREADING)
 
 
 @cache
@@ -79,3 +95,21 @@ def place(
             why[row] = reason
             strays += reason != COUNTS
     return strays
+
+
+def spread(
+    position: Ints, why: Any, taken: Bools, opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, out: Any
+) -> None:
+    """Fill out, shape (5, symbols * width), with the rows that count, and with NaN where no row stands; all else is as of `place`."""
+    for at in range(len(taken)):
+        if not taken[at]:
+            for column in range(5):
+                out[column, at] = np.nan
+    for row in range(len(position)):
+        if why[row] == COUNTS:
+            at = position[row]
+            out[0, at] = opened[row]
+            out[1, at] = high[row]
+            out[2, at] = low[row]
+            out[3, at] = close[row]
+            out[4, at] = volume[row]
