@@ -287,13 +287,16 @@ def reader(made: Setup, files: DayFiles | None = None) -> Callable[[Part], Loade
 
     def read(part: Part) -> Loaded:
         chunk, grid = own(part)
-        return Loaded(
+        found = Loaded(
             part,
             chunk,
             load.read(quotes, part.sessions) if with_quotes and part.trade else None,
             load.read(daily, part.sessions) if made.reads_daily else None,
             grid,
         )
+        for used in (bars, quotes, daily) if part is made.parts[-1] else ():
+            used.close()
+        return found
 
     return read
 

@@ -20,7 +20,6 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from backtester.columns import Sessions
@@ -85,6 +84,11 @@ class Reader:
         names = {"symbols": list(self.symbols), "ids": list(range(len(self.symbols)))}
         made.execute("INSERT INTO wanted SELECT unnest($symbols), unnest($ids)", names)
         return made
+
+    def close(self) -> None:
+        """Give back what the connection holds, some tens of megabytes; a read after it makes another."""
+        if "connection" in self.__dict__:
+            self.__dict__.pop("connection").close()
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def unread(reader: Reader, sessions: Sessions) -> Chunk:
 
 def _merged(reader: Reader, paths: Sequence[Path]) -> pa.Table:
     try:
-        means = reader.means and any(VWAP in pq.read_schema(path).names for path in paths)
+        means = reader.means and any(VWAP in _schema(path).names for path in paths)
         name = "means" if means else "ranges" if reader.ranges else reader.kind
         relation = reader.connection.sql(query(QUERIES[name]), params={"files": [literal(str(path)) for path in paths]})
         return _settled(relation.to_arrow_table())
@@ -239,7 +243,7 @@ def _check_columns(reader: Reader, path: Path) -> None:
     """
     name = str(path.relative_to(reader.lake.root))
     try:
-        held = pq.read_schema(path)
+        held = _schema(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError("cannot read a file of the lake", where=name, value=str(error).splitlines()[0],
                         allowed="a complete Parquet file", action="import the session again") from error  # fmt: skip
@@ -249,6 +253,13 @@ def _check_columns(reader: Reader, path: Path) -> None:
         if column not in ("day", "symbol_id") and found != kind:
             raise DataError("a file of the lake lacks a declared column", where=name, allowed=f"{column} {kind}",
                             value=None if found is None else f"{column} {found}", action="import the session again")  # fmt: skip
+
+
+def _schema(path: Path) -> pa.Schema:
+    """The columns of a Parquet file."""
+    import pyarrow.parquet as pq  # heavy: with it comes what reads the clouds
+
+    return pq.read_schema(path)
 
 
 def _present(path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from backtester.errors import DataError, OutputError, did_you_mean
 from backtester.outcome.digests import metrics_digest, table_digest
@@ -100,6 +99,8 @@ class Run:
 
     def _digest(self, name: str) -> str:
         """The digest of a table as it lies on disk; "" where its columns are others."""
+        import pyarrow.parquet as pq  # heavy
+
         path = self._path(name)
         try:
             with pq.ParquetFile(path) as file:

@@ -16,7 +16,6 @@ from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backtester.atomic import write_error
 from backtester.errors import BacktesterError, ResourceError
@@ -40,6 +39,8 @@ class TableWriter:
     """Writes one table into an open binary file; `close` it, or `drop` it where the run ends early."""
 
     def __init__(self, table: Table, path: Path, file: BinaryIO) -> None:
+        import pyarrow.parquet as pq  # heavy, and sweeps write no table of a run
+
         self.table, self.path, self.rows = table, path, 0
         self._file = file
         self._schema = pa.schema([pa.field(column.name, _arrow_type(column.dtype), column.empty) for column in table.columns])

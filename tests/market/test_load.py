@@ -361,3 +361,12 @@ def test_a_reader_left_early_leaves_no_thread() -> None:
     for _ in load.ahead(lambda part: part, range(5)):
         break
     assert threading.active_count() == before
+
+
+def test_a_reader_that_was_closed_reads_again(tmp_path: Path) -> None:
+    made = reader(a_lake(tmp_path), "A", "B")
+    first = read(made, days())
+    made.close()
+    made.close()
+    assert "connection" not in vars(made)
+    assert rows(read(made, days())) == rows(first)

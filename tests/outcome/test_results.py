@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from backtester import schema
@@ -177,7 +178,7 @@ def test_a_disk_that_fills_up_while_a_run_is_written_leaves_nothing(
 
     with RunFolder.claim(tmp_path / "done") as folder:
         folder.append("fills", tables["fills"])
-        monkeypatch.setattr(writer.pq.ParquetWriter, "write_table", fail)
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", fail)
         with pytest.raises(ResourceError, match="bytes free"):
             folder.seal()
     assert names(tmp_path) == set()
