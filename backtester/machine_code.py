@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numba
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic
 
 LEAN = {"_nrt": False, "no_cfunc_wrapper": True}
 """Nothing is allocated in a kernel, so numba's memory need not be prepared; working space is handed in."""
@@ -57,3 +60,16 @@ def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
         return None
     with global_compiler_lock:
         return look(signature, context)
+
+
+def _lowest_bit_code(context: Any, bits: Any) -> Any:
+    """The instruction that counts the zeros below the lowest one, which numba does not offer by name."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
+lowest_bit = cast(Callable[[int], int], intrinsic(_lowest_bit_code))
+"""Which bit of a whole number other than 0 is the lowest one; only for functions that are compiled."""

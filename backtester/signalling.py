@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -29,7 +30,7 @@ from backtester.signals.loading import Origin
 from backtester.signals.shared import Shared
 from backtester.signals.strategy import BOOLEANS, Wishes
 from backtester.trading.accounts import Asked
-from backtester.trading.alone import Rows, Wish, wish_of
+from backtester.trading.alone import Rows, Seen, Wish, wish_of
 from backtester.trading.execution import Events
 from backtester.trading.inputs import CALLS, GIVEN
 from backtester.trading.plain import Wanted
@@ -103,17 +104,22 @@ class Signaller:
     common: what all chunks share.
     """
 
-    def __init__(self, setup: Setup, prepared: Prepared, at: int, common: Common, shared: Shared | None = None) -> None:
+    def __init__(self, setup: Setup, prepared: Prepared, at: int, common: Common):
         self._setup, self._prepared, self._at, self._common = setup, prepared, at, common
         given = given_of(setup, prepared, at)
-        self._shared = shared or Shared(_longest(setup), partial(_rows, given))
-        self._given = replace(given, cuts={}, shared=self._shared)
+        self._begin(given, Shared(_longest(setup), partial(_rows, given)), {})
+
+    def _begin(self, given: Given, shared: Shared, bars: dict[str, Seen]) -> None:
+        self._shared, self._bars = shared, bars
+        self._given = replace(given, cuts={}, shared=shared)
         self._last: tuple[tuple[int, ...], Asked] | None = None
-        self._rows: dict[tuple[int, int], tuple[Batch, Rows]] = {}
+        self._rows: dict[int, tuple[Batch, Rows]] = {}
 
     def fork(self) -> Signaller:
         """The same for another thread."""
-        return Signaller(self._setup, self._prepared, self._at, self._common, self._shared)
+        other = copy(self)
+        other._begin(self._given, self._shared, self._bars)
+        return other
 
     def asked(self, places: tuple[int, ...], call: Call | None) -> Asked:
         """Signals of the strategies at these places; call: how they are called where that is not in this process. Raises StrategyError."""
@@ -124,7 +130,7 @@ class Signaller:
             found = cache(partial(_found, callers, answers, self._given, call))
             if answers is None:
                 found()  # what it raises is raised here, and not where it is traded
-            wishes = partial(_wishes, self._prepared, self._rows, answers)
+            wishes = partial(_wishes, self._prepared, self._rows, self._bars, answers)
             plain, events = partial(_plain, self._prepared, found), partial(_events, self._setup, self._prepared, found)
             # Nothing of it knows the signaller: a circle would keep a whole chunk.
             self._last = places, Asked(wishes, plain, events)
@@ -148,17 +154,20 @@ def _found(
 
 
 def _wishes(
-    prepared: Prepared, known: dict[tuple[int, int], tuple[Batch, Rows]], answers: Sequence[tuple[Batch, Wishes]] | None
-) -> list[tuple[Wish, Rows]] | None:
+    prepared: Prepared, rows: dict[int, tuple[Batch, Rows]], bars: dict[str, Seen], answers: Sequence[tuple[Batch, Wishes]] | None
+) -> list[tuple[Wish, Rows, Seen]] | None:
     """The wishes in their columns; None where one of them gives more than its direction, or does not stand on bars."""
     if answers is None or not all(made.start is not None and wishes.are_plain for made, wishes in answers):
         return None
     found = []
-    for own, (made, wishes) in enumerate(answers):
-        key = own, id(made)
-        if key not in known:
-            known[key] = made, _rows_of(prepared, made)
-        found.append((wish_of(made.bars.shape, *(wishes.uncut.get(name) for name in BOOLEANS)), known[key][1]))
+    for made, wishes in answers:
+        interval = made.bars.interval
+        if interval not in bars:
+            bars[interval] = _seen_of(prepared, made)
+        if id(made) not in rows:
+            rows[id(made)] = made, _rows_of(prepared, made)
+        wish = wish_of(made.bars.shape, *(wishes.uncut.get(name) for name in BOOLEANS))
+        found.append((wish, rows[id(made)][1], bars[interval]))
     return found
 
 
@@ -183,11 +192,19 @@ def _rows_of(prepared: Prepared, made: Batch) -> Rows:
     assert made.start is not None
     first = np.arange(len(made.start)) * width + made.bars.lookback
     count = live.count[made.session + made.view.first, made.symbol].astype(np.int64)
-    begin = prepared.grid.clock.offset[made.session].astype(np.int64)
     own, place, many = np.unique(made.symbol, return_index=True, return_counts=True)
     low, high = np.zeros((2, symbols), np.int64)
     low[own], high[own] = place, place + many
-    return Rows(first, count, made.start.astype(np.int64), begin, low, high, live.base_slot, live.close, live.quality)
+    return Rows(first, count, made.start.astype(np.int64), low, high)
+
+
+def _seen_of(prepared: Prepared, made: Batch) -> Seen:
+    """The bars that a batch's rows are of, for trading."""
+    live = made.view.live
+    begins = np.full(len(live.sessions), -(2**31))
+    begins[made.view.first :] = prepared.grid.clock.offset[: len(begins) - made.view.first]
+    symbol = np.repeat(np.arange(len(live.symbols)), live.count.sum(axis=0))
+    return Seen(symbol, np.maximum(live.per_bar(begins) + live.base_slot, -1), live.close, live.quality)
 
 
 def _longest(setup: Setup) -> dict[tuple[str, bytes], int]:

@@ -16,7 +16,7 @@ import polars as pl
 from backtester.columns import Ints
 from backtester.trading import accounting, alone, inputs, plain, records, rows
 from backtester.trading.adjustments import Act, acts_of, adjusted, piece_of
-from backtester.trading.alone import Rows, Wish
+from backtester.trading.alone import Rows, Seen, Wish
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
 from backtester.trading.finer import Reading, settled
@@ -52,7 +52,7 @@ class Asked:
     are not; and as what they always can be, in the order of decision.
     """
 
-    wishes: Callable[[], Sequence[tuple[Wish, Rows]] | None]
+    wishes: Callable[[], Sequence[tuple[Wish, Rows, Seen]] | None]
     plain: Callable[[], Wanted | None]
     events: Callable[[], Events]
 

@@ -19,12 +19,17 @@ from backtester.trading.inputs import Given
 from backtester.trading.plain import Course, Held, nothing, sheet_of
 from backtester.trading.records import Records
 
-Words = NDArray[np.uint64]
-
-TALLY = np.dtype([(name, np.int64) for name in ("due", "day", "since", "flow", "swing", "most", "least", "cost", "fee", "wait")])
-"""One pair under way. due: the slot at which something fills; day: the session; since: the slot from which it holds; flow: cash so far, and
-swing the most of it either way; most: what it was worth at most; least: what it added to the equity at least; cost and fee: the most that
-an exit, an entry may cost; wait: the most that an entry was expected to cost."""
+TALLY = np.dtype(
+    [(name, np.int64) for name in ("due", "day", "since", "flow", "swing", "most", "least", "cost", "fee", "wait", "high", "low")]
+    + [(name, np.float64) for name in ("seen", "quantity", "top", "bottom")]
+)
+"""One pair under way. due: the slot at which something fills, and seen the price there; day: the session; since: the slot from which it
+holds; flow: cash so far, and swing the most of it either way; most: what it was worth at most; least: what it added to the equity at least;
+cost and fee: the most that an exit, an entry may cost; wait: the most that an entry was expected to cost; high and low: what the last
+quantity is worth at the highest (top) and the lowest (bottom) price."""
+BAR = np.dtype([("price", np.float64), ("quality", np.float64), ("seen", np.float64), ("slot", np.int32), ("due", np.int32)])
+"""One bar that a wish may stand on: its close and as-of quality; the slot at whose end it is available; where an order made then fills, and
+the price there. Side by side, for wishes are few and far between."""
 WHOLE = np.dtype([(name, np.int64) for name in ("most", "least", "cost", "swing")])
 """Sums of these over all pairs."""
 
@@ -38,25 +43,31 @@ class Wish(NamedTuple):
     exit_long: Bools
     enter_short: Bools
     exit_short: Bools
-    enters: Words
-    exits: Words
-    enters_short: Words
-    exits_short: Words
+    enters: Ints
+    exits: Ints
+    enters_short: Ints
+    exits_short: Ints
 
 
 class Rows(NamedTuple):
     """Where the cells of a strategy's rows stand. Of each row, shape (rows,): first: its session's first cell; size: cells of it that hold
-    a bar; bar: the bar of its first cell; begin: its session's first slot. Of each symbol: its rows, low <= row < high, by session. Of
-    each bar: the base slot in its session, the price seen, as-of quality.
+    a bar; bar: the bar of its first cell. Of each symbol: its rows, low <= row < high, by session.
     """
 
     first: Ints
     size: Ints
     bar: Ints
-    begin: Ints
     low: Ints
     high: Ints
-    base_slot: NDArray[np.int32]
+
+
+class Seen(NamedTuple):
+    """The bars that rows are of, shape (bars,): the symbol, the slot at whose end each is available (below 0: before the chunk), close and
+    as-of quality.
+    """
+
+    symbol: Ints
+    slot: Ints
     price: Floats
     quality: Floats
 
@@ -64,9 +75,10 @@ class Rows(NamedTuple):
 class Ledger(NamedTuple):
     """Working space of a chunk. ends: the slot after each session; flow and marks: cash that moved in each session, marks at its end; longs
     and shorts: changes of the number of positions at each slot; bound: what may be held of each symbol at most; tally: one row of TALLY;
-    whole: one of WHOLE.
+    whole: one of WHOLE; bars: rows of BAR.
     """
 
+    bars: Records
     ends: Ints
     flow: Ints
     marks: Ints
@@ -89,7 +101,7 @@ def wish_of(
         none = NO_FLAGS if columns and enter is None and leave is None else np.zeros(shape, np.bool_)
         columns += [none if enter is None else enter, none if leave is None else leave]
     flags = [flat(column) for column in columns]
-    words = [column[: len(column) // 8 * 8].view(np.uint64) for column in flags]
+    words = [column[: len(column) // 8 * 8].view(np.int64) for column in flags]
     return Wish(flags[0], flags[1], flags[2], flags[3], words[0], words[1], words[2], words[3])
 
 
@@ -104,18 +116,35 @@ def suits(given: Given) -> bool:
     return bool(given.rules[0]["sizing"] in (records.SHARES, records.NOTIONAL))
 
 
-def trade(course: Course, wishes: Sequence[tuple[Wish, Rows]], held: Held, given: Given, sums: Records) -> tuple[Held, Ints] | None:
+def bars_of(course: Course, seen: Seen, fill: int) -> Records:
+    """The bars that wishes may stand on, with where an order made then fills; kept with the course."""
+    key = id(seen.slot), fill
+    if key not in course.bars:
+        road, known = course.road, np.flatnonzero(seen.slot >= 0)
+        made = np.zeros(len(seen.slot), BAR)
+        made["price"], made["quality"], made["slot"] = seen.price, seen.quality, seen.slot
+        symbol, slots = seen.symbol[known], len(road.slots)
+        due = road.fillable[symbol, seen.slot[known] + 1]
+        prices = road.open if fill == records.NEXT_OPEN else road.close
+        made["due"][known] = due
+        made["seen"][known] = np.where(due < slots, prices[symbol, np.minimum(due, slots - 1)], np.nan)
+        course.bars[key] = seen, made  # with what it is of, whose id may be given to another as soon as it is gone
+    return course.bars[key][1]
+
+
+def trade(course: Course, wishes: Sequence[tuple[Wish, Rows, Seen]], held: Held, given: Given, sums: Records) -> tuple[Held, Ints] | None:
     """Trade a chunk, as `plain.trade` does; wishes: each strategy's. None where the account is not ample: then sums may hold anything."""
     from backtester.trading import compiled  # numba is heavy: not before the first chunk
 
     sessions, pairs, width = len(course.ends), len(held.pairs), len(given.instruments)
     sheet, after = sheet_of(given, held, sums, sessions)
     steps = np.zeros((2, len(course.tape.slots) + 1 if pairs > 1 else 0), np.int32)
-    amounts = np.zeros((2, sessions), np.int64)
+    flow, marks = np.zeros((2, sessions), np.int64)
     bound, tally, whole = np.zeros(width, np.int64), np.zeros(1, TALLY), np.zeros(1, WHOLE)
-    ledger = Ledger(course.ends, amounts[0], amounts[1], steps[0], steps[1], bound, tally, whole)
-    run, cash, signal = compiled.alone().entry_point, int(held.account[0]["cash"]), nothing().copy()
-    for place, (wish, rows) in enumerate(wishes):
+    run, cash, signal, fill = compiled.alone().entry_point, int(held.account[0]["cash"]), nothing().copy(), int(given.rules[0]["fill"])
+    for place, (wish, rows, seen) in enumerate(wishes):
+        bars = bars_of(course, seen, fill)
+        ledger = Ledger(bars, course.ends, flow, marks, steps[0], steps[1], bound, tally, whole)
         if not run(course.road, sheet, signal, wish, rows, ledger, place * width, cash):
             return None
     return after, sheet.moments["cash"].copy()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backtester.machine_code import lowest_bit
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.alone import Ledger, Rows, Wish
@@ -20,7 +21,7 @@ from backtester.trading.book import delist, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.decisions import entry_reason, wanted_lots
 from backtester.trading.money import compiled, fee_of, lot_of, most_lots, power, value_of
-from backtester.trading.plain_steps import Own, enter, leave, no_entry, order_entry, order_exit, slipped
+from backtester.trading.plain_steps import Own, enter, expect, leave, no_entry, order_entry, order_exit, slipped
 from backtester.trading.positions import revalue
 from backtester.trading.quiet import bars_between
 from backtester.trading.records import Records
@@ -42,11 +43,13 @@ def spend(b: Own, tally: Any, before: int) -> int:
 def stake(b: Own, m: Any, tally: Any, number: int, price: float) -> None:
     """A position of the pair is worth at most, and adds at least to the equity, what it does at the chunk's extreme prices."""
     pair = b.pairs[number]
-    top = value_of(max(price, m.top[pair.symbol]), pair.quantity)
-    tally.most = max(tally.most, top)
-    tally.cost = max(tally.cost, fee_of(b, max(price, m.top[pair.symbol]), pair.quantity))
-    worth = value_of(min(price, m.bottom[pair.symbol]), pair.quantity) if pair.direction == r.LONG else -top
-    tally.least = min(tally.least, tally.flow + worth)
+    if pair.quantity != tally.quantity or price > tally.top or price < tally.bottom:
+        tally.quantity = pair.quantity
+        tally.top, tally.bottom = max(price, m.top[pair.symbol]), min(price, m.bottom[pair.symbol])
+        tally.high, tally.low = value_of(tally.top, pair.quantity), value_of(tally.bottom, pair.quantity)
+        tally.most = max(tally.most, tally.high)
+        tally.cost = max(tally.cost, fee_of(b, tally.top, pair.quantity))
+    tally.least = min(tally.least, tally.flow + (tally.low if pair.direction == r.LONG else -tally.high))
 
 
 @compiled
@@ -78,10 +81,11 @@ def hold(m: Any, b: Own, ledger: Ledger, number: int, first: int, stop: int) -> 
 
 
 @compiled
-def meet(m: Any, b: Own, ledger: Ledger, number: int, t: int, at: int) -> None:
-    """Fill what waits of the pair at slot t: the exit, then the entry."""
+def meet(m: Any, b: Own, ledger: Ledger, number: int, at: int) -> None:
+    """Fill what waits of the pair where it is due: the exit, then the entry."""
     pair, tally = b.pairs[number], ledger.tally[0]
-    seen = m.open[pair.symbol, t] if at == r.AT_OPEN else m.close[pair.symbol, t]
+    t, seen = tally.due, tally.seen
+    tally.due = NEVER
     tally.day = mark_until(m, b, ledger, number, tally.day, t)
     cash = b.account[0].cash
     if pair.exit != r.NONE:
@@ -96,6 +100,7 @@ def meet(m: Any, b: Own, ledger: Ledger, number: int, t: int, at: int) -> None:
         if not price > 0.0:
             return stop_run(b, r.BAD_PRICE, number)
         enter(m, b, row, t, at, lots, price, seen)
+        pair.last = np.nan  # its mark is nil until the session ends
         tally.since = t
         tally.cost = max(tally.cost, pair.fee)
         ledger.flow[tally.day] += spend(b, tally, cash)
@@ -104,7 +109,7 @@ def meet(m: Any, b: Own, ledger: Ledger, number: int, t: int, at: int) -> None:
 
 
 @compiled
-def ask_entry(m: Any, b: Own, ledger: Ledger, signal: Any, direction: int, t: int) -> bool:
+def ask_entry(m: Any, b: Own, signal: Any, direction: int, t: int) -> bool:
     """The verdict on an entry, and its order; whether there is one."""
     number, price = signal.pair, signal.price
     if entry_reason(m, b, signal, direction, 1, t) != why.APPROVED:
@@ -112,18 +117,17 @@ def ask_entry(m: Any, b: Own, ledger: Ledger, signal: Any, direction: int, t: in
     if not price > 0.0:
         stop_run(b, r.BAD_PRICE, number)
         return False
-    lots, lot = wanted_lots(b, signal, direction), lot_of(b, number)
-    if lots >= 1.0 and value_of(price, lots * lot) > b.rules[0].max_per_trade:
-        lots = most_lots(b, number, price, b.rules[0].max_per_trade, r.VALUE, lots)
+    lots, most = wanted_lots(b, signal, direction), b.rules[0].max_per_trade
+    if lots >= 1.0 and most != why.NO_LIMIT and value_of(price, lots * lot_of(b, number)) > most:
+        lots = most_lots(b, number, price, most, r.VALUE, lots)
     if not lots >= 1.0:
         return False
-    order, tally = order_entry(m, b, number, direction, t, price, lots), ledger.tally[0]
-    tally.wait, tally.fee = max(tally.wait, order.value), max(tally.fee, order.fee)
+    order_entry(m, b, number, direction, t, price, lots)
     return True
 
 
 @compiled
-def ask(m: Any, b: Own, ledger: Ledger, wish: Wish, signal: Any, cell: int, t: int) -> bool:
+def ask(m: Any, b: Own, wish: Wish, signal: Any, cell: int, t: int) -> bool:
     """The verdicts on the wishes of one cell, exits before entries; whether there is a new order."""
     made, number, price = False, signal.pair, signal.price
     if wish.exit_long[cell]:
@@ -131,73 +135,97 @@ def ask(m: Any, b: Own, ledger: Ledger, wish: Wish, signal: Any, cell: int, t: i
     if len(wish.exit_short) > 0 and wish.exit_short[cell]:
         made |= order_exit(m, b, number, r.SHORT, t, price)
     if wish.enter_long[cell]:
-        made |= ask_entry(m, b, ledger, signal, r.LONG, t)
+        made |= ask_entry(m, b, signal, r.LONG, t)
     if len(wish.enter_short) > 0 and wish.enter_short[cell]:
-        made |= ask_entry(m, b, ledger, signal, r.SHORT, t)
+        made |= ask_entry(m, b, signal, r.SHORT, t)
     return made
 
 
 @compiled
-def any_in(wish: Wish, word: int) -> bool:
-    """Whether any of eight cells holds a wish."""
-    cells = wish.enters[word] | wish.exits[word]
-    if len(wish.enter_short) > 0:
-        cells |= wish.enters_short[word] | wish.exits_short[word]
-    found: bool = cells != 0
-    return found
+def eight(wish: Wish, word: int) -> int:
+    """Which of eight cells hold a wish: one byte each."""
+    if word < len(wish.enters):
+        cells: int = wish.enters[word] | wish.exits[word]
+        if len(wish.enter_short) > 0:
+            cells |= wish.enters_short[word] | wish.exits_short[word]
+        return cells
+    cells = 0  # the last cells, of which there are not eight
+    for cell in range(8 * word, len(wish.enter_long)):
+        wished = wish.enter_long[cell] or wish.exit_long[cell]
+        if len(wish.enter_short) > 0:
+            wished = wished or wish.enter_short[cell] or wish.exit_short[cell]
+        cells |= int(wished) << 8 * (cell - 8 * word)
+    return cells
 
 
 @compiled
-def any_at(wish: Wish, cell: int) -> bool:
-    """Whether a cell holds a wish."""
-    found: bool = wish.enter_long[cell] | wish.exit_long[cell]
-    if len(wish.enter_short) > 0:
-        found |= wish.enter_short[cell] | wish.exit_short[cell]
-    return found
+def between(cells: int, word: int, first: int, stop: int) -> int:
+    """Those of eight cells that lie in first <= cell < stop."""
+    if 8 * word < first:
+        cells &= -1 << 8 * (first - 8 * word)
+    if 8 * word + 8 > stop:
+        cells &= (1 << 8 * (stop - 8 * word)) - 1
+    return cells
 
 
 @compiled
 def walk_row(m: Any, b: Own, ledger: Ledger, wish: Wish, rows: Rows, signal: Any, row: int, at: int) -> None:
     """One session of a pair, from one wish to the next."""
-    tally, account, s = ledger.tally[0], b.account[0], b.pairs[signal.pair].symbol
-    cell = rows.first[row]
-    end, shift = cell + rows.size[row], rows.bar[row] - cell
-    while cell < end and account.error == r.NO_ERROR:
-        if cell & 7 == 0 and cell + 8 <= end and not any_in(wish, cell >> 3):
-            cell += 8
+    tally, first = ledger.tally[0], rows.first[row]
+    stop, shift = first + rows.size[row], rows.bar[row] - first
+    for word in range(first >> 3, (stop + 7) >> 3):
+        cells = eight(wish, word)
+        if cells == 0:
             continue
-        if any_at(wish, cell):
-            bar = cell + shift
-            t = rows.begin[row] + rows.base_slot[bar]
-            if tally.due <= t:
-                meet(m, b, ledger, signal.pair, tally.due, at)
-                tally.due = NEVER
-            signal.price, signal.quality = rows.price[bar], rows.quality[bar]
-            if ask(m, b, ledger, wish, signal, cell, t):
-                tally.due = m.fillable[s, t + 1]
-        cell += 1
+        cells = between(cells, word, first, stop)
+        while cells != 0:
+            place = lowest_bit(cells) >> 3
+            cells &= ~(255 << 8 * place)
+            bar = ledger.bars[8 * word + place + shift]
+            if tally.due <= bar.slot:
+                meet(m, b, ledger, signal.pair, at)
+            signal.price, signal.quality = bar.price, bar.quality
+            if ask(m, b, wish, signal, 8 * word + place, bar.slot):
+                tally.due, tally.seen = bar.due, bar.seen
+
+
+@compiled
+def begin(m: Any, b: Own, ledger: Ledger, number: int, at: int) -> None:
+    """The pair as it comes out of the chunk before."""
+    pair, tally = b.pairs[number], ledger.tally[0]
+    tally.due, tally.day, tally.since, tally.flow, tally.swing = NEVER, 0, 0, 0, 0
+    tally.most, tally.least, tally.cost, tally.fee, tally.wait, tally.quantity = 0, 0, 0, 0, 0, 0.0
+    if pair.quantity != 0.0:
+        tally.least = MAX_MICRO
+        stake(b, m, tally, number, pair.last)
+    if pair.entry != r.NONE:
+        tally.wait, tally.fee = b.orders[pair.entry].value, b.orders[pair.entry].fee
+    if pair.entry != r.NONE or pair.exit != r.NONE:
+        due = m.fillable[pair.symbol, 0]
+        tally.due = due
+        if due < len(m.slots):
+            tally.seen = m.open[pair.symbol, due] if at == r.AT_OPEN else m.close[pair.symbol, due]
 
 
 @compiled
 def walk(m: Any, b: Own, ledger: Ledger, wish: Wish, rows: Rows, signal: Any, at: int) -> None:
     """One pair from the chunk's first slot to its last, and what it could have been worth at most."""
-    pair, tally, slots = b.pairs[signal.pair], ledger.tally[0], len(m.slots)
-    tally.due, tally.day, tally.since, tally.flow, tally.swing = NEVER, 0, 0, 0, 0
-    tally.most, tally.least, tally.cost, tally.fee, tally.wait = 0, 0, 0, 0, 0
-    if pair.quantity != 0.0:
-        tally.least = MAX_MICRO
-        stake(b, m, tally, signal.pair, pair.last)
-    if pair.entry != r.NONE:
-        tally.wait, tally.fee = b.orders[pair.entry].value, b.orders[pair.entry].fee
-    if pair.entry != r.NONE or pair.exit != r.NONE:
-        tally.due = m.fillable[pair.symbol, 0]
+    number, tally, slots = signal.pair, ledger.tally[0], len(m.slots)
+    pair = b.pairs[number]
+    begin(m, b, ledger, number, at)
     for row in range(rows.low[pair.symbol], rows.high[pair.symbol]):
+        if b.account[0].error != r.NO_ERROR:
+            return
         walk_row(m, b, ledger, wish, rows, signal, row, at)
-    if tally.due < slots and b.account[0].error == r.NO_ERROR:
-        meet(m, b, ledger, signal.pair, tally.due, at)
+    if tally.due < slots:
+        meet(m, b, ledger, number, at)
     if pair.quantity != 0.0:
-        hold(m, b, ledger, signal.pair, tally.since, slots)
-    tally.day = mark_until(m, b, ledger, signal.pair, tally.day, slots)
+        hold(m, b, ledger, number, tally.since, slots)
+    tally.day = mark_until(m, b, ledger, number, tally.day, slots)
+    if pair.entry != r.NONE:
+        order = b.orders[pair.entry]
+        expect(b, order)
+        tally.wait, tally.fee = max(tally.wait, order.value), max(tally.fee, order.fee)
 
 
 @compiled

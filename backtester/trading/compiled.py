@@ -15,7 +15,7 @@ from numba import from_dtype, types
 
 from backtester.machine_code import machine_code
 from backtester.trading import records as r
-from backtester.trading.alone import TALLY, Ledger, Rows, Wish
+from backtester.trading.alone import BAR, TALLY, Ledger, Rows, Wish
 from backtester.trading.alone import WHOLE as ALL_PAIRS
 from backtester.trading.alone_kernel import alone as alone_source
 from backtester.trading.kernel import kernel as source
@@ -67,12 +67,11 @@ def plain() -> Any:
 def alone() -> Any:
     """The compiled kernel of pairs that are alone; call its `entry_point(road, sheet, signal, wish, rows, ledger, first, cash)`."""
     whole, small = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
-    flags, words, given = (types.Array(kind, 1, "C", readonly=True) for kind in (types.boolean, types.uint64, types.int64))
-    slots, prices = (types.Array(kind, 1, "C", readonly=True) for kind in (types.int32, types.float64))
+    flags, given = (types.Array(kind, 1, "C", readonly=True) for kind in (types.boolean, types.int64))
     named: Any = types.NamedTuple
-    wish = named([flags] * 4 + [words] * 4, Wish)
-    rows = named([given] * 6 + [slots, prices, prices], Rows)
-    ledger = named([given, whole, whole, small, small, whole, _array(TALLY), _array(ALL_PAIRS)], Ledger)
+    wish = named([flags] * 4 + [given] * 4, Wish)
+    rows = named([given] * 5, Rows)
+    ledger = named([_array(BAR, True), given, whole, whole, small, small, whole, _array(TALLY), _array(ALL_PAIRS)], Ledger)
     given_to = (_road(), _sheet(), _array(r.SIGNAL), wish, rows, ledger, types.int64, types.int64)
     return machine_code(alone_source(_stamp(ALONE_SOURCES)), given_to)
 

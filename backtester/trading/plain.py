@@ -7,9 +7,9 @@ kernel of a run, and so does what this one gives up. The money is the same to th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,9 +98,10 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """What plain trading asks of a chunk's market beside its tape; the same for all trials."""
+    """What plain trading asks of a chunk's market beside its tape; the same for all trials. bars: kept by `alone.bars_of`."""
 
     tape: Tape
+    bars: dict[tuple[int, int], tuple[Any, Records]] = field(default_factory=dict)
 
     @cached_property
     def road(self) -> Road:

@@ -20,7 +20,7 @@ from backtester.trading.costs import MAX_MICRO
 from backtester.trading.decisions import entry_reason, size_entry, wanted_lots
 from backtester.trading.money import compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
 from backtester.trading.plain import Bounds, Wanted
-from backtester.trading.plain_steps import Own, enter, leave, no_entry, order_entry, order_exit, slipped
+from backtester.trading.plain_steps import Own, enter, expect, leave, no_entry, order_entry, order_exit, slipped
 from backtester.trading.positions import revalue
 from backtester.trading.quiet import bars_between
 from backtester.trading.records import Records
@@ -154,6 +154,7 @@ def decide_entry(m: Any, b: Own, bounds: Bounds, wanted: Wanted, e: int, signal:
     if not lots >= 1.0:
         return False
     order, whole = order_entry(m, b, number, direction, t, signal.price, lots), bounds.whole[0]
+    expect(b, order)
     whole.entries += order.value
     whole.fees += order.fee
     if whole.entries > MAX_MICRO or whole.fees > MAX_MICRO:
@@ -190,6 +191,7 @@ def fill_entry(m: Any, b: Own, bounds: Bounds, number: int, t: int, at: int, see
             if lots < 1.0:
                 return None
     enter(m, b, row, t, at, lots, price, seen)
+    revalue(b, number, m.close[b.pairs[number].symbol, t] if at == r.AT_CLOSE else price)
     hold(b, bounds, number, price)
     return None
 

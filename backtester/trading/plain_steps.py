@@ -15,7 +15,7 @@ from backtester.trading import records as r
 from backtester.trading.book import enlist, pay, remark, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.money import booked, compiled, fee_of, lot_of, value_of
-from backtester.trading.positions import opened, revalue
+from backtester.trading.positions import opened
 from backtester.trading.quiet import add_trade, parts
 
 Own = Any
@@ -47,15 +47,20 @@ def order_exit(m: Any, b: Own, number: int, direction: int, t: int, price: float
 
 @compiled
 def order_entry(m: Any, b: Own, number: int, direction: int, t: int, price: float, lots: float) -> Any:
-    """The order of an approved entry."""
-    pair, quantity = b.pairs[number], lots * lot_of(b, number)
+    """The order of an approved entry; what it expects to cost is for `expect`."""
+    pair = b.pairs[number]
     pair.entry = 2 * number
-    order = new(m, b, t, price, pair.entry, quantity, direction)
+    order = new(m, b, t, price, pair.entry, lots * lot_of(b, number), direction)
     order.lots = lots
-    order.value, order.fee = value_of(price, quantity), fee_of(b, price, quantity)
     b.account[0].entries += 1
     enlist(b, number)
     return order
+
+
+@compiled
+def expect(b: Own, order: Any) -> None:
+    """What an entry expects to cost."""
+    order.value, order.fee = value_of(order.seen, order.quantity), fee_of(b, order.seen, order.quantity)
 
 
 @compiled
@@ -106,11 +111,10 @@ def leave(m: Any, b: Own, number: int, t: int, seen: float) -> None:
 
 @compiled
 def enter(m: Any, b: Own, row: int, t: int, at: int, lots: float, price: float, seen: float) -> None:
-    """Open a position of so many lots."""
+    """Open a position of so many lots, not yet marked."""
     number = b.orders[row].pair
     pair = b.pairs[number]
     opened(b, row, m.slots[t], at, fill(b, row, lots * lot_of(b, number), price, seen))
-    revalue(b, number, m.close[pair.symbol, t] if at == r.AT_CLOSE else price)
     pair.stop, pair.target, pair.rungs = r.NONE, r.NONE, 0
     pair.stop_level, pair.target_level, pair.trailing_stop, pair.trailing_amount = np.nan, np.nan, np.nan, np.nan
 

@@ -12,7 +12,7 @@ import pytest
 from backtester.schema import CORPORATE_ACTIONS, empty
 from backtester.trading import plain
 from backtester.trading.accounts import Account, Asked, Sums, stretches, terms
-from backtester.trading.alone import Rows, Wish, wish_of
+from backtester.trading.alone import Rows, Seen, Wish, wish_of
 from backtester.trading.execution import AccountSettings, Events, ExecutionSettings, Market
 from backtester.trading.plain import Wanted
 from backtester.trading.risk import RiskSettings
@@ -109,13 +109,12 @@ def wanted_of(events: Events, symbols: int) -> Wanted:
     return Wanted(events.t, pair, events.action.astype(np.int64), events.price, events.quality).sorted()
 
 
-def wishes_of(market: Market, events: Events, lookback: int, before: int) -> list[tuple[Wish, Rows]]:
+def wishes_of(market: Market, events: Events, lookback: int, before: int) -> list[tuple[Wish, Rows, Seen]]:
     """The same wishes in columns, thin rows of the bars that there are after some history, which nobody looks at; one item a strategy.
 
     before: slots before the chunk.
     """
     real, (symbols, slots) = ~np.isnan(market.close), market.close.shape
-    begins = np.searchsorted(market.session, np.arange(len(market.labels)))
     where = [(s, d) for s in range(symbols) for d in range(len(market.labels)) if real[s, market.session == d].any()]
     bars = [np.flatnonzero(real[s] & (market.session == d)) for s, d in where]
     starts = np.concatenate([[0], np.cumsum([len(own) for own in bars])])[:-1].astype(np.int64)
@@ -124,10 +123,10 @@ def wishes_of(market: Market, events: Events, lookback: int, before: int) -> lis
     own = np.array([s for s, _ in where], np.int64)
     rows = Rows(
         first=np.arange(len(where)) * width + lookback, size=np.array([len(own) for own in bars], np.int64), bar=starts,
-        begin=begins[[d for _, d in where]].astype(np.int64), low=np.searchsorted(own, np.arange(symbols)).astype(np.int64),
+        low=np.searchsorted(own, np.arange(symbols)).astype(np.int64),
         high=np.searchsorted(own, np.arange(symbols), side="right").astype(np.int64),
-        base_slot=(t - begins[market.session[t]]).astype(np.int32), price=market.close[symbol, t], quality=quality_of(symbol, t + before),
     )  # fmt: skip
+    seen = Seen(symbol, t, market.close[symbol, t], quality_of(symbol, t + before))
     found = []
     for strategy in range(len(market.strategies)):
         columns: list[Any] = []
@@ -139,7 +138,7 @@ def wishes_of(market: Market, events: Events, lookback: int, before: int) -> lis
             for row, ((s, _), at) in enumerate(zip(where, bars, strict=True)):
                 column[row, lookback : lookback + len(at)] = asked[s, at]
             columns.append(column if mine.any() else None)
-        found.append((wish_of((len(where), width), *columns), rows))
+        found.append((wish_of((len(where), width), *columns), rows, seen))
     return found
 
 
