@@ -176,16 +176,16 @@ class Account:
             if not plain.fits(self._carry, self._given):
                 return False
             self._held = plain.held_of(self._carry)
-        found, sums = None, self._sums.copy()
+        found, sums = None, records.copied(self._sums)
         if self._alone and (wishes := asked.wishes()) is not None:
             found = alone.trade(part.course, wishes, self._held, self._given, sums)
         if found is None and (wanted := asked.plain()) is not None:
-            sums, self.ordered = self._sums.copy(), self.ordered + 1
+            sums, self.ordered = records.copied(self._sums), self.ordered + 1
             found = plain.trade(part.course, wanted, self._held, self._given, sums)
         if found is None:
             return False
         (self._held, equity), self._sums = found, sums
-        self._since = self._since.then(part.market)
+        self._since = self._since.then(part.market, part.course)
         self._ends.append(equity)
         return True
 

@@ -89,26 +89,30 @@ class Ledger(NamedTuple):
     whole: Records
 
 
-NO_FLAGS = np.zeros(0, np.bool_)
+NO_FLAGS, NO_WORDS = np.zeros(0, np.bool_), np.zeros(0, np.int64)
 
 
 def wish_of(
     shape: tuple[int, ...], enter_long: Bools | None, exit_long: Bools | None, enter_short: Bools | None, exit_short: Bools | None
 ) -> Wish:
     """Wishes from columns of shape (rows, width); None: no such wish."""
-    columns: list[Bools] = []
-    for enter, leave in ((enter_long, exit_long), (enter_short, exit_short)):
-        none = NO_FLAGS if columns and enter is None and leave is None else np.zeros(shape, np.bool_)
-        columns += [none if enter is None else enter, none if leave is None else leave]
-    flags = [flat(column) for column in columns]
-    words = [column[: len(column) // 8 * 8].view(np.int64) for column in flags]
-    return Wish(flags[0], flags[1], flags[2], flags[3], words[0], words[1], words[2], words[3])
+    longs = _both(shape, enter_long, exit_long)
+    if enter_short is None and exit_short is None:
+        return Wish(longs[0][0], longs[1][0], NO_FLAGS, NO_FLAGS, longs[0][1], longs[1][1], NO_WORDS, NO_WORDS)
+    shorts = _both(shape, enter_short, exit_short)
+    return Wish(longs[0][0], longs[1][0], shorts[0][0], shorts[1][0], longs[0][1], longs[1][1], shorts[0][1], shorts[1][1])
 
 
-def flat(cells: Bools) -> Bools:
-    """All cells on end, where whole words begin."""
-    found = np.ascontiguousarray(cells).reshape(-1)
-    return found if found.ctypes.data % 8 == 0 else found.copy()
+def _both(shape: tuple[int, ...], enter: Bools | None, leave: Bools | None) -> list[tuple[Bools, Ints]]:
+    """Two columns, one of which may be absent, all cells on end, and eight at a time."""
+    return [_flat(np.zeros(shape, np.bool_) if column is None else column) for column in (enter, leave)]
+
+
+def _flat(cells: Bools) -> tuple[Bools, Ints]:
+    """All cells on end, and as whole words, which begin where words may."""
+    flat = np.ascontiguousarray(cells).reshape(-1)
+    words = flat[: len(flat) // 8 * 8].view(np.int64)
+    return (flat, words) if words.flags.aligned else _flat(flat.copy())
 
 
 def suits(given: Given) -> bool:
@@ -141,7 +145,12 @@ def trade(course: Course, wishes: Sequence[tuple[Wish, Rows, Seen]], held: Held,
     steps = np.zeros((2, len(course.tape.slots) + 1 if pairs > 1 else 0), np.int32)
     flow, marks = np.zeros((2, sessions), np.int64)
     bound, tally, whole = np.zeros(width, np.int64), np.zeros(1, TALLY), np.zeros(1, WHOLE)
-    run, cash, signal, fill = compiled.alone().entry_point, int(held.account[0]["cash"]), nothing().copy(), int(given.rules[0]["fill"])
+    run, cash, signal, fill = (
+        compiled.alone().entry_point,
+        int(held.account["cash"][0]),
+        records.copied(nothing()),
+        int(given.rules["fill"][0]),
+    )
     for place, (wish, rows, seen) in enumerate(wishes):
         bars = bars_of(course, seen, fill)
         ledger = Ledger(bars, course.ends, flow, marks, steps[0], steps[1], bound, tally, whole)

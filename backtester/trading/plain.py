@@ -29,6 +29,8 @@ FREE = {
 LINKS = ("entry", "exit")
 """Fields of a pair that name its waiting orders: the rows 2 * pair and 2 * pair + 1."""
 
+NO_PURSES = np.zeros(0, records.PURSE)
+
 WHOLE = np.dtype([(name, np.int64) for name in ("held", "short", "entries", "fees")])
 """Sums over all pairs: the most that positions, and the short ones of them, can be worth; values of waiting entries; fees of what waits."""
 
@@ -98,10 +100,13 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """What plain trading asks of a chunk's market beside its tape; the same for all trials. bars: kept by `alone.bars_of`."""
+    """What plain trading asks of a chunk's market beside its tape; the same for all trials. bars and suited: what `alone.bars_of` and
+    `suits` keep.
+    """
 
     tape: Tape
     bars: dict[tuple[int, int], tuple[Any, Records]] = field(default_factory=dict)
+    suited: dict[bytes, bool] = field(default_factory=dict)
 
     @cached_property
     def road(self) -> Road:
@@ -121,6 +126,11 @@ class Course:
     def ends(self) -> Ints:
         """The slot after the last one of each session; shape (sessions,)."""
         return np.unique(self.tape.slots["stop"])
+
+    @cached_property
+    def day(self) -> int:
+        """The label of the last session, days since 1970; NONE where there is no slot."""
+        return int(self.tape.slots["day"][-1]) if len(self.tape.slots) else records.NONE
 
     @cached_property
     def lowest(self) -> Floats:
@@ -176,7 +186,10 @@ def allows(given: Given, carry: Carry) -> bool:
 
 def suits(course: Course, given: Given) -> bool:
     """Whether a market is plain: no price is at or below zero, and no mark can be nil."""
-    return bool((course.lowest * given.instruments["lot"] * 1e6 >= 1.0).all())
+    key = given.instruments.tobytes()
+    if key not in course.suited:
+        course.suited[key] = bool((course.lowest * given.instruments["lot"] * 1e6 >= 1.0).all())
+    return course.suited[key]
 
 
 def fits(carry: Carry, given: Given) -> bool:
@@ -196,13 +209,15 @@ def fits(carry: Carry, given: Given) -> bool:
 
 class Held(NamedTuple):
     """An account between two chunks: its pairs; its waiting orders, the entry's and the exit's of each pair in the rows 2 * pair and
-    2 * pair + 1; its figures, one row; the pairs that hold or wait.
+    2 * pair + 1; its figures, one row; the pairs that hold or wait. fills and trades: room for one, which says nothing.
     """
 
     pairs: Records
     orders: Records
     account: Records
     active: Ints
+    fills: Records
+    trades: Records
 
 
 class Since(NamedTuple):
@@ -213,30 +228,30 @@ class Since(NamedTuple):
     symbols: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
 
-    def then(self, market: Market) -> Since:
+    def then(self, market: Market, course: Course) -> Since:
         """One chunk more."""
-        day = int(market.labels.astype("datetime64[D]").astype(np.int64)[-1]) if len(market.labels) else self.day
+        day = course.day if len(market.ts) else self.day
         return Since(self.slots + len(market.ts), day, market.symbols, market.strategies)
 
 
 def held_of(carry: Carry) -> Held:
     """The account as carried."""
-    pairs, waits = carry.pairs.copy(), carry.orders
-    orders, account, active = _blank(len(pairs)).copy(), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
+    pairs, waits = records.copied(carry.pairs), carry.orders
+    orders, account, active = records.copied(_blank(len(pairs))), np.zeros(1, records.ACCOUNT), np.zeros(len(pairs), np.int64)
     rows = 2 * waits["pair"] + (waits["role"] == records.EXIT)
     orders[rows] = waits
     for name in LINKS:
         own = pairs[name] != records.NONE
         pairs[name][own] = rows[pairs[name][own]]
     _open(account, pairs, active, carry)
-    return Held(pairs, orders, account, active)
+    return Held(pairs, orders, account, active, np.zeros(1, records.FILL), np.zeros(1, records.TRADE))
 
 
 def carry_of(held: Held, carry: Carry, since: Since, realized: int) -> Carry:
     """What passes to the next chunk; `carry` is what passed to the first of those since then, realized what was earned in them. Orders and
     open trades are numbered in the order of decision and of fills.
     """
-    account, pairs = held.account[0], held.pairs.copy()
+    account, pairs = held.account[0], records.copied(held.pairs)
     waiting = np.concatenate([pairs[name][pairs[name] != records.NONE] for name in LINKS])
     found = held.orders[waiting]
     order = np.lexsort((found["pair"], -found["leaves"], found["ts"]))
@@ -264,9 +279,11 @@ def ended(held: Held, carry: Carry, realized: int) -> Carry:
 
 def sheet_of(given: Given, held: Held, sums: Records, sessions: int) -> tuple[Sheet, Held]:
     """Records to trade a chunk of so many sessions with, and the account as it will be afterwards; sums are added to."""
-    after = Held(*(kept.copy() for kept in held))
-    room = np.zeros(0, records.PURSE), after.active, after.pairs, after.orders, np.zeros(1, records.FILL), np.zeros(1, records.TRADE)
-    return Sheet(given.rules, given.instruments, given.tiers, after.account, *room, np.empty(sessions, records.MOMENT), sums), after
+    pairs, orders, account = records.copied(held.pairs), records.copied(held.orders), records.copied(held.account)
+    after = Held(pairs, orders, account, held.active.copy(), held.fills, held.trades)
+    moments = np.empty(sessions, records.MOMENT)
+    own = after.account, NO_PURSES, after.active, after.pairs, after.orders, after.fills, after.trades
+    return Sheet(given.rules, given.instruments, given.tiers, *own, moments, sums), after
 
 
 def trade(course: Course, wanted: Wanted, held: Held, given: Given, sums: Records) -> tuple[Held, Ints] | None:
@@ -282,7 +299,7 @@ def trade(course: Course, wanted: Wanted, held: Held, given: Given, sums: Record
     highest = course.highest[pairs["symbol"]]
     top = np.where(pairs["quantity"] != 0.0, np.fmax(highest, pairs["last"]), highest)
     bounds = Bounds(top, np.empty(len(pairs), np.int64), np.zeros(1, WHOLE), np.empty(len(pairs), np.int64))
-    compiled.plain().entry_point(course.road, sheet, nothing().copy(), wanted, bounds)
+    compiled.plain().entry_point(course.road, sheet, records.copied(nothing()), wanted, bounds)
     return None if account["error"] != records.NO_ERROR else (after, sheet.moments["cash"].copy())
 
 
