@@ -40,12 +40,21 @@ class Sweep:
 
         Raises ConfigError where there are none, or too many.
         """
-        found = list(islice(numbered(self.space, self._combinations()), MOST_TRIALS + 1))
+        if self.settings.search == "grid" and self.settings.trials is None:
+            self._check_grid()
+        found = list(numbered(self.space, self._combinations()))
         if not found:
             raise ConfigError("no trial is left", where="/sweep/constraints", action="the constraints leave out every combination")
-        if len(found) > MOST_TRIALS:
-            raise ConfigError("too many trials", where="/sweep/trials", value=f"more than {MOST_TRIALS:,}", action="set sweep.trials")
         return found
+
+    def _check_grid(self) -> None:
+        """Refuse too many combinations before a trial is made of any: so many trials would take all memory."""
+        if (self.space.size or 0) <= MOST_TRIALS:
+            return
+        left = islice(self.space.grid(), MOST_TRIALS + 1)
+        if not self.space.constraints or sum(1 for _ in left) > MOST_TRIALS:
+            raise ConfigError("too many trials", where="/sweep/parameters", value=self.space.product, allowed=f"at most {MOST_TRIALS:,}",
+                              action="give fewer values, or set sweep.trials")  # fmt: skip
 
     def _combinations(self) -> Iterable[Combination]:
         if self.settings.search != "grid":

@@ -57,6 +57,12 @@ class Space:
         sizes = [len(parameter.values) for parameter in self.parameters if isinstance(parameter.values, Listed)]
         return math.prod(sizes) if len(sizes) == len(self.parameters) else None
 
+    @property
+    def product(self) -> str:
+        """The size in words, factor by factor."""
+        sizes = [len(parameter.values) for parameter in self.parameters if isinstance(parameter.values, Listed)]
+        return f"{' x '.join(map(str, sizes))} = {math.prod(sizes):,}"
+
     def wanted(self, combination: Combination) -> bool:
         """Whether every constraint holds."""
         values = dict(zip(self.names, combination, strict=True))
@@ -70,8 +76,8 @@ class Space:
                 raise ConfigError("a grid needs values, not a range to draw from", where=parameter.path, action="use search random")
             lists.append(parameter.values.values)
         if math.prod(map(len, lists)) > MOST_COMBINATIONS:
-            shown = f"{' x '.join(str(len(values)) for values in lists)} = {math.prod(map(len, lists)):,}"
-            raise ConfigError("too many combinations", where="/sweep/parameters", value=shown, allowed=f"at most {MOST_COMBINATIONS:,}")
+            most = f"at most {MOST_COMBINATIONS:,}"
+            raise ConfigError("too many combinations", where="/sweep/parameters", value=self.product, allowed=most)
         return filter(self.wanted, product(*lists))
 
     def random(self, trials: int, seed: int) -> list[Combination]:
