@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from backtester import folds, pipeline
 from backtester.atomic import commit
+from backtester.changed import changes_of
 from backtester.config import Config
 from backtester.outcome import ratios
 from backtester.outcome.growth import growth
@@ -129,12 +130,15 @@ def _with(config: Config, dates: Any) -> Config:
 
 
 def _judged(sweep: Sweep, best: Mapping[str, Any], days: Days, cash: float, out: Path) -> Run:
-    """The run of the chosen trial over the sessions after its window, with the cash that the folds before it left."""
+    """The run of the chosen trial over the sessions after its window, with the cash that the folds before it left.
+
+    One that stands there is believed where all that it was made of is as it was.
+    """
     values = dict(zip((parameter.path for parameter in sweep.space.parameters), combination_of(sweep.space, best), strict=True))
     config = sweep.base.config(values | _dates(days) | _money(sweep.config.account.capital, cash))
     if is_run(out):
         before = load_run(out)
-        if before.manifest["config"]["digest"] == config.digest:
+        if before.manifest["config"]["digest"] == config.digest and not any(changes_of(before, setup(config))):
             return before
     return pipeline.run(config, out, force=True)
 

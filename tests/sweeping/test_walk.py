@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from backtester.errors import ConfigError, OutputError
 from backtester.sweeping.definition import sweep_of, windows_of
 from backtester.sweeping.walk import Walk, walk_forward
 from backtester.sweeping.walk_plan import WalkPlan
+from tests.comparing.runs import with_bar
 from tests.configs import config, strategy
 
 FAST, SLOW = "strategies.0.params.fast", "strategies.0.params.slow"
@@ -87,6 +89,21 @@ def test_what_is_done_is_not_done_again(simulated: Path, tmp_path: Path) -> None
     assert len(stamps) == 6
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert again.folds.drop("in_final_equity").equals(first.folds.drop("in_final_equity"))
+
+
+def test_a_test_whose_market_has_changed_since_is_judged_again(simulated: Path, tmp_path: Path) -> None:
+    """The last session is no part of any window that parameters are chosen on, so that no sweep tells."""
+    lake, last = tmp_path / "lake", dt.datetime(2024, 11, 29, 15, 0, tzinfo=dt.UTC)
+    shutil.copytree(simulated, lake)
+    walked(lake, tmp_path / "walk")
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "walk").rglob("manifest.json")}
+    (tmp_path / "walk" / "walk.json").unlink()
+    changed = with_bar(lake, tmp_path / "changed", "AAA", last, volume=1.0)
+    shutil.rmtree(lake)
+    changed.rename(lake)
+    walked(lake, tmp_path / "walk")
+    again = [path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp]
+    assert [path.relative_to(tmp_path / "walk").as_posix() for path in again] == ["tests/003/manifest.json"]
 
 
 def test_a_walk_into_the_folder_of_another_is_refused(simulated: Path, tmp_path: Path) -> None:
