@@ -25,7 +25,7 @@ from backtester.market.grid import Clock, Grid
 from backtester.market.history import Daily, HistoricalIndicatorSettings, daily_of, indicator, indicator_by_slot, preferred
 from backtester.market.load import Chunk
 from backtester.market.resample import DerivedSettings
-from backtester.schema import CORPORATE_ACTIONS, empty
+from backtester.schema import CORPORATE_ACTIONS, QUALITY, empty
 from backtester.splits import Splits
 
 LONG = ("5d", "1w")
@@ -38,7 +38,7 @@ class Needs:
 
     depth: sessions of history to keep of each interval; daily_depth: of daily values; calendar and ordinal: the run's sessions
     with what comes before and after them; slots: base slots of the longest session; actions: rows of the table `actions`, whose
-    splits explain jumps; splits: those by which history is adjusted.
+    splits explain jumps; splits: those by which history is adjusted; told: the tables quality, gaps and findings are wanted.
     """
 
     base: str
@@ -53,6 +53,7 @@ class Needs:
     slots: int
     actions: pl.DataFrame = field(default_factory=partial(empty, CORPORATE_ACTIONS))
     splits: Splits = field(default_factory=Splits.none)
+    told: bool = True
 
     @property
     def daily(self) -> bool:
@@ -160,9 +161,11 @@ def prepare(
 def _assess(
     made: Grid, fresh: Mapping[str, Tape], own: Tape | None, needs: Needs, past: Past
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Floats]:
-    """Tables quality, gaps and findings of the chunk, and each symbol-session's quality in percent."""
+    """Tables quality, gaps and findings of the chunk, empty where nobody is told, and each symbol-session's quality in percent."""
     clock, symbols = made.clock, made.symbols
     percent = quality.percent_of(made.count, clock) if needs.look else np.full(made.count.shape, 100.0)
+    if not needs.told:
+        return empty(QUALITY), quality.no_gaps(), findings.no_findings(), percent
     found = quality.gaps_of(made.present, made.count, clock) if needs.look else None
     odd = np.stack([quality.strays_by_session(made, kind) for kind in (grid.OUT_OF_SESSION, grid.DUPLICATE)])
     frames = [quality.quality_frame(clock, symbols, list(fresh), fresh[needs.base], found, percent, odd)]

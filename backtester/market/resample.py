@@ -67,8 +67,8 @@ def buckets_of(sessions: Sessions, interval: str, base: str) -> Buckets:
     ts = np.concatenate([*starts, np.zeros(0, np.int64)])
     end = np.concatenate([*ends, np.zeros(0, np.int64)])
     owner = np.repeat(np.arange(len(sessions)), counts)
-    expected = _base_slots(sessions, owner, end, base_step) - _base_slots(sessions, owner, ts, base_step)
-    return Buckets(offset, ts, end, expected, _base_slots(sessions, owner, end, base_step) - 1)
+    stop = _base_slots(sessions, owner, end, base_step)
+    return Buckets(offset, ts, end, stop - _base_slots(sessions, owner, ts, base_step), stop - 1)
 
 
 def derive(base: Tape, interval: str, settings: DerivedSettings, look: bool = True) -> tuple[Tape, NDArray[np.int32]]:
@@ -235,7 +235,10 @@ def _shift(sessions: Sessions, interval: str) -> Ints:
 
 def _base_slots(sessions: Sessions, owner: Ints, moment: Ints, step: int) -> Ints:
     """Base slots of a session that begin before a moment; shape of `moment`."""
-    opened, lunch, resumed = sessions.open[owner], sessions.break_start[owner], sessions.break_end[owner]
+    opened = sessions.open[owner]
+    if (sessions.break_start == NO_BREAK).all():
+        return -((opened - moment) // step)
+    lunch, resumed = sessions.break_start[owner], sessions.break_end[owner]
     has_break = lunch != NO_BREAK
     before = -((opened - np.where(has_break, np.minimum(moment, lunch), moment)) // step)
     after = np.where(has_break & (moment > resumed), -((resumed - moment) // step), 0)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -83,6 +83,7 @@ def run_block(base: Base, space: Space, trials: Sequence[Trial], threads: int, p
     for group in groups(made):
         opened = setup(group.config, max(1, SYMBOL_SESSIONS_A_PART // len(group.config.session_data_config.symbols)))
         check_memory(opened, expected_memory(opened))
+        opened = replace(opened, needs=replace(opened.needs, told=False))  # a trial has no tables of its own
         for outcome in _run_group(group, opened, threads, progress):
             outcomes.append(outcome)
             sessions[outcome.trial.number] = opened.sessions.label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -292,3 +293,24 @@ def test_weekly_bars_of_daily_bars_are_those_of_pandas(sessions_in_week: int) ->
     expected = frame.resample("W-SUN").agg(how)
     for name in OHLCV:
         assert made.tapes["1w"].column(name).tolist() == expected[name].tolist()
+
+
+def test_without_tables_a_chunk_is_the_same_but_for_them() -> None:
+    days = sessions([4, 4])
+    rows = day(days, 0, [1, 2, 3, 4]) + day(days, 1, [5, NAN, 70, 8])
+    asked = needs(days, derived=("2m",))
+    (told, after), (silent, later) = (
+        prepare(chunk(days, ("A",), rows), None, None, replace(asked, told=tables), Past()) for tables in (True, False)
+    )
+    for name, table in told.tapes.items():
+        for column in TAPE_COLUMNS:
+            assert silent.tapes[name].column(column).tolist() == table.column(column).tolist()
+    assert silent.percent.tolist() == told.percent.tolist() != [[100.0], [100.0]]
+    assert later.close is not None
+    assert after.close is not None
+    assert later.close.tolist() == after.close.tolist()
+    for name in ("quality", "gaps", "findings"):
+        rows_of = getattr(told, name)
+        assert rows_of.height > 0
+        assert getattr(silent, name).columns == rows_of.columns
+        assert getattr(silent, name).is_empty()
