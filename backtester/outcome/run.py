@@ -15,6 +15,7 @@ import polars as pl
 
 from backtester.errors import DataError, OutputError, did_you_mean
 from backtester.outcome.digests import metrics_digest, table_digest
+from backtester.outcome.held import WALKS
 from backtester.outcome.manifest import VERSION, result_key
 from backtester.outcome.results import CONFIG, MANIFEST, METRICS
 from backtester.outcome.writer import GROUP
@@ -117,10 +118,17 @@ def load(folder: str | Path) -> Run:
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise OutputError("there is no run here", where=str(place), action="give the folder of a finished run")
+    if any((place / figures).is_file() for figures in WALKS):
+        raise OutputError("this folder holds a walk, not a run", where=str(place), action="look at it with bt sql")
     if not (place / MANIFEST).is_file():
         raise OutputError("this folder holds no complete run", where=str(place), value=f"no {MANIFEST}", action="run it again")
     run = Run(place)
-    version = run.manifest.get("identity", {}).get("manifest_version")
+    identity = run.manifest.get("identity", {})
+    if "sweep_key" in identity:
+        raise OutputError(
+            "this folder holds a sweep, not a run", where=str(place), action="look at it with bt sql; --keep-best N runs its best"
+        )
+    version = identity.get("manifest_version")
     if version != VERSION:
         raise DataError("the run was written in another form", where=str(place / MANIFEST), value=version, allowed=f"version {VERSION}")
     missing = [path.name for path in (place / METRICS, place / CONFIG, *map(run._path, run.tables)) if not path.is_file()]

@@ -72,6 +72,16 @@ def test_a_changed_manifest_is_found(finished: Run) -> None:
         load(finished.folder).verify()
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "kind"),
+    [("manifest.json", {"identity": {"sweep_key": "0" * 64}}, "sweep"), ("walk.json", {}, "walk"), ("cross.json", {}, "walk")],
+)
+def test_a_sweep_or_a_walk_is_called_so(file: str, content: object, kind: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(OutputError, match=f"holds a {kind}, not a run"):
+        load(tmp_path)
+
+
 def test_a_folder_without_a_manifest_is_no_run(finished: Run, tmp_path: Path) -> None:
     (finished.folder / "manifest.json").unlink()
     with pytest.raises(OutputError, match=r"no complete run.*manifest\.json"):
