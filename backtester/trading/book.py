@@ -228,6 +228,34 @@ def enlist(b: Book, number: int) -> None:
 
 
 @compiled
+def queue(b: Book, number: int) -> None:
+    """Put a pair into the list of those that wait, which stays in ascending order."""
+    if b.pairs[number].queued:
+        return
+    i = b.account[0].queued
+    while i > 0 and b.waiting[i - 1] > number:
+        b.waiting[i] = b.waiting[i - 1]
+        i -= 1
+    b.waiting[i] = number
+    b.account[0].queued += 1
+    b.pairs[number].queued = 1
+
+
+@compiled
+def dequeue(b: Book) -> None:
+    """Drop the pairs for which nothing waits any more from their list."""
+    kept = 0
+    for i in range(b.account[0].queued):
+        pair = b.pairs[b.waiting[i]]
+        if pair.entry != r.NONE or pair.exit != r.NONE:
+            b.waiting[kept] = b.waiting[i]
+            kept += 1
+        else:
+            pair.queued = 0
+    b.account[0].queued = kept
+
+
+@compiled
 def delist(b: Book) -> None:
     """Drop the pairs that neither hold nor wait from the active list."""
     kept = 0

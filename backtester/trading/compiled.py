@@ -116,7 +116,7 @@ def _book() -> Any:
     written = [_array(record) for record in (r.PAIR, r.ORDER, r.FILL, r.TRADE, r.VERDICT, r.MOMENT, r.SUMS)]
     active = types.Array(types.int64, 1, "C")
     given = [_array(record, True) for record in (r.RULES, r.INSTRUMENT, r.TIER, r.RUNG)]
-    return named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, *written, active, active, _array(r.SHARE)], r.Book)
+    return named([*given, _array(r.ACCOUNT), _array(r.PURSE), active, active, *written, active, active, _array(r.SHARE)], r.Book)
 
 
 def _array(record: Any, readonly: bool = False) -> Any:

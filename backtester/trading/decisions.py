@@ -9,9 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from backtester.columns import Ints
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import asked, bound, ends_session, enlist, fillable, leaves, new_order, refuse, resolve, stop_run, waits
+from backtester.trading.book import (
+    asked,
+    bound,
+    ends_session,
+    enlist,
+    fillable,
+    leaves,
+    new_order,
+    queue,
+    refuse,
+    resolve,
+    stop_run,
+    waits,
+)
 from backtester.trading.money import (
     ENOUGH,
     MOST_LOTS,
@@ -20,6 +34,7 @@ from backtester.trading.money import (
     compiled,
     equity_of,
     fee_of,
+    gross_of,
     lot_of,
     lots_for,
     most_lots,
@@ -99,27 +114,45 @@ def wanted_lots(b: Book, signal: Any, direction: int) -> float:
 
 
 @compiled
-def affordable(b: Book, number: int, value: int, fee: int) -> int:
-    """Checks 12 to 14: the limits of symbol and account, and what the pair's purse can carry, counting what waits as done."""
-    rules, account, symbol = b.rules[0], b.account[0], b.pairs[number].symbol
-    everywhere, here, exposed, backing = value, value, value, max(equity_of(b, number) - fee, -ENOUGH)
-    for i in range(account.active):
-        pair, amount, cost = b.pairs[b.active[i]], 0, 0
-        if pair.quantity != 0.0:
-            amount = pair.mark
-            if pair.exit != r.NONE:
-                sold = asked(b, pair.exit)
-                cost = fee_of(b, pair.last, sold)
-                amount = value_of(pair.last, pair.quantity - sold) if sold < pair.quantity else 0
-        if pair.entry != r.NONE:
-            amount = min(amount + b.orders[pair.entry].value, ENOUGH + 1)
-            cost = min(cost + b.orders[pair.entry].fee, ENOUGH + 1)
-        if len(b.purses) == 0 or purse_of(b, b.active[i]) == purse_of(b, number):
+def engaged(b: Book, pair: Any) -> tuple[int, int]:
+    """What a pair is worth when all that waits for it is done, and the fees of that."""
+    amount, cost = 0, 0
+    if pair.quantity != 0.0:
+        amount = pair.mark
+        if pair.exit != r.NONE:
+            sold = asked(b, pair.exit)
+            cost = fee_of(b, pair.last, sold)
+            amount = value_of(pair.last, pair.quantity - sold) if sold < pair.quantity else 0
+    if pair.entry != r.NONE:
+        amount = min(amount + b.orders[pair.entry].value, ENOUGH + 1)
+        cost = min(cost + b.orders[pair.entry].fee, ENOUGH + 1)
+    return amount, cost
+
+
+@compiled
+def affordable(b: Book, number: int, value: int, fee: int, waiting: Ints, count: int) -> int:
+    """Checks 12 to 14: the limits of symbol and account, and what the pair's purse can carry, counting what waits as done.
+
+    waiting: the pairs that wait, `count` of them; the others are worth their marks, which the account has added up.
+    """
+    rules, symbols, alone = b.rules[0], len(b.instruments), len(b.purses) > 0
+    held, own, backing = b.account[0].gross, gross_of(b, number), max(equity_of(b, number) - fee, -ENOUGH)
+    everywhere, exposed, here = 0, 0, value
+    for i in range(count):
+        pair = b.pairs[waiting[i]]
+        amount, cost = engaged(b, pair)
+        marked = pair.mark if pair.quantity != 0.0 else 0
+        held -= marked
+        everywhere = min(everywhere, ENOUGH + 1 - amount) + amount
+        if not alone or purse_of(b, waiting[i]) == purse_of(b, number):
+            own -= marked
             backing = max(backing - cost, -ENOUGH)
             exposed = min(exposed, ENOUGH + 1 - amount) + amount
-        everywhere = min(everywhere, ENOUGH + 1 - amount) + amount
-        if pair.symbol == symbol:
-            here = min(here, ENOUGH + 1 - amount) + amount
+    everywhere = min(everywhere, ENOUGH + 1 - (held + value)) + held + value
+    exposed = min(exposed, ENOUGH + 1 - (own + value)) + own + value
+    for other in range(b.pairs[number].symbol, len(b.pairs), symbols):
+        amount, _ = engaged(b, b.pairs[other])
+        here = min(here, ENOUGH + 1 - amount) + amount
     if here > rules.max_per_symbol:
         return why.MAX_PER_SYMBOL
     if everywhere > rules.max_buying_power:
@@ -128,26 +161,26 @@ def affordable(b: Book, number: int, value: int, fee: int) -> int:
 
 
 @compiled
-def size_entry(b: Book, signal: Any, direction: int) -> tuple[int, float, int]:
-    """Checks 10 to 14 of an entry: the reason, the lots, the flags."""
+def size_entry(b: Book, signal: Any, direction: int, waiting: Ints, count: int) -> tuple[int, float, int]:
+    """Checks 10 to 14 of an entry: the reason, the lots, the flags; waiting and count: as of `affordable`."""
     if not signal.price > 0.0:
         stop_run(b, r.BAD_PRICE, signal.pair)
         return why.BELOW_LOT, 0.0, r.NO_FLAGS
     lots = wanted_lots(b, signal, direction)
     if np.isnan(lots):
         return why.NO_STOP, 0.0, r.NO_FLAGS
-    return limited(b, signal, lots)
+    return limited(b, signal, lots, waiting, count)
 
 
 @compiled
-def limited(b: Book, signal: Any, lots: float) -> tuple[int, float, int]:
-    """Checks 11 to 14 of an entry of so many lots, and that it is one at all: the reason, the lots, the flags."""
+def limited(b: Book, signal: Any, lots: float, waiting: Ints, count: int) -> tuple[int, float, int]:
+    """Checks 11 to 14 of an entry of so many lots, and that it is one at all: the reason, the lots, the flags; as `size_entry`."""
     rules, number, price, flags, lot = b.rules[0], signal.pair, signal.price, r.NO_FLAGS, lot_of(b, signal.pair)
     if lots >= 1.0 and value_of(price, lots * lot) > rules.max_per_trade:
         lots, flags = most_lots(b, number, price, rules.max_per_trade, r.VALUE, lots), r.SIZE_CUT
     if not lots >= 1.0:
         return why.BELOW_LOT, 0.0, flags
-    reason = affordable(b, number, value_of(price, lots * lot), fee_of(b, price, lots * lot))
+    reason = affordable(b, number, value_of(price, lots * lot), fee_of(b, price, lots * lot), waiting, count)
     return (why.MAX_PER_TRADE if reason == why.APPROVED and flags else reason), lots, flags
 
 
@@ -173,7 +206,7 @@ def decide(m: Tape, b: Book, signal: Any, row: int, t: int) -> int:
         direction = r.LONG if signal.action == r.ENTER_LONG else r.SHORT
         reason = entry_reason(m, b, signal, direction, b.rules[0].max_entries, t)
         if reason == why.APPROVED:
-            reason, lots, flags = size_entry(b, signal, direction)
+            reason, lots, flags = size_entry(b, signal, direction, b.waiting, b.account[0].queued)
             quantity = lots * lot_of(b, signal.pair)
     elif pair.quantity != 0.0 and pair.direction == (r.LONG if signal.action == r.EXIT_LONG else r.SHORT) and not bound(b, pair):
         quantity = sold_part(b, signal, pair)
@@ -233,6 +266,7 @@ def replace_exit(b: Book, number: int, made: int, whole: bool, slot: Any) -> Non
     pair.exit, b.orders[made].leaves = made, int(whole)
     account.exits += 1
     account.leaving += int(whole)
+    queue(b, number)
 
 
 @compiled
@@ -280,6 +314,7 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
         pair.entry = made
         account.entries += 1
         account.joining += order.joins
+        queue(b, signal.pair)
     else:
         whole = quantity == pair.quantity
         replace_exit(b, signal.pair, made, whole, slot)

@@ -12,7 +12,7 @@ import numpy as np
 
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import leaves, new_order, refuse, resolve, total
+from backtester.trading.book import leaves, new_order, queue, refuse, resolve, total
 from backtester.trading.money import apart, compiled
 from backtester.trading.prices import behind, watched
 from backtester.trading.records import Book, Tape
@@ -172,6 +172,7 @@ def spend(b: Book, row: int, slot: Any) -> None:
     order.role, order.leaves = r.EXIT, 1
     account.exits += 1
     account.leaving += 1
+    queue(b, order.pair)
 
 
 @compiled

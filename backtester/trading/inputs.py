@@ -240,9 +240,8 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
     pairs, live, held = carry.pairs.copy(), len(carry.orders), len(carry.decisions["ts"])
     held_now = pairs["quantity"] != 0.0
     waits = pairs["entry"] != records.NONE
-    active = np.flatnonzero(held_now | waits)
-    pairs["listed"] = 0
-    pairs["listed"][active] = 1
+    pairs["listed"], pairs["queued"] = held_now | waits, waits | (pairs["exit"] != records.NONE)
+    active, waiting = np.flatnonzero(pairs["listed"]), np.flatnonzero(pairs["queued"])
     positions, entries = int(held_now.sum()), int(waits.sum())
     entering = entries + int(np.isin(events.action, (records.ENTER_LONG, records.ENTER_SHORT, records.BY_WEIGHT)).sum())
     guarded = held_now & ((pairs["stop"] != records.NONE) | (pairs["target"] != records.NONE))
@@ -268,6 +267,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
         ("next_trade", carry.next_trade),
         ("orders", live),
         ("active", len(active)),
+        ("queued", len(waiting)),
         ("day", carry.day),
         ("month", _months(np.array([carry.day]))[0]),
         ("moved", carry.moved),
@@ -287,6 +287,7 @@ def book(events: Events, carry: Carry, given: Given, slots: int, sessions: int, 
         account,
         purses(carry),
         np.concatenate((active, np.zeros(len(pairs) - len(active), np.int64))),
+        np.concatenate((waiting, np.zeros(len(pairs) - len(waiting), np.int64))),
         pairs,
         orders,
         np.empty(len(orders) * more + 1, records.FILL),

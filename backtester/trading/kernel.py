@@ -15,6 +15,7 @@ from backtester.trading.book import (
     begin_month,
     begins_fillable,
     delist,
+    dequeue,
     ends_fillable,
     ends_session,
     fillable,
@@ -56,13 +57,13 @@ def fill_waiting(m: Tape, b: Book, t: int, at: int) -> None:
     """Steps 1 and 3: market orders that are due, exits first."""
     account = b.account[0]
     if account.exits > account.resting_exits:
-        for i in range(b.account[0].active):
-            pair = b.pairs[b.active[i]]
+        for i in range(account.queued):
+            pair = b.pairs[b.waiting[i]]
             if pair.exit != r.NONE and fillable(m, pair.symbol, t) and due(m, b, pair.exit, pair.symbol, t, at):
                 fill_market(m, b, pair.exit, t, at)
     if account.entries > account.resting - account.resting_exits:
-        for i in range(b.account[0].active):
-            pair = b.pairs[b.active[i]]
+        for i in range(account.queued):
+            pair = b.pairs[b.waiting[i]]
             if pair.entry == r.NONE or waits(b, pair):
                 continue
             if fillable(m, pair.symbol, t) and due(m, b, pair.entry, pair.symbol, t, at):
@@ -154,8 +155,8 @@ def outlives(m: Tape, b: Book, row: int, t: int) -> bool:
 @apart
 def expire(m: Tape, b: Book, t: int) -> None:
     """Step 7: waiting entries expire; with day orders waiting exits too. What waits for the next open stays."""
-    for i in range(b.account[0].active):
-        pair = b.pairs[b.active[i]]
+    for i in range(b.account[0].queued):
+        pair = b.pairs[b.waiting[i]]
         if pair.entry != r.NONE and not outlives(m, b, pair.entry, t):
             refuse(b, pair.entry, r.EXPIRED, why.EXPIRED, m.slots[t])
         if pair.exit != r.NONE and b.rules[0].day and not outlives(m, b, pair.exit, t):
@@ -229,6 +230,7 @@ def kernel(stamp: int) -> Callable[[Tape, Book, Records, int], int]:
             if account.entries + account.exits > 0 and (rules.day or rules.flat) and ends_session(m, t):
                 expire(m, b, t)
             if account.gone > 0:
+                dequeue(b)
                 delist(b)
             if account.error != r.NO_ERROR:
                 return t

@@ -138,7 +138,7 @@ def sized(m: Any, b: Own, bounds: Bounds, signal: Any, direction: int, t: int) -
         if lots >= 1.0 and value <= rules.max_per_trade and surely(b, bounds, value, fee, whole.entries, whole.fees):
             return lots
     mark_all(m, b, t, t)
-    reason, lots, _ = size_entry(b, signal, direction)
+    reason, lots, _ = size_entry(b, signal, direction, bounds.waiting, b.account[0].wanted)
     return lots if reason == why.APPROVED or reason == why.MAX_PER_TRADE else 0.0
 
 

@@ -89,14 +89,14 @@ month on; the first one, above -inf, is the commission's own. One target of seve
 
 ACCOUNT = _record(
     "cash marks gross positions shorts guarded trailing chasing entries joining exits leaving resting resting_exits on_open on_close "
-    "next_order next_trade orders fills trades equity active gone wanted day month tier error pair stamp",
+    "next_order next_trade orders fills trades equity active queued gone wanted day month tier error pair stamp",
     "moved",
 )
 """The account and the kernel's counters. marks and gross: the sum of all marks, and of their absolute values; guarded: positions with
 a stop or a target; trailing: those whose stop follows the price; chasing: entries whose own stop does; entries and exits: waiting orders,
 joining and leaving of them: entries that add to a position, exits of all of it; resting and resting_exits: those of them that wait for a
-price, and how many of these are exits; on_open and on_close: those that wait for a session's; orders to active: rows in use; gone: pairs
-may have left the active list; day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose
+price, and how many of these are exits; on_open and on_close: those that wait for a session's; orders to queued: rows in use; gone: pairs
+may have left the lists; day: the session before the chunk; month: that of the slot; moved: shares filled in it; tier: the one whose
 rates fees are of; error and pair: what stopped the kernel; stamp: the source that the compiled code was made from."""
 
 PURSE = _record("cash marks gross")
@@ -107,7 +107,7 @@ SHARE = _record("slot", "lots")
 """What is left of a symbol's share of a bar: the slot that it is of, and lots that orders may still fill."""
 
 PAIR = _record(
-    "value fee borrow income ts start freed trade listed adds rungs slot stop target entry exit symbol direction mark at_close",
+    "value fee borrow income ts start freed trade listed queued adds rungs slot stop target entry exit symbol direction mark at_close",
     "quantity low high stop_level target_level last price trailing_stop trailing_amount entered",
 )
 """One pair. quantity 0: no position, whatever direction says; mark: its value without a sign; value and fee: the entry's; borrow: paid so
@@ -116,7 +116,8 @@ the slot at whose close it was entered, or NONE; adds: orders that have entered 
 end of the slot in which the last position was closed; stop, target, entry, exit: rows of its orders, or NONE; rungs: targets that have
 not filled where there are several, whose rows follow each other from target on; low and high: prices seen; stop_level and target_level:
 times the direction, so that a short is looked at like a long; trailing_stop and trailing_amount: how far behind the price the stop
-follows, or NaN; last: the last close; listed: the pair stands in the active list. What is looked at in every bar stands side by side."""
+follows, or NaN; last: the last close; listed: the pair stands in the active list; queued: in the waiting
+one. What is looked at in every bar stands side by side."""
 
 ORDER = _record(
     "id status reason ts day slot decision value fee pair side type role rests looked triggered joins leaves anew",
@@ -186,7 +187,7 @@ class Tape(NamedTuple):
 
 class Book(NamedTuple):
     """All records of a chunk. rules and account have one row, instruments one a symbol, purses none or one a strategy; active lists the
-    pairs that hold or wait, ascending.
+    pairs that hold or wait, ascending, waiting those for which an entry or an exit does.
     """
 
     rules: Records
@@ -196,6 +197,7 @@ class Book(NamedTuple):
     account: Records
     purses: Records
     active: Ints
+    waiting: Ints
     pairs: Records
     orders: Records
     fills: Records

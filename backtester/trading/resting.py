@@ -49,8 +49,8 @@ def look_at_open(m: Tape, b: Book, t: int) -> int:
     for role in (r.EXIT, r.ENTRY):
         if none_rests(b, role):
             continue
-        for i in range(b.account[0].active):
-            pair = b.pairs[b.active[i]]
+        for i in range(b.account[0].queued):
+            pair = b.pairs[b.waiting[i]]
             row = pair.exit if role == r.EXIT else pair.entry
             if row == r.NONE or not b.orders[row].rests:
                 continue
@@ -82,8 +82,8 @@ def look_in_bar(m: Tape, b: Book, t: int) -> None:
     for role in (r.EXIT, r.ENTRY):
         if none_rests(b, role):
             continue
-        for i in range(b.account[0].active):
-            number = b.active[i]
+        for i in range(b.account[0].queued):
+            number = b.waiting[i]
             pair = b.pairs[number]
             row = pair.exit if role == r.EXIT else pair.entry
             if (
@@ -150,8 +150,8 @@ def fill_resting(m: Tape, b: Book, row: int, t: int, seen: float, flags: int) ->
 @apart
 def chase(m: Tape, b: Book, t: int) -> None:
     """Step 6: stops of entries that follow the price come nearer, where a bar after that of their signal has shown a better one."""
-    for i in range(b.account[0].active):
-        pair = b.pairs[b.active[i]]
+    for i in range(b.account[0].queued):
+        pair = b.pairs[b.waiting[i]]
         if pair.entry == r.NONE or np.isnan(m.close[pair.symbol, t]):
             continue
         order = b.orders[pair.entry]

@@ -75,7 +75,7 @@ def bought(m: Tape, b: Book, signal: Any, t: int) -> tuple[int, int, float, int]
         if not lots * lot > pair.quantity or near(b, signal, lots * lot, pair.quantity):
             return r.NONE, why.APPROVED, 0.0, r.NO_FLAGS
         lots = lots_between(lots * lot, pair.quantity, lot)
-    reason, lots, flags = limited(b, signal, lots)
+    reason, lots, flags = limited(b, signal, lots, b.waiting, b.account[0].queued)
     return action, reason, lots, flags
 
 

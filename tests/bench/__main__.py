@@ -191,6 +191,13 @@ def case_sweep_small(asked: Asked) -> Iterator[str]:
     )
 
 
+def case_kernel(asked: Asked) -> Iterator[str]:
+    """The compiled kernel alone."""
+    from tests.bench.kernel import kernel_rows  # the others measure whole processes, and load nothing of the program
+
+    yield from kernel_rows(TEN.export("2024"), 100, 20 * asked.runs)
+
+
 def case_short(_: Asked) -> Iterator[str]:
     """Small cases once, and the gates."""
     one = config("short", SMALL, first="2024-01-01", last="2024-02-29", symbols=4, streams=["1m", "5m"], prefetch_days=5)
@@ -273,6 +280,7 @@ CASES: dict[str, Callable[[Asked], Iterator[str]]] = {
     "sweep_ten": case_sweep_ten,
     "sweep_banded": case_sweep_banded,
     "sweep_small": case_sweep_small,
+    "kernel": case_kernel,
 }
 TOGETHER = {"sweep": ("sweep_one", "sweep_ten", "sweep_banded")}
 """Names for several cases."""
