@@ -40,7 +40,7 @@ def spend(b: Own, tally: Any, before: int) -> int:
 
 
 @compiled
-def stake(b: Own, m: Any, tally: Any, number: int, price: float) -> None:
+def stake(m: Any, b: Own, tally: Any, number: int, price: float) -> None:
     """A position of the pair is worth at most, and adds at least to the equity, what it does at the chunk's extreme prices."""
     pair = b.pairs[number]
     if pair.quantity != tally.quantity or price > tally.top or price < tally.bottom:
@@ -104,7 +104,7 @@ def meet(m: Any, b: Own, ledger: Ledger, number: int, at: int) -> None:
         tally.since = t
         tally.cost = max(tally.cost, pair.fee)
         ledger.flow[tally.day] += spend(b, tally, cash)
-        stake(b, m, tally, number, price)
+        stake(m, b, tally, number, price)
     return None
 
 
@@ -197,7 +197,7 @@ def begin(m: Any, b: Own, ledger: Ledger, number: int, at: int) -> None:
     tally.most, tally.least, tally.cost, tally.fee, tally.wait, tally.quantity = 0, 0, 0, 0, 0, 0.0
     if pair.quantity != 0.0:
         tally.least = MAX_MICRO
-        stake(b, m, tally, number, pair.last)
+        stake(m, b, tally, number, pair.last)
     if pair.entry != r.NONE:
         tally.wait, tally.fee = b.orders[pair.entry].value, b.orders[pair.entry].fee
     if pair.entry != r.NONE or pair.exit != r.NONE:
@@ -238,7 +238,7 @@ def reckon(b: Own, ledger: Ledger, number: int) -> None:
     ledger.bound[symbol] += most
     whole.most += most
     whole.least += tally.least
-    whole.cost += tally.cost + tally.fee
+    whole.cost += 2 * tally.cost + tally.fee  # an exit and an entry may wait at once
     whole.swing += tally.swing
     if max(whole.most, -whole.least, whole.cost, whole.swing) > MAX_MICRO:
         stop_run(b, r.TOO_LARGE, number)
