@@ -67,3 +67,16 @@ def test_code_from_disk_needs_nothing_of_the_compiler_which_still_works_after_it
     first, second = (subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2))
     assert first == "[[2.5], [4.0]] True\n3 True\n"
     assert second == "[[2.5], [4.0]] False\n3 True\n"
+
+
+def test_numba_is_entered_by_its_front_door() -> None:
+    """Where threads come in at once, one by `numba` and one by `numba.core`, Python hands out modules that are not made yet."""
+    seen = 0
+    for path in (Path(machine_code.__file__).parent).rglob("*.py"):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words[:1] in (["import"], ["from"]) and words[1].split(".")[0] == "numba":
+                assert words[1] == "numba", f"{path}: {line}"
+                seen += 1
+                break
+    assert seen > 3

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from numba import types
 
 from backtester.columns import NO_BREAK, Bools, Floats, Ints
 from backtester.machine_code import machine_code
