@@ -1,6 +1,7 @@
 """What a command asks of its own process before it works: how the C library hands memory back.
 
-Place in the flow: `bt run` calls it first. Never needed for a result: where the system has no such setting, nothing happens.
+Place in the flow: `bt run`, `sweep` and `walkforward` call it first. Never needed for a result: where the system has no such setting,
+nothing happens.
 """
 
 from __future__ import annotations

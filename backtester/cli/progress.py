@@ -1,6 +1,6 @@
 """Progress of a run on stderr: a bar on a terminal, a plain line now and then elsewhere, nothing for the first second.
 
-Place in the flow: `bt run` hands the returned function to the pipeline, which calls it after every session. Never touches stdout,
+Place in the flow: `bt run` hands the returned function to the pipeline, which calls it after every part. Never touches stdout,
 and never a result.
 """
 
