@@ -18,7 +18,7 @@ from backtester.trading.records import Records
 from backtester.trading.rows import split
 
 if TYPE_CHECKING:
-    from backtester.trading.execution import Carry, Market
+    from backtester.trading.chunk import Carry, Market
 
 MANY_LOTS, SLACK, TINY = 2.0**50, 1e-9, 1e-15
 """So many lots cannot be told from their neighbours any more; a quantity off a whole number of lots by less than SLACK of a lot and TINY of

@@ -20,7 +20,8 @@ from backtester.trading.risk import RiskSettings, limit_count, limit_micro
 from backtester.trading.settings import WHOLE
 
 if TYPE_CHECKING:
-    from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market
+    from backtester.trading.chunk import Carry, Events, Market
+    from backtester.trading.execution import AccountSettings, ExecutionSettings
 
 FILLS = ("next_open", "next_close", "same_close", "next_vwap")
 SIZINGS = ("shares", "notional", "equity_fraction", "risk_fraction")
