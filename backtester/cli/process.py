@@ -18,7 +18,8 @@ def keep_memory(*, together: bool = False) -> None:
     """Let freed arrays stay with the process, to be used again by the next part of the run.
 
     Otherwise each part's arrays are given back to the system and fetched, page by page, for the next: a fifth of a long run. together:
-    all threads share what was freed, as those of a sweep should, which work on the same things in turn.
+    all threads share what was freed, as those should that work on the same things in turn: a part's arrays are made on one thread of a
+    run and freed on another.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -70,7 +70,7 @@ def run(
     A run that was killed or stopped goes on with --resume where it was at its last checkpoint, if it had made
     one (every resources.checkpoint_seconds), unless config, data or code are others by now: exit code 8.
     """
-    keep_memory()
+    keep_memory(together=True)
     limit_threads(threads, config, overrides)
     checked = _loaded(config, with_resources(overrides, threads, cached), lake, quiet)
     from backtester import pipeline
