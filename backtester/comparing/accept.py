@@ -77,7 +77,7 @@ def _accepted(path: Path, into: Path, accepted: Mapping[str, str], lake: Path | 
         record = record_of(run, contents_of(run, Lake.open(config.lake)))
         baseline = Baseline(place, relative(path, into), None if lake is None else relative(lake, into), accepted, record)
         if old is None:
-            return Accepted(baseline, "new", (f"{record['tables']['trades']['rows']} trades", _worth(record)))
+            return Accepted(baseline, "new", (f"{record['metrics']['trades']} trades", _worth(record)))
         found = compare_record(old.record, str(place), run, {}, replace(old, config=baseline.config).idle(run.config))
         grown = list(_grown(old.record, record))
         if found.same and (old.config, old.lake) == (baseline.config, baseline.lake) and not _config(found) and not grown:
@@ -122,7 +122,7 @@ def _config(found: Comparison) -> bool:
 
 def _said(found: Comparison, was: Mapping[str, Any], now: Mapping[str, Any], data: Sequence[str]) -> Iterator[str]:
     yield headline(found)
-    trades = [side["tables"]["trades"]["rows"] for side in (was, now)]
+    trades = [side["metrics"]["trades"] for side in (was, now)]
     yield f"trades {trades[0]} before, {trades[1]} now"
     yield f"{_worth(was)} before, {_worth(now)} now"
     for cause in found.causes:

@@ -69,7 +69,7 @@ def _found(baseline: Baseline, task: Mapping[str, Any]) -> dict[str, Any]:
             "lines": lines(found),
             "comparison": None if found.same else as_json(found),
             "notes": list(found.notes),
-            "trades": run.manifest["results"]["tables"]["trades"]["rows"],
+            "trades": run.metrics["trades"],
             "differ": [cause.group for cause in found.causes if any(not item.idle for item in cause.items)],
             "result_key": run.result_key,
         }

@@ -35,6 +35,7 @@ from backtester.outcome.compare_cells import exact_part
 from backtester.outcome.run import load
 from backtester.table import Table
 from tests.comparing.runs import run, with_bar, written
+from tests.configs import strategy
 
 DAY = dt.date(2024, 11, 20)
 BAR = dt.datetime(2024, 11, 6, 15, 0, tzinfo=dt.UTC)
@@ -89,6 +90,19 @@ def test_what_was_accepted_comes_out_again(config: Path, tmp_path: Path) -> None
     log = (into / "RESULTS-CHANGES.md").read_text()
     assert "## 2024-11-20: first\n\n- cross, new: " in log
     assert "again" not in log
+
+
+def test_trades_are_counted_as_bt_show_counts_them(config: Path, tmp_path: Path) -> None:
+    """Without positions that are still open."""
+    put(config, {"strategies": [*strategy("sma_crossover", interval="5m", fast=5, slow=20), {"name": "hold", "use": "buy_and_hold"}]})
+    into = tmp_path / "baselines"
+    [one] = accept([config], into, "first", today=DAY)
+    record = one.baseline.record
+    assert record["tables"]["trades"]["rows"] > record["metrics"]["trades"] > 0
+    wanted = f"{record['metrics']['trades']} trades"
+    assert one.said[0] == wanted
+    [verdict] = check(into, PLAIN)
+    assert f": {wanted}, " in verdict.line()
 
 
 def test_accepting_again_takes_in_what_the_program_has_added_since(config: Path, tmp_path: Path) -> None:
