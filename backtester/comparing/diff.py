@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 
 from backtester.config import OUTSIDE_THE_RESULT
-from backtester.errors import BacktesterError, DifferenceError
+from backtester.errors import BacktesterError, DifferenceError, UsageError, did_you_mean
 from backtester.outcome import junit
 from backtester.outcome.compare import Comparison, compare
+from backtester.outcome.compare_causes import flat
 from backtester.outcome.compare_cells import Given
 from backtester.outcome.compare_text import headline, stage_lines
 from backtester.outcome.manifest import VERSION
@@ -22,15 +23,27 @@ from backtester.outcome.run import Run, load
 def diff(folder_a: Path, folder_b: Path, given: Given) -> Comparison:
     """Compare the runs in two folders.
 
-    Raises OutputError and DataError as `load` does, DifferenceError where the two were written in different forms.
+    Raises OutputError and DataError as `load` does, DifferenceError where the two were written in different forms, UsageError where a
+    tolerance is given for a figure that neither has.
     """
     _same_form(folder_a, folder_b)
-    return compare_runs(load(folder_a), load(folder_b), given)
+    a, b = load(folder_a), load(folder_b)
+    _check_figures(given, a, b)
+    return compare_runs(a, b, given)
 
 
 def compare_runs(a: Run, b: Run, given: Given) -> Comparison:
     """Compare two loaded runs, with what the config says of keys that cannot influence a result."""
     return compare(a, b, given, OUTSIDE_THE_RESULT)
+
+
+def _check_figures(given: Given, *runs: Run) -> None:
+    """UsageError for a tolerance `metrics.NAME` of a figure that no run has: it would hold for nothing."""
+    known = {name.rpartition("/")[2]: None for run in runs for name, _ in flat(run.metrics)}
+    for word in given:
+        table, _, figure = word.partition(".")
+        if table == "metrics" and figure and figure not in known:
+            raise UsageError("no such figure", where="--tolerance", value=figure, action=did_you_mean(figure, known))
 
 
 def _same_form(*folders: Path) -> None:

@@ -209,6 +209,7 @@ def test_wrong_tolerances_are_refused_with_the_nearest_name(plain: Path) -> None
         "trades.pnl=-1": "RELATIVE",
         "trades.pnl=nan": "RELATIVE",
         "trades.symbol=1": "no such column of numbers",
+        "metrics.shrape=1": "did you mean 'sharpe'?",
     }
     for text, said in refused.items():
         told = bt("diff", plain, plain, "--tolerance", text)
