@@ -106,7 +106,8 @@ class Finer:
             try:
                 frame = connection.sql(query("load_finer"), params=given).pl()
             except duckdb.Error as error:
-                raise DataError("cannot read finer bars", where=str(files[0]), value=str(error).splitlines()[0]) from error
+                where = str((self._lake.root / files[0]).parent)
+                raise DataError("cannot read finer bars", where=where, value=str(error).splitlines()[0]) from error
         opened, high, low, close = (frame[name].to_numpy() for name in ("open", "high", "low", "close"))
         return frame["place"].to_numpy().astype(np.int64), opened, high, low, close
 

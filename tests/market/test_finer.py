@@ -94,3 +94,23 @@ def test_a_damaged_file_stops_everyone_who_looks_into_it(lake: Path) -> None:
     for _ in range(2):
         with pytest.raises(DataError, match="fingerprint differs"):
             asked(found, [(0, 0, 60)])
+
+
+def test_an_unverified_file_that_cannot_be_read_is_not_called_by_another_s_name(tmp_path: Path) -> None:
+    for day in (2, 3):
+        rows = {
+            "symbol": ["AAA"],
+            "ts": [OPEN + dt.timedelta(days=day - 2)],
+            **{name: [5.0] for name in ("open", "high", "low", "close", "volume")},
+        }
+        path = tmp_path / f"{day}.parquet"
+        pl.DataFrame(rows).write_parquet(path)
+        import_files(tmp_path / "lake", Request((path,), "parquet", layout=Layout(interval="1s")))
+    broken = tmp_path / "lake/bars/1s/2024-12-03.parquet"
+    broken.write_bytes(b"PAR1" + bytes(broken.stat().st_size - 8) + b"PAR1")
+    days = sessions_between("XNYS", DAY, dt.date(2024, 12, 3))
+    found = Finer(Lake.open(tmp_path / "lake"), "1m", SYMBOLS, days, "off", 2, None)
+    with pytest.raises(DataError) as refused:
+        asked(found, [(0, 0, 60), (0, 86_400, 86_460)])
+    assert "2024-12-02.parquet" not in refused.value.message()
+    assert "bars/1s" in refused.value.message()
