@@ -82,7 +82,7 @@ def bound(query: Query, given: Sequence[str]) -> dict[str, Any]:
     """
     values = dict(_split(word) for word in given)
     if not query.purpose:
-        return {name: _guessed(text) for name, text in values.items()}
+        return {name: _guessed(name, text) for name, text in values.items()}
     declared = {parameter.name: parameter for parameter in parameters(query)}
     for name in values:
         if name not in declared:
@@ -151,12 +151,14 @@ def _text(text: str) -> str:
     return text
 
 
-def _guessed(text: str) -> Any:
+def _guessed(name: str, text: str) -> Any:
     """A number where it looks like one, else text."""
     said = _NUMBER.fullmatch(text)
-    if said is None:
-        return _text(text)
-    return float(text) if said["part"] or said["power"] else _whole(text)
+    kind = _text if said is None else _number if said["part"] or said["power"] else _whole
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError("a value that cannot be bound", where=name, value=repr(text), allowed="text, or a number of 64 bits") from None
 
 
 KINDS: Mapping[str, Callable[[str], Any]] = {

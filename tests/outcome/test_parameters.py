@@ -78,3 +78,9 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     for word in (str(tmp_path / "x.sql"), str(tmp_path), "no/such/file"):
         with pytest.raises(UsageError, match="cannot be read"):
             found(word)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999", "-9223372036854775809", "1e999", "a\udc80"])
+def test_a_value_for_a_query_without_a_header_that_nothing_can_hold_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot be bound"):
+        bound(Query("own", "", (), (), "", "select $n"), [f"n={text}"])
