@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -121,8 +122,8 @@ def path_of(use: str, root: Path) -> str:
 def _from_file(place: str, root: Path) -> Any:
     if "\0" in place:
         raise StrategyError("not a file's name", value=repr(place))
-    path = (root / place).resolve()
-    if not any(path.is_relative_to(parent) for parent in (root.resolve(), Path.cwd().resolve())):
+    path = Path(os.path.realpath(root / place))
+    if not any(path.is_relative_to(os.path.realpath(parent)) for parent in (root, Path.cwd())):
         raise StrategyError(
             "strategy file outside the config's folder", value=place, allowed="a path below the config's or the current folder"
         )
