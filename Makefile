@@ -50,7 +50,7 @@ sweep: $(VENV)/core.stamp ## try the variants of SWEEP, a config of configs/swee
 walkforward: $(VENV)/core.stamp ## walk WALK, a config of configs/sweeps with windows, forward
 	@$(BIN)/bt walkforward $(WALK)
 
-test: $(VENV)/test.stamp ## run all tests but the deep ones on two processes
+test: $(VENV)/test.stamp ## run the tests on two processes; those that take long or need other programs have targets of their own below
 	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not deep and not differential and not cluster'
 
 lint: $(VENV)/dev.stamp ## look for errors and style with ruff
