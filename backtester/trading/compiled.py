@@ -23,6 +23,7 @@ from backtester.trading.plain import WHOLE, Bounds, Road, Sheet, Wanted
 from backtester.trading.plain_kernel import plain as plain_source
 
 SOURCES = (
+    "ahead.py",
     "book.py",
     "calm.py",
     "costs.py",

@@ -12,6 +12,7 @@ import numpy as np
 from backtester.columns import Ints
 from backtester.trading import records as r
 from backtester.trading import risk as why
+from backtester.trading.ahead import ahead
 from backtester.trading.book import (
     asked,
     bound,
@@ -321,4 +322,6 @@ def order_of(m: Tape, b: Book, signal: Any, row: int, t: int, role: int, directi
         if whole and pair.entry != r.NONE and b.orders[pair.entry].joins:
             refuse(b, pair.entry, r.CANCELLED, why.POSITION_CLOSED, slot)
     enlist(b, signal.pair)
+    ahead(m.volume, pair.symbol, t + 1)
+    ahead(m.open, pair.symbol, t + 1)
     return made

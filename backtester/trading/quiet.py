@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from backtester.trading import records as r
+from backtester.trading.ahead import LINE, ahead
 from backtester.trading.book import ends_session, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.money import apart, compiled, purse_of, value_of
@@ -46,6 +47,10 @@ def mark(m: Tape, b: Book, t: int) -> None:
         pair = b.pairs[number]
         s = pair.symbol
         last = m.close[s, t]
+        ahead(m.close, s, t + LINE)
+        if rows:
+            ahead(m.low, s, t + LINE)
+            ahead(m.high, s, t + LINE)
         if pair.quantity == 0.0 or np.isnan(last):
             continue
         value = value_of(last, pair.quantity)
