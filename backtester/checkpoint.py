@@ -25,11 +25,10 @@ from backtester.market.history import Daily
 from backtester.market.prepare import Past
 from backtester.market.shelves import Shelves
 from backtester.outcome.differences import differences, listed
-from backtester.outcome.digests import json_digest, plain
-from backtester.outcome.environment import libraries, sources, version_of
+from backtester.outcome.digests import plain
+from backtester.outcome.environment import maker
 from backtester.outcome.results import RunFolder
 from backtester.planning import Part, Setup, files_of
-from backtester.query_files import names, query
 from backtester.recording import Benchmark, Record
 from backtester.signalling import Stopped
 from backtester.trading.execution import Carry
@@ -121,12 +120,7 @@ def plan_of(made: Setup) -> dict[str, Any]:
             shelves = Shelves(lake, "bars", interval, made.needs.calendar)
             files |= dict(shelves.files(made.sessions).select("path", "sha256").iter_rows())
     return {
-        "program": {
-            "version": version_of("backtester"),
-            "sources": sources(),
-            "queries": json_digest({name: query(name) for name in names()}),
-        },
-        "libraries": libraries(),
+        **maker(),
         "config": made.config.result_part() | {"keep": sorted(made.config.keep)},
         "strategies": {trader.entry.name: trader.described.source.digest for trader in made.traders},
         "calendar": {

@@ -225,7 +225,7 @@ def test_cli_11_a_strategy_whose_file_has_changed_is_named(simulated: Path, tmp_
 
 def test_cli_11_another_program_or_library_is_named(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop(small(simulated), tmp_path / "run", 3)
-    monkeypatch.setattr("backtester.checkpoint.sources", lambda: "0" * 64)
+    monkeypatch.setattr("backtester.outcome.environment.sources", lambda: "0" * 64)
     with pytest.raises(OutputError, match=r"/program/sources: \"[0-9a-f]{12}\", now \"0{12}\""):
         bt.run(small(simulated), out=tmp_path / "run", resume=True)
 

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from backtester.query_files import names, query
+
 VARIABLES = (
     "LANG",
     "LC_ALL",
@@ -53,6 +55,12 @@ _SIMD = {"sse4_2", "avx", "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx
 def program() -> dict[str, Any]:
     """The backtester's version, and commit, dirty flag and digest of the difference where it runs from a checkout."""
     return {"name": "backtester", "version": version_of("backtester"), **_checkout(Path(__file__).resolve().parents[2])}
+
+
+def maker() -> dict[str, Any]:
+    """What makes a result, as far as all of it must be made by the same: the program's code and queries, and the libraries."""
+    queries = {name: hashlib.sha256(query(name).encode()).hexdigest() for name in names()}
+    return {"program": {"version": version_of("backtester"), "sources": sources(), "queries": queries}, "libraries": libraries()}
 
 
 def sources() -> str:

@@ -18,7 +18,7 @@ import polars as pl
 
 from backtester import pipeline
 from backtester.errors import OutputError
-from backtester.outcome.environment import environment, libraries, program
+from backtester.outcome.environment import environment, libraries, maker, program
 from backtester.planning import Setup, setup
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.evidence import evidence
@@ -64,7 +64,7 @@ def run_sweep(
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     plan = identity(sweep.base, sweep.config, sweep.space)
     search, schema, opened = search_of(sweep), trials_schema(sweep.space), setup(sweep.config)
-    with SweepFolder.claim(out, plan, force=force, resume=resume) as folder:
+    with SweepFolder.claim(out, plan | maker(), force=force, resume=resume) as folder:
         finished = folder.trials(schema)
         watch = _Watch(sweep, search.total, finished, progress)
         with engine(sweep, watch.walked) as running:

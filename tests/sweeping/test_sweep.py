@@ -14,6 +14,7 @@ import pytest
 
 import backtester as bt
 from backtester.errors import ConfigError, OutputError
+from backtester.outcome import environment
 from backtester.sweeping.figures import FIGURES
 from backtester.sweeping.folder import load
 from tests.configs import config, strategy
@@ -124,6 +125,19 @@ def test_another_sweep_is_not_resumed_and_the_differences_are_told(
         swept(simulated, tmp_path / "out", changes, resume=True, **words)
     assert place in str(caught.value.value)
     assert caught.value.exit_code == 8
+
+
+def test_what_another_program_has_begun_is_not_resumed(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLI-11: half of the table would be another program's."""
+    assert in_a_process(simulated, tmp_path / "out", "write:0000000004-*") == 137
+    before = swept(simulated, tmp_path / "before").manifest["identity"]["sweep_key"]
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "sources", lambda: "0" * 64)
+        with pytest.raises(OutputError, match="another sweep") as caught:
+            swept(simulated, tmp_path / "out", resume=True)
+        assert swept(simulated, tmp_path / "same").manifest["identity"]["sweep_key"] == before
+    assert "/program/sources" in str(caught.value.value)
+    assert swept(simulated, tmp_path / "out", resume=True).manifest["identity"]["sweep_key"] == before
 
 
 def test_a_sweep_that_stands_there_is_replaced_only_by_force(simulated: Path, tmp_path: Path) -> None:
