@@ -1,21 +1,25 @@
 """A block of trials as bytes, and what came of it as bytes: how work travels to other processes and machines.
 
 Place in the flow: between `sweep` and the engines that run blocks elsewhere. Holds JSON and Arrow only, never code: a strategy is
-named, and loaded where the block is run from a file that must have the same digest. Never sends anything itself.
+named, and loaded where the block is run from a file that must have the same digest, by the same version of the program. Never sends
+anything itself.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import platform
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
 from backtester import errors
-from backtester.errors import BacktesterError, StrategyError
+from backtester.errors import BacktesterError, ResourceError, StrategyError
+from backtester.outcome import environment
 from backtester.sweeping.block import run_block
 from backtester.sweeping.definition import Sweep
 from backtester.sweeping.sources import sources
@@ -35,14 +39,20 @@ def packed(sweep: Sweep, trials: Sequence[Trial], threads: int) -> bytes:
         "parameters": sweep.settings.parameters,
         "trials": [[trial.number, list(trial.values)] for trial in trials],
         "sources": sources(sweep.config, sweep.space),
+        "program": program(),
         "threads": threads,
     }
     return json.dumps(task).encode()
 
 
 def worked(task: bytes, progress: Callable[[int], None] | None = None) -> bytes:
-    """Run a task; its tables. Raises the errors of `run_block`, and StrategyError where a strategy's file is another one here."""
+    """Run a task; its tables. Raises the errors of `run_block`, StrategyError where a strategy's file is another one here, and
+    ResourceError where the program is.
+    """
     given = json.loads(task)
+    if given.get("program") != program():
+        raise ResourceError("another version of the program is installed here", where=platform.node(), value=program()[:12],
+                            allowed=str(given.get("program"))[:12], action="install the same version on every machine")  # fmt: skip
     base = Base(given["document"], Path(given["root"]), Path(given["lake"]))
     space = space_of(given["parameters"], (), RESERVED)
     for use, found in sources(base.config({}), space).items():
@@ -52,6 +62,12 @@ def worked(task: bytes, progress: Callable[[int], None] | None = None) -> bytes:
     trials = [Trial(number, key_of(space, tuple(values)), tuple(values)) for number, values in given["trials"]]
     block = run_block(base, space, trials, given["threads"], progress)
     return _framed(trials_frame(space, block)) + _framed(equity_frame(block))
+
+
+@cache
+def program() -> str:
+    """The digest of the program's own code, which is read once a process."""
+    return environment.sources()
 
 
 def unpacked(result: bytes) -> Tables:

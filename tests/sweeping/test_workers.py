@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from backtester.errors import DataError
+from backtester.errors import DataError, ResourceError
 from backtester.sweeping.definition import Sweep, sweep_of
 from backtester.sweeping.folder import SweepRun
 from backtester.sweeping.sweep import run_sweep
@@ -120,3 +120,11 @@ def test_a_strategy_file_that_is_another_one_where_it_runs_is_refused(
     script = "import sys; from backtester.sweeping.task import worked; worked(sys.stdin.buffer.read())"
     done = subprocess.run([sys.executable, "-c", script], input=task, capture_output=True, check=False, cwd=tmp_path)
     assert b"is not the one that the sweep began with" in done.stderr
+
+
+def test_a_machine_with_another_version_of_the_program_runs_nothing(simulated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = defined(simulated, {FAST: [2, 3]}, {"strategies": strategy("sma_crossover")})
+    task = packed(sweep, sweep.trials(), threads=1)
+    monkeypatch.setattr("backtester.sweeping.task.program", lambda: "0" * 64)
+    with pytest.raises(ResourceError, match="another version of the program"):
+        worked(task)
