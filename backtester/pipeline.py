@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from backtester import checkpoint, recording
+from backtester import checkpoint, recording, signalling
 from backtester.behind import Behind
 from backtester.checkpoint import Keeper, Moment
 from backtester.config import Config
@@ -94,12 +94,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Heard:
-    """A part with what strategies said of it: its first session in the run, signals, strategies stopped by now, seconds that it took."""
+    """A part with what strategies said of it: its first session in the run, signals, strategies stopped by now, lines for the log, and
+    the seconds that it took.
+    """
 
     ready: Ready
     at: int
     events: Events
     stopped: tuple[Stopped, ...]
+    lines: Sequence[logging.LogRecord]
     seconds: float
 
 
@@ -208,10 +211,11 @@ def _days(
 def _signalled(made: Setup, ready: Ready, at: int, stopped: tuple[Stopped, ...], call: calling.Call) -> Heard:
     """What strategies say of a part; `at` is its first session in the run, `stopped` are those that say no more."""
     begun = time.perf_counter()
-    events, now = signals(made, ready.prepared, at, stopped, call)
+    with recording.held(signalling.LOG) as lines:
+        events, now = signals(made, ready.prepared, at, stopped, call)
     if now and made.config.on_error == "fail":
         raise now[0].error
-    return Heard(ready, at, events, tuple(now), time.perf_counter() - begun)
+    return Heard(ready, at, events, tuple(now), lines, time.perf_counter() - begun)
 
 
 def _traded(accounts: Accounts, record: recording.Record, keeper: Keeper, heard: Heard, behind: Behind) -> None:
@@ -221,14 +225,16 @@ def _traded(accounts: Accounts, record: recording.Record, keeper: Keeper, heard:
     seconds = heard.seconds + time.perf_counter() - begun
     write = partial(record.write, ready, tables, heard.events, heard.at, seconds)
     now = Moment(heard.at + len(ready.part.sessions), accounts.carry, heard.stopped, ready.past, accounts.rungs)
-    behind.do(partial(_written, record, keeper, ready, looked, write, now))
+    behind.do(partial(_written, record, keeper, heard, looked, write, now))
 
 
 def _written(
-    record: recording.Record, keeper: Keeper, ready: Ready, looked: list[pl.DataFrame], write: Callable[[], None], now: Moment
+    record: recording.Record, keeper: Keeper, heard: Heard, looked: list[pl.DataFrame], write: Callable[[], None], now: Moment
 ) -> None:
     """One part is recorded, with the files that were looked into; then the moment after it may become a checkpoint."""
-    record.read(ready, looked)
+    for line in heard.lines:
+        LOG.handle(line)
+    record.read(heard.ready, looked)
     write()
     keeper.after(now)
 

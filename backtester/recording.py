@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -259,3 +260,27 @@ def log_flow(prepared: Prepared, seconds: Mapping[str, float], fills: pl.DataFra
                 more,
                 share,
             )
+
+
+class _Lines(logging.Handler):
+    """Keeps the lines of a log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+@contextmanager
+def held(log: logging.Logger) -> Iterator[list[logging.LogRecord]]:
+    """The lines of a log, kept from the logs above it: whoever is ahead of what is written hands them on in their turn."""
+    lines, above = _Lines(), log.propagate
+    log.propagate = False
+    log.addHandler(lines)
+    try:
+        yield lines.kept
+    finally:
+        log.removeHandler(lines)
+        log.propagate = above

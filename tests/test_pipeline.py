@@ -166,7 +166,10 @@ def test_a_strategy_that_raises_is_stopped_and_the_others_go_on(simulated: Path,
     assert runs[0].table("decisions").filter(pl.col("strategy") == "other")["session"].n_unique() == 8
     assert runs[0].manifest["identity"]["status"] == 5
     assert "breaks.py:6" in runs[0].manifest["execution"]["warnings"][-1]
-    assert "the sixth" in (runs[0].folder / "run.log").read_text()
+    lines = (runs[0].folder / "run.log").read_text().splitlines()
+    said = next(at for at, line in enumerate(lines) if "the sixth" in line)
+    before = [line for line in lines[:said] if "SESSION_FLOW" in line]
+    assert "phase=6.end session=2024-11-05" in before[-1], "in its turn, however far ahead strategies are"
 
 
 def test_with_on_error_fail_nothing_is_published(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
