@@ -162,6 +162,12 @@ def test_hashing_arrays_leaves_them_as_they_were() -> None:
     assert math.copysign(1.0, values[0]) == -1.0
 
 
+def test_an_array_under_two_names_is_the_same_as_two_that_are_equal() -> None:
+    values = np.array([1.0, np.nan, -0.0])
+    assert array_digest({"limit": values, "stop": values}) == array_digest({"limit": values, "stop": np.array([1.0, np.nan, 0.0])})
+    assert array_digest({"limit": values, "stop": values}) != array_digest({"limit": values, "stop": np.array([1.0, 1.0, 0.0])})
+
+
 def test_words_beside_arrays_count() -> None:
     assert array_digest({"names": ["A", "B"]}) != array_digest({"names": ["AB"]})
 

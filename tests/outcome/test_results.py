@@ -218,6 +218,12 @@ def test_any_pieces_give_the_same_file_and_digest(
     assert pl.read_parquet(tmp_path / "pieces/fills.parquet").equals(rows)
 
 
+def test_only_columns_that_may_be_empty_are_optional_in_the_file(finished: Run) -> None:
+    for name, table in schema.RUN_TABLES.items():
+        fields = pq.read_schema(finished.folder / f"{name}.parquet")
+        assert {field.name: field.nullable for field in fields} == {column.name: column.empty for column in table.columns}
+
+
 def test_stage_digests_follow_sessions_and_stages(tmp_path: Path, tables: dict[str, pl.DataFrame]) -> None:
     with RunFolder.claim(tmp_path / "done") as folder:
         folder.append("digests", tables["digests"])
