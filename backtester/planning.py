@@ -33,10 +33,10 @@ from backtester.splits import Splits
 
 CELLS_A_PART = 400_000
 MOST_SESSIONS_A_PART = 42
-BYTES_A_CELL = 620
-"""Peak bytes for each slot of a part, measured: stored rows of parts under way, grid, tapes, rows of strategies."""
-BASE_BYTES = 440_000_000
-"""Libraries, and what a run of some ten thousand trades gathers on its way, measured."""
+BYTES_A_CELL = 1_250
+"""Peak bytes for each slot of a part, measured: stored rows of five parts under way, grid, tapes, rows of strategies, what was traded."""
+BASE_BYTES = 290_000_000
+"""Libraries, and what any run gathers on its way, measured."""
 BARS_A_SECOND = 2_500_000
 
 

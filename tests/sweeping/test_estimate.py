@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,16 +26,26 @@ def estimated(lake: Path, changes: dict[str, Any] | None = None, **words: Any) -
     return estimate(sweep_of(config(lake, MARKET | (changes or {})), changes={"parameters": PARAMETERS} | words))
 
 
+def taken(monkeypatch: pytest.MonkeyPatch, kilobytes: int) -> None:
+    """Let the process have taken so much at its peak."""
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=kilobytes))
+
+
 def test_trials_and_bars_are_counted(simulated: Path) -> None:
     found = estimated(simulated)
     assert (found.trials, found.bars, found.bar_trials) == (20, 24 * 390 * 2, 20 * 24 * 390 * 2)
     assert found.seconds > 0
 
 
-def test_more_trials_are_expected_to_take_more_memory(simulated: Path) -> None:
+def test_more_trials_are_expected_to_take_more_memory(simulated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken(monkeypatch, 1)
     few, many = estimated(simulated, trials=2), estimated(simulated)
-    assert many.memory_bytes >= few.memory_bytes
-    assert many.memory_bytes - few.memory_bytes in (0, 18 * (BYTES_A_TRIAL + 8 * 24))
+    assert many.memory_bytes - few.memory_bytes == 18 * (BYTES_A_TRIAL + 8 * 24)
+
+
+def test_what_the_process_takes_already_is_expected_too(simulated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken(monkeypatch, 9_000_000)
+    assert estimated(simulated, trials=2).memory_bytes == 9_000_000 * 1024
 
 
 @pytest.mark.parametrize(
