@@ -50,7 +50,10 @@ def _built(function: Callable[..., Any], signature: tuple[Any, ...], *, on_disk:
 
 
 def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
-    """What numba's cache holds for the signature, or None; also None where this numba keeps its cache differently."""
+    """What numba's cache holds for the signature, or None; also None where this numba keeps its cache differently.
+
+    A file that cannot be read is emptied: it is damaged, or speaks of classes that another version of the program had elsewhere.
+    """
     try:
         from numba.core.compiler_lock import global_compiler_lock
         from numba.core.registry import cpu_target
@@ -59,7 +62,13 @@ def _from_disk(dispatcher: Any, signature: tuple[Any, ...]) -> Any:
     except (ImportError, AttributeError):
         return None
     with global_compiler_lock:
-        return look(signature, context)
+        try:
+            return look(signature, context)
+        except OSError:
+            raise
+        except Exception:  # whatever unpickling may raise
+            dispatcher._cache.flush()
+            return None
 
 
 def _lowest_bit_code(context: Any, bits: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,26 @@ def test_code_from_disk_needs_nothing_of_the_compiler_which_still_works_after_it
     first, second = (subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2))
     assert first == "[[2.5], [4.0]] True\n3 True\n"
     assert second == "[[2.5], [4.0]] False\n3 True\n"
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a pickle", b"cnumpy\nno_such_name\n."], ids=["empty", "damaged", "names that are gone"])
+def test_code_that_cannot_be_read_is_made_again(damage: bytes, tmp_path: Path) -> None:
+    """As after a change of version, when the file on disk speaks of classes that stand elsewhere by now."""
+    program = (
+        "import numpy as np\n"
+        "from backtester.outcome import drawn\n"
+        "print(drawn.means(np.array([[1.0], [4.0]]), np.array([[0, 1], [1, 1]])).tolist())\n"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    words = [sys.executable, "-c", program]
+    subprocess.run(words, env=environment, capture_output=True, check=True)
+    (index,) = tmp_path.rglob("*.nbi")
+    good = index.read_bytes()
+    version = pickle.dumps(pickle.loads(good))
+    index.write_bytes(version + damage)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[[2.5], [4.0]]\n"
+    assert index.read_bytes() == good
 
 
 def test_numba_is_entered_by_its_front_door() -> None:

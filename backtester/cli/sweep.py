@@ -29,18 +29,19 @@ _WALKED = (
     "final_equity", "total_return", "sharpe", "max_drawdown", "efficiency", "kept", "objective", "paths", "mean", "lowest", "highest",
 )  # fmt: skip
 _ROWS = 50
-_COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
-
-
-@click.command(epilog="\b\nExample:\n  bt sweep configs/sma_crossover.json --param strategies.0.params.fast=2:20:2 --objective sortino")
-@config_words
-@click.option(
+_parameters = click.option(
     "--param",
     "parameters",
     multiple=True,
     metavar="PATH=VALUES",
     help="Values to try, in place of all that CONFIG names: 2:20:2, 5,10,20, log:1e-4:1e-1:7.",
 )
+_COLUMNS = ("total_return", "sharpe", "max_drawdown", "trades", "win_rate", "fees")
+
+
+@click.command(epilog="\b\nExample:\n  bt sweep configs/sma_crossover.json --param strategies.0.params.fast=2:20:2 --objective sortino")
+@config_words
+@_parameters
 @click.option("--search", type=click.Choice(["grid", "random", "tpe"]), help="How to take trials from the space; the config's, or grid.")
 @click.option("--trials", type=click.IntRange(1), metavar="N", help="How many; a grid takes all where absent.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="The seed of a search by random or tpe.")
@@ -112,13 +113,7 @@ def sweep(
 
 @click.command(epilog="\b\nExample:\n  bt walkforward configs/sweeps/walk_forward.json --train 20 --test 5")
 @config_words
-@click.option(
-    "--param",
-    "parameters",
-    multiple=True,
-    metavar="PATH=VALUES",
-    help="Values to try, in place of all that CONFIG names: 2:20:2, 5,10,20, log:1e-4:1e-1:7.",
-)
+@_parameters
 @click.option("--objective", metavar="FIGURE", help="What is best: a figure, or -figure for the smallest.")
 @click.option(
     "--kind",

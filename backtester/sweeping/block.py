@@ -5,7 +5,7 @@ space and trials. Its bits never depend on what else stands in the block, nor on
 
     groups of trials that read the same     variants
     each part: read, prepare                pipeline
-    each chain: a trial's strategies called, its signals traded     signalling, trading.accounts
+    each chain: a trial's strategies called, its signals traded     signaller, trading.accounts
     figures of each trial                   figures
 """
 
@@ -30,9 +30,10 @@ from backtester.market.finer import Finer
 from backtester.market.prepare import Past, Prepared
 from backtester.pipeline import Loaded, cache_of, prepare_days, reader
 from backtester.planning import Part, Setup, check_memory, expected_memory, setup
-from backtester.signalling import Common, Signaller, calls
+from backtester.signalling import calls
 from backtester.signals.calling import Call
 from backtester.sweeping.figures import closing, figures
+from backtester.sweeping.signaller import Common, Signaller
 from backtester.sweeping.space import Space
 from backtester.sweeping.variants import Base, Group, Trial, groups, variants
 from backtester.trading.accounts import Account, Stretch, Terms, stretches, terms

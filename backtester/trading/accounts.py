@@ -14,14 +14,15 @@ import numpy as np
 import polars as pl
 
 from backtester.columns import Ints
-from backtester.trading import accounting, alone, inputs, plain, records, rows
+from backtester.trading import accounting, alone, inputs, plain, plain_account, records, rows
 from backtester.trading.adjustments import Act, acts_of, adjusted, piece_of
 from backtester.trading.alone import Rows, Seen, Wish
 from backtester.trading.costs import micro
 from backtester.trading.execution import AccountSettings, Carry, Events, ExecutionSettings, Market, after_chunk, stopped
 from backtester.trading.finer import Reading, settled
 from backtester.trading.inputs import Given
-from backtester.trading.plain import Course, Held, Since, Wanted
+from backtester.trading.plain import Course, Wanted
+from backtester.trading.plain_account import Held, Since
 from backtester.trading.records import Book, Records, Tape
 from backtester.trading.risk import RiskSettings
 
@@ -148,7 +149,7 @@ class Account:
         """What passes to the next chunk."""
         if self._held is not None and self._since.slots:
             realized = whole(self._sums, "total")
-            self._carry = plain.carry_of(self._held, self._carry, self._since, realized - self._realized)
+            self._carry = plain_account.carry_of(self._held, self._carry, self._since, realized - self._realized)
             self._since, self._realized = Since(), realized
         return self._carry
 
@@ -175,7 +176,7 @@ class Account:
         if self._held is None:
             if not plain.fits(self._carry, self._given):
                 return False
-            self._held = plain.held_of(self._carry)
+            self._held = plain_account.held_of(self._carry)
         found, sums = None, records.copied(self._sums)
         if self._alone and (wishes := asked.wishes()) is not None:
             found = alone.trade(part.course, wishes, self._held, self._given, sums)
@@ -185,7 +186,7 @@ class Account:
         if found is None:
             return False
         (self._held, equity), self._sums = found, sums
-        self._since = self._since.then(part.market, part.course)
+        self._since = self._since.then(part.market, part.course.day)
         self._ends.append(equity)
         return True
 
@@ -222,7 +223,7 @@ class Account:
         """The end of the run: what it comes to. Positions still held count as trades marked at the last close."""
         carry = self._carry
         if self._held is not None:
-            carry = plain.ended(self._held, carry, whole(self._sums, "total") - self._realized)
+            carry = plain_account.ended(self._held, carry, whole(self._sums, "total") - self._realized)
         accounting.check_profit(carry)
         still = carry.pairs[carry.pairs["quantity"] != 0.0]
         one = {name: int(self._sums[name][0]) for name in COUNTS}

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from backtester.columns import Bools, Floats, Ints
 from backtester.trading import records
 from backtester.trading.inputs import Given
-from backtester.trading.plain import Course, Held, nothing, sheet_of
+from backtester.trading.plain import Course
+from backtester.trading.plain_account import Held, nothing, sheet_of
 from backtester.trading.records import Records
 
 TALLY = np.dtype(

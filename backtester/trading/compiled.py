@@ -19,7 +19,8 @@ from backtester.trading.alone import BAR, TALLY, Ledger, Rows, Wish
 from backtester.trading.alone import WHOLE as ALL_PAIRS
 from backtester.trading.alone_kernel import alone as alone_source
 from backtester.trading.kernel import kernel as source
-from backtester.trading.plain import WHOLE, Bounds, Road, Sheet, Wanted
+from backtester.trading.plain import WHOLE, Bounds, Road, Wanted
+from backtester.trading.plain_account import Sheet
 from backtester.trading.plain_kernel import plain as plain_source
 
 SOURCES = (

@@ -19,7 +19,7 @@ from backtester.trading.positions import opened
 from backtester.trading.quiet import add_trade, parts
 
 Own = Any
-"""A `plain.Sheet`: functions that are written for a `Book` ask it for no more than it has."""
+"""A `plain_account.Sheet`: functions that are written for a `Book` ask it for no more than it has."""
 
 
 @compiled

@@ -20,9 +20,9 @@ from backtester.market import load
 from backtester.market.prepare import Past
 from backtester.pipeline import prepare_days, reader
 from backtester.planning import setup
-from backtester.signalling import Common, Signaller
 from backtester.sweeping.block import Block, run_block
 from backtester.sweeping.figures import FIGURES
+from backtester.sweeping.signaller import Common, Signaller
 from backtester.sweeping.space import Space, space_of
 from backtester.sweeping.variants import Base, groups, numbered, variants
 from tests.configs import config, strategy

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from backtester.schema import CORPORATE_ACTIONS, empty
-from backtester.trading import plain
 from backtester.trading.accounts import Account, Asked, Sums, stretches, terms
 from backtester.trading.alone import Rows, Seen, Wish, wish_of
 from backtester.trading.execution import AccountSettings, Events, ExecutionSettings, Market
+from backtester.trading.inputs import GIVEN
 from backtester.trading.plain import Wanted
 from backtester.trading.risk import RiskSettings
 
@@ -83,7 +83,7 @@ def signals_of(random: np.random.Generator, market: Market) -> Events:
             columns[name].append(values)
     made = {name: np.concatenate(values).astype(getattr(none, name).dtype) for name, values in columns.items()}
     count = len(made["t"])
-    empty_numbers = {name: np.full(count, np.nan) for name in plain.GIVEN}
+    empty_numbers = {name: np.full(count, np.nan) for name in GIVEN}
     return Events(
         **made, **empty_numbers, price=market.close[made["symbol"], made["t"]], quality=quality_of(made["symbol"], made["t"]),
         confidence=np.ones(count), on_open=np.zeros(count, np.bool_), on_close=np.zeros(count, np.bool_), tag=np.full(count, -1, np.int32),
