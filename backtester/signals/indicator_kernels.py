@@ -167,6 +167,17 @@ def mean(rows: Floats, period: int, outs: Floats) -> None:
             out[i] = _divided(total, rest, divisor, inverse)[0] if run == period else np.nan
 
 
+@_loop(ROWS, STARTS, WHOLE, OUTS)
+def cut(rows: Floats, begins: Ints, offset: int, outs: Floats) -> None:
+    """The columns of rows from `offset` on, NaN before each row's own begin."""
+    for row in range(len(outs)):
+        wide, out = rows[row], outs[row]
+        for i in range(min(begins[row], out.size)):
+            out[i] = np.nan
+        for i in range(begins[row], out.size):
+            out[i] = wide[offset + i]
+
+
 @_loop(ROWS, WHOLE, OUTS)
 def weighted(rows: Floats, period: int, outs: Floats) -> None:
     """The mean of each window with weights 1, 2, ... period from its oldest to its newest value."""

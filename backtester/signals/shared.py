@@ -51,19 +51,16 @@ class Shared:
 
     def _cut(self, rows: Rows, symbols: Ints, bars: Bars, kind: str, params: Mapping[str, float]) -> dict[str, Floats] | None:
         """An indicator of the bars; None where it is not to be shared. Raises as `Bars.indicator` does."""
+        from backtester.signals.indicator_kernels import kernel  # numba is heavy: not before a strategy is called
+
         spec = CATALOG[kind]
         if not spec.windowed or not all(self._is_near(rows, symbols, name) for name in spec.inputs):
             return None
         begins = self._missing(rows, bars) + spec.warmup(params)
-        unseen, late = int(begins.min(initial=bars.shape[-1])), int(begins.max(initial=0))
         cut, offset = {}, self._longest[rows] - bars.lookback
         for name, values in self._outputs(rows, symbols, kind, params).items():
             cut[name] = made = np.empty(bars.shape)
-            made[:, unseen:] = values[:, offset + unseen :]
-            made[:, :unseen] = np.nan
-            if late > unseen:
-                head = made[:, unseen:late]
-                head[np.arange(unseen, unseen + head.shape[1]) < begins[:, None]] = np.nan
+            kernel("cut").entry_point(values, begins, offset, made)
         return cut
 
     def _missing(self, rows: Rows, bars: Bars) -> Ints:
