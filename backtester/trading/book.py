@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backtester.columns import Ints
 from backtester.trading import records as r
 from backtester.trading import risk as why
 from backtester.trading.costs import MAX_MICRO
@@ -214,15 +215,21 @@ def work_on(b: Book, row: int) -> None:
 
 
 @compiled
+def insert(numbers: Ints, count: int, number: int) -> None:
+    """Put a number among the first `count`, which ascend."""
+    i = count
+    while i > 0 and numbers[i - 1] > number:
+        numbers[i] = numbers[i - 1]
+        i -= 1
+    numbers[i] = number
+
+
+@compiled
 def enlist(b: Book, number: int) -> None:
     """Put a pair into the active list, which stays in ascending order."""
     if b.pairs[number].listed:
         return
-    i = b.account[0].active
-    while i > 0 and b.active[i - 1] > number:
-        b.active[i] = b.active[i - 1]
-        i -= 1
-    b.active[i] = number
+    insert(b.active, b.account[0].active, number)
     b.account[0].active += 1
     b.pairs[number].listed = 1
 
@@ -232,11 +239,7 @@ def queue(b: Book, number: int) -> None:
     """Put a pair into the list of those that wait, which stays in ascending order."""
     if b.pairs[number].queued:
         return
-    i = b.account[0].queued
-    while i > 0 and b.waiting[i - 1] > number:
-        b.waiting[i] = b.waiting[i - 1]
-        i -= 1
-    b.waiting[i] = number
+    insert(b.waiting, b.account[0].queued, number)
     b.account[0].queued += 1
     b.pairs[number].queued = 1
 

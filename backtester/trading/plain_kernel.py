@@ -15,7 +15,7 @@ import numpy as np
 from backtester.columns import Ints
 from backtester.trading import records as r
 from backtester.trading import risk as why
-from backtester.trading.book import delist, stop_run
+from backtester.trading.book import delist, insert, stop_run
 from backtester.trading.costs import MAX_MICRO
 from backtester.trading.decisions import entry_reason, size_entry, wanted_lots
 from backtester.trading.money import compiled, fee_of, fits, lot_of, most_lots, power, room, value_of
@@ -105,14 +105,10 @@ def end_session(m: Any, b: Own, first: int, stop: int) -> None:
 def wait(b: Own, waiting: Ints, number: int) -> None:
     """Put a pair among those that wait, ascending."""
     account = b.account[0]
-    i = account.wanted
-    while i > 0 and waiting[i - 1] > number:
-        i -= 1
-    if i > 0 and waiting[i - 1] == number:
-        return
-    for k in range(account.wanted, i, -1):
-        waiting[k] = waiting[k - 1]
-    waiting[i] = number
+    for i in range(account.wanted):
+        if waiting[i] == number:
+            return
+    insert(waiting, account.wanted, number)
     account.wanted += 1
 
 
